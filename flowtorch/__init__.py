@@ -1,0 +1,1 @@
+"""An eager, PyTorch-compatible tensor library in Python."""
