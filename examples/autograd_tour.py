@@ -1,7 +1,7 @@
 """A tour of automatic differentiation: every stop states a fact, shows it and asserts it.
 
-    python examples/autograd_tour.py                      # with PyTorch
-    python -m flowtorch run examples/autograd_tour.py     # the same file, without it
+python examples/autograd_tour.py                      # with PyTorch
+python -m flowtorch run examples/autograd_tour.py     # the same file, without it
 """
 
 import math
@@ -40,7 +40,11 @@ def the_graph():
         print("  " + "  " * depth + node.name())
         node, depth = node.next_functions[0][0] if node.next_functions else None, depth + 1
     assert [n.removeprefix("torch::autograd::") for n in names] == [
-        "ExpBackward", "SinBackward", "MulBackward", "AccumulateGrad"], names
+        "ExpBackward",
+        "SinBackward",
+        "MulBackward",
+        "AccumulateGrad",
+    ], names
 
 
 def accumulation():
@@ -152,7 +156,7 @@ def switching_off():
 
 
 def sobolev_training(args):
-    stop("Training on a derivative: a network learns sin(2x) from values and slopes, so backward differentiates twice")
+    stop("Training on derivatives: a network learns sin(2x) from values and slopes")
     net = nn.Sequential(nn.Linear(1, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh(), nn.Linear(32, 1))
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     progress = Progress(args)

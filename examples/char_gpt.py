@@ -1,7 +1,7 @@
 """Train a small GPT on the characters of a Shakespeare play, then let it write.
 
-    python examples/char_gpt.py                       # with PyTorch
-    python -m flowtorch run examples/char_gpt.py      # the same file, without it
+python examples/char_gpt.py                       # with PyTorch
+python -m flowtorch run examples/char_gpt.py      # the same file, without it
 """
 
 import math
@@ -10,6 +10,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from common import DATA, Progress, begin, parser, which
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, SequentialLR
 
 
 class CausalSelfAttention(nn.Module):
@@ -54,7 +55,7 @@ class GPT(nn.Module):
         self.head.weight = self.token.weight
         self.apply(self._init)
         for name, p in self.named_parameters():
-            if name.endswith("proj.weight") or name.endswith("mlp.2.weight"):
+            if name.endswith(("proj.weight", "mlp.2.weight")):
                 nn.init.normal_(p, std=0.02 / math.sqrt(2 * layers))
 
     @staticmethod
@@ -77,7 +78,7 @@ class GPT(nn.Module):
     def write(self, index, temperature=0.8):
         """Yield one new symbol after another."""
         while True:
-            logits, _ = self(index[:, -self.context:])
+            logits, _ = self(index[:, -self.context :])
             probabilities = F.softmax(logits[:, -1, :] / temperature, dim=-1)
             symbol = torch.multinomial(probabilities, num_samples=1)
             yield symbol.item()
@@ -113,15 +114,13 @@ def main():
     plain = [q for q in model.parameters() if q.dim() < 2]
     optimizer = torch.optim.AdamW(
         [{"params": decay, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}],
-        lr=args.lr, betas=(0.9, 0.99),
+        lr=args.lr,
+        betas=(0.9, 0.99),
     )
     warmup = 20
-    schedule = torch.optim.lr_scheduler.SequentialLR(
-        optimizer,
-        [torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.05, total_iters=warmup),
-         torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(args.steps - warmup, 1), eta_min=args.lr / 10)],
-        milestones=[warmup],
-    )
+    rise = LinearLR(optimizer, start_factor=0.05, total_iters=warmup)
+    fall = CosineAnnealingLR(optimizer, max(args.steps - warmup, 1), eta_min=args.lr / 10)
+    schedule = SequentialLR(optimizer, [rise, fall], milestones=[warmup])
     count = sum(q.numel() for q in model.parameters())
     print(f"{which()}: {count:,} parameters, {len(text):,} characters of {len(symbols)} kinds")
 

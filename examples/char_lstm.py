@@ -1,7 +1,7 @@
 """Train an LSTM to spell first names, one character after another, then let it invent some.
 
-    python examples/char_lstm.py                      # with PyTorch
-    python -m flowtorch run examples/char_lstm.py     # the same file, without it
+python examples/char_lstm.py                      # with PyTorch
+python -m flowtorch run examples/char_lstm.py     # the same file, without it
 """
 
 import torch

@@ -13,11 +13,13 @@ DATA = Path(__file__).resolve().parent / "data"
 
 def parser(description: str, steps: int) -> argparse.ArgumentParser:
     """Return a parser with the options that every example has."""
-    p = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    p = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     p.add_argument("--steps", type=int, default=steps, help="training steps")
     p.add_argument("--seed", type=int, default=1337, help="seed of every random draw")
     p.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="floating point type")
-    p.add_argument("--log-losses", metavar="FILE", help="write the loss of every step to FILE, as a JSON list")
+    p.add_argument("--log-losses", metavar="FILE", help="write every step's loss to FILE, as a JSON list")
     return p
 
 
@@ -44,8 +46,11 @@ class Progress:
         if n == 1 or n == self.steps or now - self.printed >= self.every:
             recent = self.losses[-20:]
             left = (now - self.start) / n * (self.steps - n)
-            print(f"step {n:5d}/{self.steps}  loss {sum(recent) / len(recent):8.4f}  "
-                  f"{now - self.start:6.1f} s, {left:5.1f} s to go", flush=True)
+            print(
+                f"step {n:5d}/{self.steps}  loss {sum(recent) / len(recent):8.4f}  "
+                f"{now - self.start:6.1f} s, {left:5.1f} s to go",
+                flush=True,
+            )
             self.printed = now
 
     def close(self) -> None:

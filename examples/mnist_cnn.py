@@ -1,7 +1,7 @@
 """Train a small convolutional network to read handwritten digits.
 
-    python examples/mnist_cnn.py                      # with PyTorch
-    python -m flowtorch run examples/mnist_cnn.py     # the same file, without it
+python examples/mnist_cnn.py                      # with PyTorch
+python -m flowtorch run examples/mnist_cnn.py     # the same file, without it
 """
 
 import itertools

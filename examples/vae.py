@@ -1,7 +1,7 @@
 """Train a variational autoencoder on handwritten digits, then let it draw.
 
-    python examples/vae.py                            # with PyTorch
-    python -m flowtorch run examples/vae.py           # the same file, without it
+python examples/vae.py                            # with PyTorch
+python -m flowtorch run examples/vae.py           # the same file, without it
 """
 
 import numpy as np
