@@ -106,7 +106,7 @@ _finder = TorchFinder()
 def install(force: bool = False) -> None:
     """Make ``import torch``, and every import below it, give flowtorch's modules from now on.
 
-    Raises RuntimeError if another torch is imported already: its objects may be in use. ``force`` replaces it.
+    Raises RuntimeError if another torch is imported already: its objects may be in use. ``force`` replaces.
     """
     present = sys.modules.get(ALIAS)
     own = sys.modules[REAL]
