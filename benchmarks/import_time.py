@@ -2,8 +2,8 @@
 
     python benchmarks/import_time.py [--runs N] [--json FILE]
 
-Each start is a new process; the figures are the processor time and the wall time of the import alone, measured
-inside. "Cold" means a fresh interpreter; the files may be in the system's cache.
+Each start is a new process; the figures are the processor time and the wall time of the import alone,
+measured inside. "Cold" means a fresh interpreter; the files may be in the system's cache.
 """
 
 from __future__ import annotations

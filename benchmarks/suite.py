@@ -1,8 +1,8 @@
 """Run a list of benchmark cases on flowtorch and torch in one process; print a table and write JSON.
 
-A case is written once, as a function of the library: it gets ``flowtorch`` or ``torch`` and returns the callable to
-be timed. Both callables run once before the clock starts and their results are compared, so that no figure is that of
-a wrong answer. What flowtorch does not have yet is listed as missing.
+A case is written once, as a function of the library: it gets ``flowtorch`` or ``torch`` and returns the
+callable to be timed. Both callables run once before the clock starts and their results are compared, so
+that no figure is that of a wrong answer. What flowtorch does not have yet is listed as missing.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Time two callables against each other in alternating rounds, on a machine that may be busy otherwise.
 
-The two take turns in chunks of a few milliseconds, so drift of the machine's speed hits both. With one thread the
-clock is the thread's own processor time, which other processes do not stretch. The figure of a side is its lower
-quartile: noise only ever adds time.
+The two take turns in chunks of a few milliseconds, so drift of the machine's speed hits both. With one
+thread the clock is the thread's own processor time, which other processes do not stretch. The figure of
+a side is its lower quartile: noise only ever adds time.
 """
 
 from __future__ import annotations
