@@ -1,0 +1,39 @@
+"""The modules under the paths where PyTorch keeps them, such as ``nn.modules.linear.Linear``.
+
+The files lie one level higher, one per family; each is entered here under every name it has in PyTorch.
+Classes say that they belong here, so that what is pickled by name can be read on both sides.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+# PyTorch's file -> ours, in the order in which PyTorch's package imports them.
+_FILES = {
+    "module": "module",
+    "container": "container",
+    "lazy": "lazy",
+}
+
+__all__: list[str] = []
+
+
+def _enter(name: str, home: ModuleType) -> None:
+    """Make ``home`` known as this package's ``name``, and take over its public names."""
+    path = f"{__name__}.{name}"
+    sys.modules[path] = home
+    globals()[name] = home
+    for public in getattr(home, "__all__", ()):
+        value = getattr(home, public)
+        if isinstance(value, type) and value.__module__ == home.__name__:
+            value.__module__ = path
+        if isinstance(value, type):
+            globals()[public] = value
+            if public not in __all__:
+                __all__.append(public)
+
+
+for _name, _file in _FILES.items():
+    _enter(_name, importlib.import_module(f"..{_file}", __name__))
