@@ -17,7 +17,7 @@ LAYERS = [
     ["dtypes", "devices", "errors", "overrides"],
     ["array"],
     ["tensor"],
-    ["autograd.node", "autograd.mode"],
+    ["autograd.node", "autograd.mode", "utils.hooks"],
     ["ops.op", "ops.dispatch", "ops.families"],
     ["ops"],
     ["functional"],
