@@ -59,11 +59,11 @@ def wheel_bytes() -> dict[str, float]:
 
 
 def import_cost(runs: int = 15) -> dict[str, float]:
-    """Return the processor time of ``import flowtorch`` as a multiple of ``import numpy``'s, and the modules loaded.
+    """Return the processor time of the import as a multiple of numpy's, and the number of modules loaded.
 
-    The least of several starts of each, in turn: a ratio of processor times stands still where wall time does not.
+    The least of several starts of each, in turn: this ratio stands still where wall time does not.
     """
-    code = "import sys, time; c = time.process_time(); import {}; c = time.process_time() - c; print(c, len(sys.modules))"
+    code = "import sys, time; c = time.process_time(); import {}; print(time.process_time() - c, len(sys.modules))"
 
     def once(name: str) -> tuple[float, int]:
         done = subprocess.run(
@@ -145,9 +145,7 @@ def main() -> int:
     worse = compare(figures, committed)
     if worse:
         print("ratchet: these figures got worse:\n  " + "\n  ".join(worse))
-        print(
-            "Mend it; or, where it is meant to be so, run 'python .ci/ratchet.py --update' and commit ratchet.json."
-        )
+        print("Mend it; or, where it is meant, run 'python .ci/ratchet.py --update' and commit ratchet.json.")
     return 1 if worse else 0
 
 

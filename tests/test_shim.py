@@ -81,7 +81,8 @@ if __name__ == "__main__":
         process.start()
         print(method, queue.get(timeout=60), flush=True)
         process.join()
-    code = "import importlib.metadata as m\\nprint(m.version('torch'))\\nimport torch.nn as n\\nprint(n.__name__)"
+    code = "import importlib.metadata as m\\nprint(m.version('torch'))"
+    code += "\\nimport torch.nn\\nprint(torch.nn.__name__)"
     subprocess.run([sys.executable, "-c", code], cwd="/", check=True)
 """
 
