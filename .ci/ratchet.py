@@ -63,7 +63,8 @@ def import_cost(runs: int = 15) -> dict[str, float]:
 
     The least of several starts of each, in turn: this ratio stands still where wall time does not.
     """
-    code = "import sys, time; c = time.process_time(); import {}; print(time.process_time() - c, len(sys.modules))"
+    code = "import sys, time; c = time.process_time(); import {}; c = time.process_time() - c"
+    code += "; print(c, len(sys.modules))"
 
     def once(name: str) -> tuple[float, int]:
         done = subprocess.run(
