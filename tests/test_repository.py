@@ -14,10 +14,10 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # From the ground up. While it loads, a module may import its own layer and those below it. The longest
 # matching name counts. What is not listed stands on top of everything, and no listed module may import it.
 LAYERS = [
-    ["dtypes", "devices", "errors", "overrides"],
-    ["array"],
+    ["dtypes", "devices", "overrides"],
+    ["array", "autograd.mode"],
     ["tensor"],
-    ["autograd.node", "autograd.mode", "utils.hooks"],
+    ["autograd.node", "errors", "utils.hooks"],
     ["ops.op", "ops.dispatch", "ops.families"],
     ["ops"],
     ["functional"],
@@ -68,9 +68,10 @@ def imports(path, everywhere):
             elif isinstance(child, ast.ImportFrom):
                 base = package[: len(package) - child.level + 1] if child.level else []
                 prefix = ".".join([*base, *([child.module] if child.module else [])])
-                yield child.lineno, prefix
-                for alias in child.names:
-                    yield child.lineno, f"{prefix}.{alias.name}"
+                inner = [f"{prefix}.{alias.name}" for alias in child.names]
+                # Importing modules from a package counts as those modules, not as the whole package.
+                for target in inner if all(map(exists, inner)) else [prefix, *inner]:
+                    yield child.lineno, target
             elif everywhere or not runs_later(child):
                 yield from walk(child)
 
