@@ -1,0 +1,1 @@
+"""What a device array owes the rest: strided memory with a dtype, addressed through an interned TensorType."""

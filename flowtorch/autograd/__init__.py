@@ -1,0 +1,1 @@
+"""The tape: nodes, the backward engine, grad modes, user-defined functions and gradient checks (torch.autograd)."""

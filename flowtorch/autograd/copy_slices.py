@@ -1,0 +1,80 @@
+"""In-place ops on views: the base's history is rewritten so that gradients split between the slice and the rest."""
+from __future__ import annotations
+
+from typing import Any
+
+from flowtorch.autograd.node import Node, edge, next_seq
+from flowtorch.tensor import Tensor
+
+_new = object.__new__
+
+
+class CopySlices(Node):
+    """The base after one of its views was changed by ``fn``.
+
+    The gradient inside the slice goes through ``fn``; what ``fn`` passes on to the slice's old value replaces it in
+    the gradient of the old base.
+    """
+
+    __slots__ = ("fn", "steps")
+
+    def apply(self, g: Any) -> tuple:
+        from flowtorch.ops.dispatch import REGISTRY
+
+        result = REGISTRY["clone"].public(g)
+        inside = result
+        for function, args in self.steps:
+            inside = function(inside, *args)
+        grads = self.fn.apply(inside.clone())                            # type: ignore[attr-defined]
+        own = grads[0]
+        if own is None:
+            result = _with_slice(result, self.steps, inside.new_zeros(inside.shape))    # type: ignore[attr-defined]
+        else:
+            if tuple(own.shape) != tuple(inside.shape):
+                own = own.sum_to_size(inside.shape)
+            result = _with_slice(result, self.steps, own)
+        return (result, *grads[1:])
+
+    def release(self) -> None:
+        self.fn.release()
+
+
+def _with_slice(base: Tensor, steps: tuple, value: Tensor) -> Tensor:
+    inside = base
+    for function, args in steps:
+        inside = function(inside, *args)
+    inside.copy_(value)                                                  # type: ignore[attr-defined]
+    return base
+
+
+def rebase_view(target: Tensor, fn: Node) -> None:
+    """After ``fn`` changed the view ``target`` in place: rewrite the history of its base, then of the view."""
+    view = target._view
+    assert view is not None
+    base = view.base
+    node = _new(CopySlices)
+    node.seq = next_seq()
+    node.edges = (edge(base), *fn.edges[1:])
+    # The view's old value reaches the base's old history through CopySlices, not through fn's own first edge; fn still
+    # has to know that a gradient is wanted there.
+    fn.edges = (base if fn.edges[0] is None and node.edges[0] is not None else fn.edges[0], *fn.edges[1:])
+    node.hooks = None
+    node.saved = ()
+    node.fn = fn
+    node.steps = view.steps
+    node.shape, node.type = base._array.shape, base._type
+    base._node = node
+    base._requires_grad = True
+    view.version = -1                                                    # stale: the next use replays the steps
+    target._requires_grad = True
+
+
+def cut_history(target: Tensor) -> None:
+    """``target`` was overwritten with values that no gradient flows through."""
+    if target._view is None:
+        target._node = None
+        target._requires_grad = False
+    elif target._view.base.requires_grad:
+        from flowtorch.ops.dispatch import REGISTRY
+
+        target.copy_(REGISTRY["clone"].public(target).detach())         # type: ignore[attr-defined]

@@ -1,0 +1,172 @@
+"""Grad mode and inference mode, per thread, as context managers and decorators."""
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from flowtorch import overrides
+
+
+class _GradMode(threading.local):
+    enabled = True
+    inference = False
+
+
+grad_mode = _GradMode()
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops on this thread are recorded for backward."""
+    return grad_mode.enabled
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is in inference mode."""
+    return grad_mode.inference
+
+
+class _DecoratorContext:
+    """A context manager that also decorates functions, generators and classes' methods, entering anew at each call."""
+
+    def clone(self) -> Any:
+        return type(self)()
+
+    def __enter__(self) -> Any:
+        raise NotImplementedError
+
+    def __exit__(self, *exc: object) -> None:
+        raise NotImplementedError
+
+    def __call__(self, func: Callable) -> Callable:
+        if inspect.isclass(func):
+            raise TypeError(f"Cannot decorate classes with {type(self).__name__}; decorate their methods")
+        if inspect.isgeneratorfunction(func):
+            return self._wrap_generator(func)
+
+        @functools.wraps(func)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return func(*args, **kwargs)
+        return wrapped
+
+    def _wrap_generator(self, func: Callable) -> Callable:
+        @functools.wraps(func)
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            # The mode holds while the generator's own code runs, never while it is suspended in the caller's.
+            generator = func(*args, **kwargs)
+            resume: Callable[[], Any] = lambda: next(generator)  # noqa: E731
+            try:
+                while True:
+                    try:
+                        with self.clone():
+                            value = resume()
+                    except StopIteration as stop:
+                        return stop.value
+                    try:
+                        sent = yield value
+                    except GeneratorExit:
+                        with self.clone():
+                            generator.close()
+                        raise
+                    except BaseException as error:
+                        resume = functools.partial(generator.throw, error)
+                    else:
+                        resume = functools.partial(generator.send, sent)
+            finally:
+                generator.close()
+        return wrapped
+
+
+class no_grad(_DecoratorContext):
+    """Context or decorator in which ops are not recorded."""
+
+    def __new__(cls, orig_func: Callable | None = None) -> Any:
+        self = object.__new__(cls)
+        return self if orig_func is None else self(orig_func)
+
+    def __init__(self, orig_func: Callable | None = None) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        self._previous = grad_mode.enabled
+        grad_mode.enabled = False
+
+    def __exit__(self, *exc: object) -> None:
+        grad_mode.enabled = self._previous
+
+
+class enable_grad(_DecoratorContext):
+    """Context or decorator in which ops are recorded, also inside ``no_grad``."""
+
+    def __new__(cls, orig_func: Callable | None = None) -> Any:
+        self = object.__new__(cls)
+        return self if orig_func is None else self(orig_func)
+
+    def __init__(self, orig_func: Callable | None = None) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        self._previous = grad_mode.enabled
+        grad_mode.enabled = True
+
+    def __exit__(self, *exc: object) -> None:
+        grad_mode.enabled = self._previous
+
+
+class set_grad_enabled(_DecoratorContext):
+    """Switch recording on or off: at once when called, for a block when used as a context, or as a decorator."""
+
+    def __init__(self, mode: bool) -> None:
+        self._previous = grad_mode.enabled
+        self.mode = bool(mode)
+        grad_mode.enabled = self.mode
+
+    def __call__(self, func: Callable) -> Callable:
+        grad_mode.enabled = self._previous        # as a decorator it must not switch the surrounding code
+        return super().__call__(func)
+
+    def clone(self) -> set_grad_enabled:
+        return type(self)(self.mode)
+
+    def __enter__(self) -> None:
+        grad_mode.enabled = self.mode
+
+    def __exit__(self, *exc: object) -> None:
+        grad_mode.enabled = self._previous
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(mode={self.mode})"
+
+
+class inference_mode(_DecoratorContext):
+    """Like ``no_grad``, and the tensors made inside can never take part in a recorded computation."""
+
+    def __new__(cls, mode: bool | Callable = True) -> Any:
+        self = object.__new__(cls)
+        if isinstance(mode, bool):
+            return self
+        self.mode = True
+        return self(mode)
+
+    def __init__(self, mode: bool | Callable = True) -> None:
+        self.mode = mode if isinstance(mode, bool) else True
+
+    def clone(self) -> inference_mode:
+        return type(self)(self.mode)
+
+    def __enter__(self) -> None:
+        self._previous = grad_mode.enabled, grad_mode.inference
+        if self.mode:
+            grad_mode.enabled = False
+            overrides.active.append(self)         # new tensors carry a mark, which only `interpret` sets
+        else:
+            grad_mode.enabled = True
+        grad_mode.inference = self.mode
+
+    def __exit__(self, *exc: object) -> None:
+        grad_mode.enabled, grad_mode.inference = self._previous
+        if self.mode:
+            overrides.active.remove(self)

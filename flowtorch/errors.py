@@ -1,0 +1,60 @@
+"""Explaining failures: after an op failed, say in PyTorch's words and types what was wrong with its operands."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch.tensor import Tensor
+
+
+def describe(values: list) -> str:
+    """Shapes and dtypes of the operands, for the end of a message."""
+    parts = []
+    for v in values:
+        if isinstance(v, Tensor):
+            parts.append(f"{v._type.dtype.name}{list(v._array.shape)}")
+        elif isinstance(v, (list, tuple)) and any(isinstance(t, Tensor) for t in v):
+            parts.append("[" + describe(list(v)) + "]")
+        elif isinstance(v, (int, float, bool, complex, str)):
+            parts.append(repr(v))
+    return ", ".join(parts)
+
+
+def broadcast_error(shapes: list[tuple]) -> str | None:
+    """PyTorch's sentence for shapes that do not broadcast, or None if they do."""
+    result: tuple = ()
+    for shape in shapes:
+        n = max(len(result), len(shape))
+        a = (1,) * (n - len(result)) + result
+        b = (1,) * (n - len(shape)) + tuple(shape)
+        for d in range(n - 1, -1, -1):
+            if a[d] != b[d] and a[d] != 1 and b[d] != 1:
+                return (f"The size of tensor a ({a[d]}) must match the size of tensor b ({b[d]}) at non-singleton "
+                        f"dimension {d}")
+        result = tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
+    return None
+
+
+def explain(op: Any, values: list, error: Exception) -> Exception:
+    """The exception to raise for ``error``, which a kernel of ``op`` raised on ``values``."""
+    text = str(error)
+    operands = f" ({op.name}: {describe(values)})"
+    if isinstance(error, ValueError) and ("could not be broadcast" in text or "shape mismatch" in text):
+        shapes = [v._array.shape for v in values if isinstance(v, Tensor)]
+        sentence = broadcast_error(shapes)
+        if sentence is not None:
+            return RuntimeError(sentence + operands)
+    if isinstance(error, ValueError) and "Integers to negative integer powers" in text:
+        return RuntimeError("Integers to negative integer powers are not allowed.")
+    if isinstance(error, np.exceptions.AxisError):
+        n = error.ndim or 1
+        return IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {error.axis})")
+    if isinstance(error, MemoryError) and not isinstance(error, np.linalg.LinAlgError):
+        return RuntimeError(f"[enforce fail] not enough memory: {text}{operands}")
+    if type(error) is TypeError and "ufunc" in text:
+        kinds = [v._type.dtype.label for v in values if isinstance(v, Tensor)]
+        return RuntimeError(f"\"{op.name}_cpu\" not implemented for '{kinds[0] if kinds else '?'}'{operands}")
+    if type(error) is ValueError:
+        return RuntimeError(f"{op.name}(): {text}{operands}")
+    return error

@@ -1,0 +1,123 @@
+"""Tensor methods of autograd: backward, hooks, grad, grad_fn."""
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections import OrderedDict
+from typing import Any
+
+from flowtorch import overrides
+from flowtorch.autograd.engine import backward
+from flowtorch.autograd.node import Output, edge, node_hooks, node_of
+from flowtorch.tensor import Tensor
+from flowtorch.utils.hooks import RemovableHandle
+
+
+def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
+              inputs: Any = None) -> None:
+    """Add to the ``grad`` of the leaves the gradient of this tensor, weighted by ``gradient``."""
+    if overrides.active and overrides.has_torch_function((self,)):
+        return overrides.handle_torch_function(Tensor.backward, (self,), self, gradient=gradient,   # type: ignore[attr-defined]
+                                               retain_graph=retain_graph, create_graph=create_graph, inputs=inputs)
+    if edge(self) is None:
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+    backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
+    return None
+
+
+def _grad_fn(self: Tensor) -> Any:
+    """The node that made this tensor, None for leaves."""
+    e = edge(self) if self._view is not None else self._node
+    return None if isinstance(e, Tensor) else node_of(e)
+
+
+def _get_grad(self: Tensor) -> Tensor | None:
+    """The gradient accumulated by ``backward``, None before."""
+    if self._grad is None and self._requires_grad and self._node is not None and not self.retains_grad:   # type: ignore[attr-defined]
+        warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
+                      "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
+                      "non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.", UserWarning, stacklevel=2)
+    return self._grad
+
+
+def _set_grad(self: Tensor, value: Any) -> None:
+    if value is not None:
+        if not isinstance(value, Tensor):
+            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+        if value is self:
+            raise RuntimeError("can't assign Variable as its own grad")
+        if value._type.dtype is not self._type.dtype:
+            raise RuntimeError(f"attempting to assign a gradient with dtype '{value.dtype!r}' to a tensor with grad_dtype "
+                               f"'{self.dtype!r}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype).")
+        if value._type.device != self._type.device:
+            raise RuntimeError(f"attempting to assign a gradient located on device with type '{value.device.type}' to a tensor "
+                               f"located on device with type '{self.device.type}'. Please ensure that the gradient and the tensor "
+                               "are on the same device")
+        if value.shape != self.shape:
+            raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
+                               f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size")
+    self._grad = value
+
+
+def _del_grad(self: Tensor) -> None:
+    self._grad = None
+
+
+def register_hook(self: Tensor, hook: Any) -> RemovableHandle:
+    """Call ``hook(grad)`` when this tensor's gradient is known; a returned tensor replaces it."""
+    if not self.requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    if self._backward_hooks is None:
+        self._backward_hooks = OrderedDict()
+        e = edge(self)
+        if not isinstance(e, Tensor):
+            node = node_of(e)
+            node_hooks(node).tensor.append((e.index if type(e) is Output else 0, self._backward_hooks))
+    handle = RemovableHandle(self._backward_hooks)
+    self._backward_hooks[handle.id] = hook
+    return handle
+
+
+def register_post_accumulate_grad_hook(self: Tensor, hook: Any) -> RemovableHandle:
+    """Call ``hook(tensor)`` after a gradient was added to this leaf's ``grad``."""
+    if not self.requires_grad:
+        raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")
+    if self._node is not None:
+        raise RuntimeError("post accumulate grad hooks cannot be registered on non-leaf tensors")
+    if self._post_accumulate_grad_hooks is None:
+        self._post_accumulate_grad_hooks = OrderedDict()
+    handle = RemovableHandle(self._post_accumulate_grad_hooks)
+    self._post_accumulate_grad_hooks[handle.id] = hook
+    return handle
+
+
+def retain_grad(self: Tensor) -> None:
+    """Keep the gradient of this non-leaf tensor in ``grad`` during backward."""
+    if not self.requires_grad:
+        raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+    e = edge(self)
+    if isinstance(e, Tensor):
+        return
+    node_hooks(node_of(e)).retain[e.index if type(e) is Output else 0] = weakref.ref(self)
+    self.__dict__["_retains_grad"] = True
+
+
+def _retains_grad(self: Tensor) -> bool:
+    return self.__dict__.get("_retains_grad", False)
+
+
+def _output_nr(self: Tensor) -> int:
+    e = edge(self)
+    return e.index if type(e) is Output else 0
+
+
+def attach() -> None:
+    """Give Tensor these methods; called once by the package."""
+    Tensor.backward = _backward                                          # type: ignore[attr-defined]
+    Tensor.grad_fn = property(_grad_fn)                                  # type: ignore[attr-defined]
+    Tensor.grad = property(_get_grad, _set_grad, _del_grad)              # type: ignore[attr-defined]
+    Tensor.register_hook = register_hook                                 # type: ignore[attr-defined]
+    Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook    # type: ignore[attr-defined]
+    Tensor.retain_grad = retain_grad                                     # type: ignore[attr-defined]
+    Tensor.retains_grad = property(_retains_grad)                        # type: ignore[attr-defined]
+    Tensor.output_nr = property(_output_nr)                              # type: ignore[attr-defined]

@@ -1,0 +1,59 @@
+"""Publishing: what the registry holds becomes functions of the public namespaces and methods of Tensor."""
+from __future__ import annotations
+
+from typing import Any
+
+from flowtorch.ops import dispatch
+from flowtorch.ops.op import COMPOSITES, REGISTRY
+from flowtorch.tensor import Tensor
+
+_done: set[str] = set()
+namespaces: dict[str, dict[str, Any]] = {}
+
+
+def publish() -> None:
+    """Attach everything registered since the last call. ``namespaces`` maps a namespace to its functions."""
+    for name, op in REGISTRY.items():
+        if name in _done:
+            continue
+        _done.add(name)
+        if op.namespace != "Tensor" and not name.startswith("_"):
+            namespaces.setdefault(op.namespace, {})[name] = op.public
+        if op.method:
+            setattr(Tensor, op.method if isinstance(op.method, str) else name, op.public)
+        if op.inplace:
+            inplace = op.public_inplace                                  # type: ignore[attr-defined]
+            if op.method:
+                setattr(Tensor, name + "_", inplace)
+            if op.namespace == "torch" and len(op.tensors) == 1:
+                namespaces.setdefault("torch", {})[name + "_"] = inplace
+        if op.dunder:
+            attach_operators(op)
+    for key, record in COMPOSITES.items():
+        if key in _done:
+            continue
+        _done.add(key)
+        public = record.public
+        if record.namespace != "Tensor":
+            namespaces.setdefault(record.namespace, {})[record.name] = public
+        if record.method:
+            setattr(Tensor, record.method if isinstance(record.method, str) else record.name, public)
+        if record.inplace:
+            setattr(Tensor, record.name + "_", dispatch.compose_inplace(record, public))
+
+
+_REFLECTED = {"add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift", "matmul"}
+_COMPARED = {"eq", "ne", "lt", "le", "gt", "ge"}
+
+
+def attach_operators(op: Any) -> None:
+    """``__add__``, ``__radd__``, ``__iadd__`` and their like."""
+    d = op.dunder
+    if len(op.tensors) == 1:
+        setattr(Tensor, f"__{d}__", op.public)
+        return
+    setattr(Tensor, f"__{d}__", dispatch.binary(op, operator=True))
+    if d in _REFLECTED:
+        setattr(Tensor, f"__r{d}__", dispatch.binary(op, reverse=True, operator=True))
+        if op.inplace:
+            setattr(Tensor, f"__i{d}__", op.public_inplace)

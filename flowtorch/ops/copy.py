@@ -1,0 +1,244 @@
+"""Copies: clone, contiguous, copy_, dtype and device conversion, detach."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch import devices, dtypes
+from flowtorch.array.tensortype import tensor_type
+from flowtorch.autograd.mode import grad_mode
+from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
+from flowtorch.ops import dispatch
+from flowtorch.ops.families import Family, convert_array, op, view
+from flowtorch.ops.op import Op, composite
+from flowtorch.tensor import Tensor, shared_counter, wrap
+
+
+def dense(array: np.ndarray) -> bool:
+    """Whether the elements fill a block of memory without gaps or overlap, in whatever order of dimensions."""
+    expected = array.itemsize
+    for stride, size in sorted((s, n) for s, n in zip(array.strides, array.shape, strict=True) if n != 1):
+        if stride != expected:
+            return array.size == 0
+        expected *= size
+    return True
+
+
+def laid_out(array: np.ndarray, memory_format: Any) -> np.ndarray:
+    """A copy of ``array`` in the given memory format; preserve_format keeps the strides of dense arrays."""
+    if memory_format is preserve_format or memory_format is None:
+        return array.copy(order="K") if dense(array) else np.array(array, order="C", copy=True)
+    if memory_format in (channels_last, channels_last_3d):
+        n = 4 if memory_format is channels_last else 5
+        if array.ndim != n:
+            raise RuntimeError(f"required rank {n} tensor to use {memory_format.name} format")
+        order = (0, *range(2, n), 1)
+        copy = np.ascontiguousarray(array.transpose(order))
+        if np.shares_memory(copy, array):
+            copy = copy.copy()
+        return copy.transpose(tuple(np.argsort(order)))
+    return np.array(array, order="C", copy=True)
+
+
+@op(linear=True, out=False, vjp=(lambda g: g,), low="keep")
+def clone(input, *, memory_format=preserve_format):
+    """A copy with its own memory; gradients flow through."""
+    return laid_out(input, memory_format)
+
+
+class Conversion(Family):
+    """Change of dtype or device: one input, one output of the type that the ``type`` parameter says."""
+
+    name = "conversion"
+
+    def compute(self, op: Op, values: list) -> Any:
+        input, target, memory_format = values
+        array = input._array
+        if memory_format is not preserve_format:
+            array = laid_out(array, memory_format)
+        if target.dtype is not input._type.dtype:
+            array = convert_array(array, target.dtype)
+        elif array is input._array:
+            array = laid_out(array, preserve_format)
+        return wrap(array, target)
+
+    def fast(self, op: Op) -> Any:
+        return dispatch.general(op)
+
+
+def _convert_body(input, target, memory_format=preserve_format):
+    """Copy to another dtype or device."""
+
+
+_convert = Op("_to_copy", Conversion(), _convert_body, tensors=("input",), linear=True, method=False, out=False,
+              node="ToCopyBackward0", vjp=(lambda g: g,))
+_convert.public = convert = _convert.family.fast(_convert)
+
+
+def to_type(t: Tensor, target: Any, copy: bool = False, memory_format: Any = preserve_format) -> Tensor:
+    """``t`` as a tensor of TensorType ``target``: itself if nothing changes and no copy is asked for."""
+    same = target.dtype is t.dtype and target.device == t.device
+    if same and not copy and (memory_format is preserve_format or t.is_contiguous(memory_format)):
+        return t
+    return convert(t, target, memory_format)
+
+
+@composite(namespace="Tensor", method=True)
+def to(self, *args, **kwargs):
+    """Convert dtype and/or device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
+
+    Returns ``self`` when nothing changes, unless ``copy=True``. ``non_blocking`` and ``memory_format`` as in PyTorch.
+    """
+    dtype = kwargs.pop("dtype", None)
+    device = kwargs.pop("device", None)
+    non_blocking = kwargs.pop("non_blocking", False)  # noqa: F841
+    copy = kwargs.pop("copy", False)
+    memory_format = kwargs.pop("memory_format", preserve_format)
+    other = kwargs.pop("other", None)
+    if kwargs:
+        raise TypeError(f"to() received an invalid keyword argument: {next(iter(kwargs))!r}")
+    rest = list(args)
+    if rest and isinstance(rest[0], Tensor):
+        other = rest.pop(0)
+    elif rest and (rest[0] is None or isinstance(rest[0], (str, devices.device)) or type(rest[0]) is int):
+        device = rest.pop(0)
+        if rest and (rest[0] is None or isinstance(rest[0], dtypes.dtype)):
+            dtype = rest.pop(0)
+    elif rest and isinstance(rest[0], dtypes.dtype):
+        dtype = rest.pop(0)
+    if rest and isinstance(rest[0], bool):
+        rest.pop(0)
+    if rest and isinstance(rest[0], bool):
+        copy = rest.pop(0)
+    if rest:
+        raise TypeError("to() received an invalid combination of arguments - got "
+                        f"({', '.join(type(a).__name__ for a in args)}), but expected one of: (torch.dtype), "
+                        "(torch.device), (torch.device, torch.dtype), (Tensor)")
+    if other is not None:
+        device, dtype = other.device, other.dtype
+    if dtype is not None and not isinstance(dtype, dtypes.dtype):
+        raise TypeError(f"to(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+    t = self._type
+    target_device = t.device if device is None else devices.resolve(device)
+    return to_type(self, tensor_type(t.dtype if dtype is None else dtype, target_device), copy, memory_format)
+
+
+def _cast_method(name, d):
+    def cast(self, memory_format=preserve_format):
+        return to_type(self, tensor_type(d, self._type.device), False, memory_format)
+    cast.__name__ = cast.__qualname__ = name
+    cast.__doc__ = f"Convert to {d!r}."
+    return cast
+
+
+CASTS = {n: _cast_method(n, d) for n, d in (
+    ("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16), ("bfloat16", dtypes.bfloat16),
+    ("int", dtypes.int32), ("long", dtypes.int64), ("short", dtypes.int16), ("char", dtypes.int8),
+    ("byte", dtypes.uint8), ("bool", dtypes.bool_), ("cfloat", dtypes.complex64), ("cdouble", dtypes.complex128))}
+
+
+@composite(namespace="Tensor", method=True)
+def contiguous(self, memory_format=contiguous_format):
+    """``self`` if its memory already has this order, else a copy that has."""
+    return self if self.is_contiguous(memory_format) else clone(self, memory_format=memory_format)
+
+
+@view(method=False, vjp=(lambda g: g,), linear=True)
+def alias(input):
+    """A view of the whole tensor."""
+    return input.view()
+
+
+@composite(method=True)
+def detach(input):
+    """The same memory and version, without history."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"detach(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    if not input._type.plain:
+        return _detach_special(input)
+    t = wrap(input._array, input._type)
+    t._counter = shared_counter(input)
+    return t
+
+
+def _detach_special(input):
+    from flowtorch import overrides
+
+    if hasattr(input, "__flowtorch_interpret__"):
+        return input.__flowtorch_detach__()
+    if overrides.has_torch_function((input,)):
+        return overrides.handle_torch_function(detach, (input,), input)
+    t = wrap(input._array, tensor_type(input._type.dtype, input._type.device, True, input._type.inference))
+    t._counter = shared_counter(input)
+    return t
+
+
+@composite(namespace="Tensor", method=True)
+def detach_(self):
+    """Cut this tensor from its history, in place."""
+    if self._view is not None:
+        raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel "
+                           "(DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP "
+                           "buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
+                           "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.")
+    self._node = None
+    self._requires_grad = False
+    return self
+
+
+def _copy_body(input, src, non_blocking=False):
+    """Fill with the elements of ``src``, converted and broadcast."""
+
+
+class Copy(Family):
+    """``copy_``: the result has the target's type, whatever the source's."""
+
+    name = "copy"
+
+    def compute(self, op: Op, values: list) -> Any:
+        target, source = values[0], values[1]
+        if not isinstance(source, Tensor):
+            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(source).__name__}")
+        array = source._array
+        if array.dtype.kind == "c" and target._array.dtype.kind != "c":
+            array = array.real
+        try:
+            array = np.broadcast_to(array, target._array.shape)
+        except ValueError:
+            from flowtorch.errors import broadcast_error
+
+            sentence = broadcast_error([target._array.shape, array.shape])
+            if sentence is None:
+                sentence = (f"output with shape {list(target._array.shape)} doesn't match the broadcast shape "
+                            f"{list(np.broadcast_shapes(target._array.shape, array.shape))}")
+            raise RuntimeError(sentence) from None
+        return wrap(array.astype(target._array.dtype), target._type)
+
+    def fast(self, op: Op) -> Any:
+        return dispatch.general(op)
+
+
+_copy = Op("copy", Copy(), _copy_body, tensors=("input", "src"), linear=("src",), method=False, out=False,
+           node="CopyBackwards", vjp=(lambda g: g * 0, lambda g: g), inplace=True)
+_copy.public = _copy.family.fast(_copy)
+_copy.public_inplace = lambda *a, **k: dispatch.interpret_inplace(_copy, a, k)      # type: ignore[attr-defined]
+
+
+@composite(namespace="Tensor", method=True)
+def copy_(self, src, non_blocking=False):
+    """Copy ``src`` into this tensor (converted, broadcast) and return it."""
+    if (isinstance(src, Tensor) and self._type.plain and src._type.plain and not dispatch.active
+            and not ((self.requires_grad or src.requires_grad) and grad_mode.enabled)
+            and not dispatch.has_internal_overlap(self._array)):
+        source = src._array
+        try:
+            if source.dtype.kind == "c" and self._array.dtype.kind != "c":
+                source = source.real
+            np.copyto(self._array, source, casting="unsafe")
+        except ValueError:
+            pass                     # interpret_inplace says what does not fit
+        else:
+            self._bump_version()
+            return self
+    return dispatch.interpret_inplace(_copy, (self, src, non_blocking), {})

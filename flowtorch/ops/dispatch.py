@@ -1,0 +1,677 @@
+"""From a public call to a kernel: ``interpret``, the complete path, and the fast closures for the common case.
+
+A fast closure handles plain tensors of one dtype and device (or a Python number beside one). Whatever else it meets,
+and whatever goes wrong in it, it hands to ``interpret``, which does the same thing step by step: bind arguments,
+interposition (``__torch_function__``, modes, transforms), promotion, kernel, recording, ``out=``. With
+``FLOWTORCH_FAST_PATH=0`` only ``interpret`` runs.
+"""
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flowtorch import dtypes, overrides
+from flowtorch.array.tensortype import TensorType, tensor_type
+from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.node import Output, edge, next_seq, save, save_output, saved_hooks, view_edge
+from flowtorch.dtypes import can_cast
+from flowtorch.ops.op import REGISTRY, Composite, Op
+from flowtorch.tensor import Tensor, shared_counter, wrap
+
+active = overrides.active
+_new = object.__new__
+_ndarray = np.ndarray
+_asarray = np.asarray
+
+# numpy warns where IEEE arithmetic makes inf or nan; PyTorch does not. Only warnings raised from these modules are
+# silenced, never the user's own; under -W error `interpret` runs the op again with numpy's error state off.
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"flowtorch\.")
+
+
+# ---------------------------------------------------------------- the complete path
+
+def interpret(op: Op, args: tuple, kwargs: dict) -> Any:
+    """Run ``op`` with every rule applied, one step after the other."""
+    out = None
+    if kwargs:
+        kwargs = dict(kwargs)
+        out = kwargs.pop("out", None)
+    values = op.bind(args, kwargs)
+    if (special := find_special(op, values, out)) or overrides.state.modes:
+        result = interpose(op, values, out, special)
+        if result is not NotImplemented:
+            return result
+    result = compute(op, values)
+    if grad_mode.enabled and op.differentiable:
+        record(op, values, result)
+    if out is not None:
+        return write_out(op, out, result)
+    return result
+
+
+def compute(op: Op, values: list) -> Any:
+    """The op's results as new tensors without history. Errors of the kernels become PyTorch's."""
+    try:
+        with np.errstate(all="ignore"):
+            result = op.family.compute(op, values)
+    except Exception as error:
+        from flowtorch.errors import explain
+
+        raise explain(op, values, error) from None
+    if grad_mode.inference:
+        mark_inference(result)
+    return result
+
+
+def mark_inference(result: Any) -> None:
+    for t in result if isinstance(result, (tuple, list)) else (result,):
+        if t._view is None or t._view.base._type.inference:
+            t._type = tensor_type(t._type.dtype, t._type.device, t._type.plain, True)
+
+
+def find_special(op: Op, values: list, out: Any) -> list:
+    """The tensors among the arguments that the plain path must not touch."""
+    found = []
+    for i in op.tensor_index:
+        v = values[i]
+        if isinstance(v, Tensor):
+            if not v._type.plain:
+                found.append(v)
+        elif isinstance(v, (list, tuple)):
+            found.extend(t for t in v if isinstance(t, Tensor) and not t._type.plain)
+        elif v is not None and hasattr(type(v), "__torch_function__"):
+            found.append(v)
+    if isinstance(out, Tensor) and not out._type.plain:
+        found.append(out)
+    return found
+
+
+def interpose(op: Op, values: list, out: Any, special: list) -> Any:
+    """Hand the call to ``__torch_function__`` or a transform; NotImplemented if nobody takes it."""
+    if overrides.has_torch_function(special):
+        kwargs = {} if out is None else {"out": out}
+        args, kwargs = as_call(op, values, kwargs)
+        return overrides.handle_torch_function(op.public, special, *args, **kwargs)
+    transformed = [t for t in special if hasattr(t, "__flowtorch_interpret__")]
+    if transformed:
+        top = max(transformed, key=lambda t: t.level)
+        return top.__flowtorch_interpret__(op, values, out)
+    return NotImplemented
+
+
+def as_call(op: Op, values: list, kwargs: dict) -> tuple[tuple, dict]:
+    """(args, kwargs) of a call with these values; parameters at their defaults are left out."""
+    args = list(values[:op.positional])
+    while args and op.names[len(args) - 1] in op.defaults and args[-1] is op.defaults[op.names[len(args) - 1]]:
+        args.pop()
+    for n, v in zip(op.names[op.positional:], values[op.positional:], strict=True):
+        if v is not op.defaults.get(n, interpose):
+            kwargs[n] = v
+    return tuple(args), kwargs
+
+
+def flat_inputs(op: Op, values: list) -> list:
+    """The values of the tensor parameters, lists of tensors spread out."""
+    inputs: list = []
+    for i in op.tensor_index:
+        v = values[i]
+        if isinstance(v, (list, tuple)):
+            inputs.extend(v)
+        else:
+            inputs.append(v)
+    return inputs
+
+
+def record(op: Op, values: list, result: Any, self_copy: Any = None) -> Any:
+    """Put a node behind ``result`` if an input needs a gradient. Returns the node, or None.
+
+    ``self_copy`` stands in for the first input where an in-place op has overwritten it.
+    """
+    inputs = flat_inputs(op, values)
+    edges = tuple([edge(t) if isinstance(t, Tensor) else None for t in inputs])
+    if not any(e is not None for e in edges):
+        return None
+    node = make_node(op, values, inputs, edges, self_copy)
+    if isinstance(result, Tensor):
+        if result._type.dtype.rank < 2:
+            return None
+        node.shape, node.type = result._array.shape, result._type
+        if op.wants_out and any(edges[j] is not None for j in op.out_savers):
+            save_output(node, result)
+        result._node = node
+        result._requires_grad = True
+        return node
+    node.shape = tuple([t._array.shape for t in result])
+    node.type = tuple([t._type for t in result])
+    if op.wants_out:
+        node.out = tuple([(t._array, c := shared_counter(t), c[0]) for t in result])
+    for k, t in enumerate(result):
+        if t._type.dtype.rank >= 2:
+            t._node = Output(node, k)
+            t._requires_grad = True
+    return node
+
+
+def make_node(op: Op, values: list, inputs: list, edges: tuple, self_copy: Any = None) -> Any:
+    """A node with everything the derivative wants except the output."""
+    node = _new(op.node_class)
+    node.seq = next_seq()
+    node.edges = edges
+    node.hooks = None
+    if len(inputs) == len(op.tensors):
+        kept = []
+        for i, (t, users) in enumerate(zip(inputs, op.savers, strict=True)):
+            keep = any(edges[j] is not None for j in users)
+            kept.append((self_copy if i == 0 and self_copy is not None else t) if keep else None)
+    else:                                                        # a list of tensors: all or none
+        kept = list(inputs) if any(op.savers) else []
+    save(node, tuple(kept))
+    if op.wants_params:
+        node.params = dict(zip(op.names, values, strict=True))
+        for n in op.tensors:
+            del node.params[n]
+    if op.wants_shapes:
+        node.shapes = [(t._array.shape, t._type.dtype) if isinstance(t, Tensor) else ((), None) for t in inputs]
+    return node
+
+
+def write_out(op: Op, out: Any, result: Any) -> Any:
+    """Copy ``result`` into the tensors given as ``out=``, resized where PyTorch allows it."""
+    if isinstance(result, tuple):
+        if not isinstance(out, (tuple, list)) or len(out) != len(result):
+            raise TypeError(f"{op.name}(): argument 'out' must be a tuple of {len(result)} Tensors")
+        filled = [write_out(op, o, r) for o, r in zip(out, result, strict=True)]
+        return type(result)(filled) if hasattr(result, "_fields") else tuple(filled)
+    if not isinstance(out, Tensor):
+        raise TypeError(f"{op.name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if grad_mode.enabled and (out.requires_grad or result._requires_grad):
+        raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
+                           "but one of the arguments requires grad.")
+    if out._type.device != result._type.device:
+        raise RuntimeError(f"Expected out tensor to have device {result._type.device}, but got {out._type.device} "
+                           "instead")
+    if not can_cast(result._type.dtype, out._type.dtype):
+        raise RuntimeError(f"result type {result._type.dtype.label} can't be cast to the desired output type "
+                           f"{out._type.dtype.label}")
+    if out._array.shape != result._array.shape:
+        resize_output(out, result._array.shape)
+    elif has_internal_overlap(out._array):
+        raise_overlap()
+    np.copyto(out._array, result._array, casting="unsafe")
+    out._bump_version()
+    return out
+
+
+def resize_output(out: Tensor, shape: tuple) -> None:
+    """Give ``out`` a new shape; a non-empty one is warned about, as PyTorch does."""
+    if out._array.size:
+        warnings.warn(f"An output with one or more elements was resized since it had shape {list(out._array.shape)}, "
+                      f"which does not match the required output shape {list(shape)}. This behavior is deprecated, and "
+                      "in a future PyTorch release outputs will not be resized unless they have zero elements. You can "
+                      "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
+                      stacklevel=4)
+    REGISTRY["resize_"].public(out, shape)
+
+
+def has_internal_overlap(array: np.ndarray) -> bool:
+    """Whether two indices of ``array`` share memory for certain: a dimension of size > 1 with stride 0."""
+    for n, s in zip(array.shape, array.strides, strict=True):
+        if s == 0 and n > 1:
+            return True
+    return False
+
+
+def raise_overlap() -> None:
+    raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
+                       "memory location. Please clone() the tensor before performing the operation.")
+
+
+# ---------------------------------------------------------------- in-place
+
+def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
+    """``op`` with its result written into the first argument, history and version kept right."""
+    values = op.bind(args, kwargs)
+    if (special := find_special(op, values, None)) or overrides.state.modes:
+        if overrides.has_torch_function(special):
+            args, kwargs = as_call(op, values, {})
+            return overrides.handle_torch_function(op.public_inplace, special, *args, **kwargs)
+        for t in special:
+            if hasattr(t, "__flowtorch_interpret__"):
+                return max((t for t in special if hasattr(t, "__flowtorch_interpret__")),
+                           key=lambda t: t.level).__flowtorch_interpret__(op, values, None, inplace=True)
+    target = values[op.tensor_index[0]]
+    if not isinstance(target, Tensor):
+        raise TypeError(f"{op.name}_(): argument 'self' must be Tensor, not {type(target).__name__}")
+    recording = grad_mode.enabled and any(isinstance(t, Tensor) and t.requires_grad for t in flat_inputs(op, values))
+    check_inplace(target, recording)
+    result = compute(op, values)
+    check_stored(target, result)
+    node = None
+    if recording and target._type.dtype.rank >= 2:
+        copy = None
+        if op.differentiable and op.savers and any(edge(t) is not None for t in flat_inputs(op, values)[:len(op.savers)]
+                                                   if isinstance(t, Tensor)) and op.savers[0]:
+            copy = wrap(target._array.copy(), target._type)
+            copy._node, copy._requires_grad = target._node, target._requires_grad
+        inputs = flat_inputs(op, values)
+        edges = tuple([edge(t) if isinstance(t, Tensor) else None for t in inputs])
+        if op.differentiable:
+            node = make_node(op, values, inputs, edges, copy)
+            node.shape, node.type = target._array.shape, target._type
+    np.copyto(target._array, result._array, casting="unsafe")
+    target._bump_version()
+    if node is not None:
+        if op.wants_out:
+            save_output(node, target)
+        rebase_history(target, node)
+    elif recording and not op.differentiable and target._type.dtype.rank >= 2:
+        # e.g. x.floor_(), x.eq_(y): the result no longer depends on what was there
+        from flowtorch.autograd.copy_slices import cut_history
+
+        cut_history(target)
+    return target
+
+
+def check_inplace(target: Tensor, recording: bool) -> None:
+    """Refuse what PyTorch refuses to write: leaves and certain views under grad mode, overlapping memory."""
+    if has_internal_overlap(target._array):
+        raise_overlap()
+    if target._type.inference and not grad_mode.inference:
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed."
+                           "You can make a clone to get a normal tensor before doing inplace update."
+                           "See https://github.com/pytorch/rfcs/pull/17 for more details.")
+    if not recording or not grad_mode.enabled:
+        return
+    view = target._view
+    if target._requires_grad and target._node is None and view is None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if view is not None:
+        if view.origin is not None:
+            refuse_view(view.origin)
+        if view.base._requires_grad and view.base._node is None:
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+
+
+def refuse_view(origin: str) -> None:
+    reasons = {
+        "multi_output": "This view is the output of a function that returns multiple views. Such functions do not "
+                        "allow the output views to be modified inplace. You should replace the inplace operation by an "
+                        "out-of-place one.",
+        "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
+                   "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
+                   "both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
+                   "to be tracked) or both outside (if you want the inplace to be tracked).",
+        "inference": "A view was created in inference mode and is being modified inplace in normal mode. Please do the "
+                     "view and the in-place change in the same mode, or clone() the view first.",
+        "custom": "This view was created inside a custom Function (or because an input was returned as-is) and the "
+                  "autograd logic to handle view+inplace would override the custom backward associated with the custom "
+                  "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning "
+                  "the output of the custom Function.",
+    }
+    raise RuntimeError("Output 0 of a view is being modified inplace. " + reasons[origin])
+
+
+def check_stored(target: Tensor, result: Tensor) -> None:
+    if not can_cast(result._type.dtype, target._type.dtype):
+        raise RuntimeError(f"result type {result._type.dtype.label} can't be cast to the desired output type "
+                           f"{target._type.dtype.label}")
+    if result._array.shape != target._array.shape:
+        raise RuntimeError(f"output with shape {list(target._array.shape)} doesn't match the broadcast shape "
+                           f"{list(result._array.shape)}")
+
+
+def rebase_history(target: Tensor, node: Any) -> None:
+    """Make ``node`` the history of ``target`` after an in-place op; of its base too if it is a view."""
+    if target._view is None:
+        target._node = node
+        target._requires_grad = True
+    else:
+        from flowtorch.autograd.copy_slices import rebase_view
+
+        rebase_view(target, node)
+
+
+def inplace(op: Op) -> Callable:
+    """The in-place form of a pointwise op: ``add_``."""
+    plans, float_plans, int_plans = op.plans, op.float_plans, op.int_plans
+    arity = len(op.tensors)
+
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        # Fast: a tensor that is no view and needs no gradient, with operands alike.
+        try:
+            tx = input._type
+            if not active and not kwargs and input._view is None and (
+                    not input._requires_grad or not grad_mode.enabled):
+                if arity == 1 and not args:
+                    plan = plans.get(tx)
+                    if plan is not None and plan[3] is not None and plan[1] is tx:
+                        a = input._array
+                        plan[3](a, a)
+                        input._bump_version()
+                        return input
+                elif arity == 2 and len(args) == 1:
+                    other = args[0]
+                    kind = type(other)
+                    if kind is float or kind is int:
+                        plan = (float_plans if kind is float else int_plans).get(tx)
+                        b = (tx.scalars.get(other) if other else None) if plan is not None else None
+                        if b is None:
+                            b = tx.scalar(other)
+                    else:
+                        plan = plans.get(tx) if other._type is tx else None
+                        if plan is not None:
+                            b = other._array
+                            if (other._requires_grad or other._view is not None) and grad_mode.enabled:
+                                plan = None
+                    if plan is not None and plan[3] is not None and plan[1] is tx:
+                        a = input._array
+                        if a.shape == b.shape or b.ndim == 0:
+                            plan[3](a, b, a)
+                            input._bump_version()
+                            return input
+        except (AttributeError, KeyError, TypeError):
+            pass
+        return interpret_inplace(op, (input, *args), kwargs)
+
+    name_function(call, op, op.name + "_")
+    return call
+
+
+# ---------------------------------------------------------------- fast closures
+
+def name_function(call: Any, op: Op, name: str | None = None) -> None:
+    call.__name__ = call.__qualname__ = name or op.name
+    call.__doc__ = op.doc
+    call.__module__ = "flowtorch"
+    call.op = op
+
+
+def unary(op: Op) -> Callable:
+    """Fast path of an op of one tensor and no parameters."""
+    plans, node_class = op.plans, op.node_class
+    keep_input, keep_output = bool(op.savers[0]), op.wants_out
+    differentiable = op.differentiable
+
+    def call(input: Any, *, out: Any = None) -> Any:
+        if active or out is not None:
+            return interpret(op, (input,), {"out": out})
+        try:
+            plan = plans[input._type]
+            a = input._array
+            c = plan[0](a)
+            if type(c) is not _ndarray:
+                c = _asarray(c)
+            t = _new(Tensor)
+            t._array = c
+            t._type = plan[1]
+            t._requires_grad = False
+            t._node = None
+            t._grad = None
+            t._counter = 0
+            t._view = None
+            if (input._requires_grad or input._view is not None) and differentiable and grad_mode.enabled:
+                e = view_edge(input) if input._view is not None else input._node or input
+                if e is not None and plan[1].dtype.rank >= 2:
+                    n = _new(node_class)
+                    n.seq = next_seq()
+                    n.edges = (e,)
+                    n.hooks = None
+                    n.shape = c.shape
+                    n.type = plan[1]
+                    if saved_hooks.stack:
+                        save(n, (input if keep_input else None,))
+                        if keep_output:
+                            save_output(n, t)
+                    else:
+                        if keep_input:
+                            v = input._counter
+                            n.saved = (input,)
+                            n.versions = (v if type(v) is int else v[0],)
+                        else:
+                            n.saved = ()
+                        if keep_output:
+                            t._counter = v = [0]
+                            n.out = (c, v, 0)
+                    if op.wants_shapes:
+                        n.shapes = ((a.shape, input._type.dtype),)
+                    t._node = n
+                    t._requires_grad = True
+            return t
+        except Exception:
+            return interpret(op, (input,), {})
+
+    name_function(call, op)
+    return call
+
+
+def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
+    """Fast path of an op of two tensors, the second of which may be a Python number.
+
+    ``reverse``: the closure takes (other, input), for reflected operators. ``operator``: a wrong operand type gives
+    NotImplemented, so that Python asks the other operand.
+    """
+    plans, float_plans, int_plans, node_class = op.plans, op.float_plans, op.int_plans, op.node_class
+    keep_input, keep_other, keep_output = bool(op.savers[0]), bool(op.savers[1]), op.wants_out
+    input_savers, other_savers = op.savers
+    input_for_input, input_for_other = 0 in input_savers, 1 in input_savers
+    other_for_input, other_for_other = 0 in other_savers, 1 in other_savers
+    differentiable, wants_shapes, wants_params = op.differentiable, op.wants_shapes, op.wants_params
+
+    def slow(input: Any, other: Any, kwargs: dict) -> Any:
+        if operator:
+            return interpret_operator(op, input, other, reverse)
+        return interpret(op, (input, other), kwargs)
+
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:
+        if active or out is not None:
+            return slow(input, other, {"out": out})
+        try:
+            tx = input._type
+            kind = type(other)
+            if kind is float or kind is int:
+                plan = float_plans[tx] if kind is float else int_plans[tx]
+                b = tx.scalars.get(other) if other else None
+                if b is None:
+                    b = tx.scalar(other)
+                a = input._array
+                c = plan[0](a, b) if not reverse else plan[0](b, a)
+                if type(c) is not _ndarray:
+                    c = _asarray(c)
+                t = _new(Tensor)
+                t._array = c
+                t._type = plan[1]
+                t._requires_grad = False
+                t._node = None
+                t._grad = None
+                t._counter = 0
+                t._view = None
+                if (input._requires_grad or input._view is not None) and differentiable and grad_mode.enabled:
+                    e = view_edge(input) if input._view is not None else input._node or input
+                    if e is not None:
+                        if reverse or wants_params or wants_shapes or saved_hooks.stack:
+                            record(op, fill(op, other, input) if reverse else fill(op, input, other), t)
+                        else:
+                            n = _new(node_class)
+                            n.seq = next_seq()
+                            n.edges = (e, None)
+                            n.hooks = None
+                            n.shape = c.shape
+                            n.type = plan[1]
+                            if input_for_input:
+                                v = input._counter
+                                n.saved = (input, other)
+                                n.versions = (v if type(v) is int else v[0], None)
+                            else:
+                                n.saved = (None, other)
+                                n.versions = (None, None)
+                            if keep_output:
+                                t._counter = v = [0]
+                                n.out = (c, v, 0)
+                            t._node = n
+                            t._requires_grad = True
+                return t
+            if other._type is not tx:
+                return slow(input, other, {})
+            plan = plans[tx]
+            a = input._array
+            b = other._array
+            c = plan[0](a, b) if not reverse else plan[0](b, a)
+            if type(c) is not _ndarray:
+                c = _asarray(c)
+            t = _new(Tensor)
+            t._array = c
+            t._type = plan[1]
+            t._requires_grad = False
+            t._node = None
+            t._grad = None
+            t._counter = 0
+            t._view = None
+            if (input._requires_grad or other._requires_grad or input._view is not None
+                    or other._view is not None) and differentiable and grad_mode.enabled:
+                if reverse or wants_params or wants_shapes or saved_hooks.stack:
+                    record(op, fill(op, other, input) if reverse else fill(op, input, other), t)
+                    return t
+                if input._view is not None:
+                    ex = view_edge(input)
+                else:
+                    ex = (input._node or input) if input._requires_grad else None
+                if other._view is not None:
+                    ey = view_edge(other)
+                else:
+                    ey = (other._node or other) if other._requires_grad else None
+                if ex is None and ey is None:
+                    return t
+                n = _new(node_class)
+                n.seq = next_seq()
+                n.edges = (ex, ey)
+                n.hooks = None
+                n.shape = c.shape
+                n.type = plan[1]
+                if keep_input or keep_other:
+                    kx = keep_input and ((ex is not None and input_for_input) or (ey is not None and input_for_other))
+                    ky = keep_other and ((ex is not None and other_for_input) or (ey is not None and other_for_other))
+                    v, w = input._counter, other._counter
+                    n.saved = (input if kx else None, other if ky else None)
+                    n.versions = ((v if type(v) is int else v[0]) if kx else None,
+                                  (w if type(w) is int else w[0]) if ky else None)
+                else:
+                    n.saved = ()
+                if keep_output:
+                    t._counter = v = [0]
+                    n.out = (c, v, 0)
+                t._node = n
+                t._requires_grad = True
+            return t
+        except Exception:
+            return slow(input, other, {})
+
+    name_function(call, op)
+    return call
+
+
+def binary_alpha(op: Op) -> Callable:
+    """``add`` and ``sub``: the binary fast path, with an optional factor on the second operand."""
+    plain = binary(op)
+
+    def call(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
+        if alpha is not None and alpha != 1:
+            return interpret(op, (input, other), {"alpha": alpha, "out": out})
+        return plain(input, other, out=out)
+
+    name_function(call, op)
+    return call
+
+
+def fill(op: Op, *tensors: Any) -> list:
+    """Parameter values of a call that gives only the tensors."""
+    values = list(tensors)
+    for n in op.names[len(values):]:
+        values.append(op.defaults[n])
+    return values
+
+
+def interpret_operator(op: Op, input: Any, other: Any, reverse: bool) -> Any:
+    """``interpret`` for an operator: NotImplemented for operands that are neither tensors nor numbers."""
+    if not isinstance(other, (Tensor, int, float, complex, np.generic, np.ndarray)) and not hasattr(
+            type(other), "__torch_function__"):
+        return NotImplemented
+    if isinstance(other, np.ndarray):
+        from flowtorch.ops.factory import as_tensor
+
+        other = as_tensor(other)
+    return interpret(op, (other, input) if reverse else (input, other), {})
+
+
+def general(op: Op) -> Callable:
+    """The public function of an op with no special fast path."""
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return interpret(op, args, kwargs)
+
+    name_function(call, op)
+    attach_signature(call, op)
+    return call
+
+
+def attach_signature(call: Any, op: Op) -> None:
+    """Show the op's parameters (and ``out``) to ``inspect.signature``, which sees only ``*args`` otherwise."""
+    from inspect import Parameter, Signature
+
+    params = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD if i < op.positional else Parameter.KEYWORD_ONLY,
+                        default=op.defaults.get(n, Parameter.empty)) for i, n in enumerate(op.names)]
+    if op.out:
+        params.append(Parameter("out", Parameter.KEYWORD_ONLY, default=None))
+    call.__signature__ = Signature(params, __validate_parameters__=False)
+
+
+# ---------------------------------------------------------------- composites
+
+def compose(record: Composite) -> Callable:
+    """The public function of a composite: itself, or with ``out=`` handling around it."""
+    f = record.function
+    f.record = record                                           # type: ignore[attr-defined]
+    record.public = f                                           # type: ignore[attr-defined]
+    if not record.out:
+        return f
+
+    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = f(*args, **kwargs)
+        return result if out is None else write_out(record, out, result)      # type: ignore[arg-type]
+
+    call.__name__ = call.__qualname__ = record.name
+    call.__doc__ = record.doc
+    call.__module__ = "flowtorch"
+    call.__wrapped__ = f                                        # type: ignore[attr-defined]
+    call.record = record                                        # type: ignore[attr-defined]
+    record.public = call                                        # type: ignore[attr-defined]
+    return call
+
+
+def compose_inplace(record: Composite, public: Callable) -> Callable:
+    """``name_`` of a composite: compute, then copy into the first argument through ``copy_``, which keeps the history."""
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        check_inplace(input, input.requires_grad and grad_mode.enabled)
+        result = public(input, *args, **kwargs)
+        check_stored(input, result)
+        return input.copy_(result)
+
+    call.__name__ = call.__qualname__ = record.name + "_"
+    call.__doc__ = record.doc
+    call.__module__ = "flowtorch"
+    return call
+
+
+def forget_plans() -> None:
+    """Drop all cached plans: what they were built from (the default dtype, a kernel provider) has changed."""
+    for op in REGISTRY.values():
+        op.plans.clear()
+        op.int_plans.clear()
+        op.float_plans.clear()
+
+
+dtypes._on_default_change.append(forget_plans)
+
+# device type -> functions (op, TensorType) -> (fast kernel, full kernel) or None, asked in order
+kernel_providers: dict[str, list[Callable[[Op, TensorType], Any]]] = {"cpu": [], "cuda": [], "meta": []}

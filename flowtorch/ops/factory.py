@@ -1,0 +1,457 @@
+"""New tensors: from Python data, from numpy, filled, ranges."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch import devices, dtypes
+from flowtorch.array.tensortype import tensor_type
+from flowtorch.autograd.mode import grad_mode
+from flowtorch.dtypes import preserve_format
+from flowtorch.ops import dispatch
+from flowtorch.ops.op import composite
+from flowtorch.ops.view import sizes
+from flowtorch.tensor import Tensor, default_type, wrap
+
+
+def finish(array: np.ndarray, type_: Any, requires_grad: bool) -> Tensor:
+    """A new leaf around ``array``."""
+    t = wrap(array, type_)
+    if requires_grad:
+        t.requires_grad = True
+    return t
+
+
+def _shape(size: tuple, name: str) -> tuple:
+    shape = sizes(size, name)
+    for n in shape:
+        if n < 0:
+            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
+    return shape
+
+
+def _check_options(name: str, dtype: Any, layout: Any) -> None:
+    if dtype is not None and not isinstance(dtype, dtypes.dtype):
+        raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+    if layout is not None and layout is not dtypes.strided:
+        raise NotImplementedError(f"{name}(): layout {layout!r} is not supported; only torch.strided is")
+
+
+def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None) -> np.ndarray:
+    """Memory for a tensor of this shape: uninitialised, or filled with one value."""
+    if device.type == "meta":
+        one = np.zeros((1,), numpy_dtype)
+        from flowtorch.ops.view import contiguous_strides
+
+        return np.lib.stride_tricks.as_strided(one, shape, contiguous_strides(shape, one.itemsize), writeable=False)
+    if fill is None:
+        return np.empty(shape, numpy_dtype)
+    if fill.__class__ is int and fill == 0:
+        return np.zeros(shape, numpy_dtype)
+    return np.full(shape, fill, numpy_dtype)
+
+
+def _filled(name: str, fill: Any, doc: str) -> Any:
+    def make(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+             pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None, names: Any = None) -> Tensor:
+        _check_options(name, dtype, layout)
+        shape = _shape(size, name)
+        t = default_type(dtype, device) if out is None or dtype is not None else out._type
+        array = new_array(shape, t.numpy, t.device, fill)
+        if memory_format is not None and memory_format not in (dtypes.contiguous_format, preserve_format):
+            from flowtorch.ops.copy import laid_out
+
+            array = laid_out(array, memory_format)
+        if out is not None:
+            return dispatch.write_out(make, out, wrap(array, t))            # type: ignore[arg-type]
+        return finish(array, t, requires_grad)
+    make.__name__ = make.__qualname__ = make.name = name                    # type: ignore[attr-defined]
+    make.__doc__ = doc
+    return composite(make)
+
+
+empty = _filled("empty", None, "A tensor of the given size with uninitialised values.")
+zeros = _filled("zeros", 0, "A tensor of the given size filled with 0.")
+ones = _filled("ones", 1, "A tensor of the given size filled with 1.")
+
+
+@composite
+def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+         names=None):
+    """A tensor of the given size filled with ``fill_value``, whose kind gives the dtype if none is named."""
+    _check_options("full", dtype, layout)
+    if isinstance(fill_value, Tensor):
+        fill_value = fill_value.item()
+    if dtype is None:
+        dtype = dtypes.scalar_dtype(fill_value) if out is None else out.dtype
+    shape = _shape((size,) if isinstance(size, (tuple, list)) else (tuple(size),), "full")
+    t = default_type(dtype, device)
+    array = new_array(shape, t.numpy, t.device, t.scalar(fill_value).astype(t.numpy))
+    if out is not None:
+        return dispatch.write_out(full, out, wrap(array, t))                # type: ignore[arg-type]
+    return finish(array, t, requires_grad)
+
+
+full.name = "full"                                                          # type: ignore[attr-defined]
+
+
+def _like(name: str, fill: Any, doc: str) -> Any:
+    def make(input: Any, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
+             requires_grad: bool = False, memory_format: Any = preserve_format) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+        _check_options(name, dtype, layout)
+        if not input._type.plain:
+            special = _like_special(make, input, args, dtype=dtype, device=device, requires_grad=requires_grad,
+                                    memory_format=memory_format)
+            if special is not NotImplemented:
+                return special
+        t = input._type
+        target = tensor_type(t.dtype if dtype is None else dtype,
+                             t.device if device is None else devices.resolve(device), True, grad_mode.inference)
+        value = args[0] if args else fill
+        if args:
+            value = target.scalar(value.item() if isinstance(value, Tensor) else value).astype(target.numpy)
+        source = input._array
+        if target.device.type == "meta" or source.flags.c_contiguous:
+            array = new_array(source.shape, target.numpy, target.device, value)
+        else:
+            array = _empty_like(source, target.numpy, memory_format)
+            if value is not None:
+                array[...] = value
+        if memory_format in (dtypes.channels_last, dtypes.channels_last_3d):
+            from flowtorch.ops.copy import laid_out
+
+            array = laid_out(array, memory_format)
+        return finish(array, target, requires_grad)
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = doc
+    return composite(make) if fill is not None or name == "empty_like" else make
+
+
+def _empty_like(source: np.ndarray, dtype: np.dtype, memory_format: Any) -> np.ndarray:
+    """Memory of ``source``'s shape; preserve_format keeps the order of dimensions of dense arrays."""
+    from flowtorch.ops.copy import dense
+
+    if memory_format is preserve_format:
+        if dense(source):
+            return np.empty_like(source, dtype=dtype, order="K")
+        order = sorted(range(source.ndim), key=lambda d: (-source.strides[d], d))
+        if 0 not in source.strides:
+            block = np.empty(tuple(source.shape[d] for d in order), dtype)
+            return block.transpose(tuple(np.argsort(order)))
+    return np.empty(source.shape, dtype)
+
+
+def _like_special(make, input, args, **options):
+    from flowtorch import overrides
+
+    if hasattr(input, "__flowtorch_like__"):
+        return input.__flowtorch_like__(make, args, options)
+    if overrides.has_torch_function((input,)):
+        return overrides.handle_torch_function(make, (input,), input, *args,
+                                               **{k: v for k, v in options.items() if v is not None})
+    return NotImplemented
+
+
+empty_like = _like("empty_like", None, "An uninitialised tensor shaped like ``input``.")
+zeros_like = _like("zeros_like", 0, "A tensor of zeros shaped like ``input``.")
+ones_like = _like("ones_like", 1, "A tensor of ones shaped like ``input``.")
+_full_like = _like("full_like", None, "")
+
+
+@composite
+def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
+              memory_format=preserve_format):
+    """A tensor shaped like ``input`` filled with ``fill_value``."""
+    return _full_like(input, fill_value, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad,
+                      memory_format=memory_format)
+
+
+def _new(name: str, maker: Any) -> Any:
+    def make(self: Any, *size: Any, dtype: Any = None, device: Any = None, layout: Any = None,
+             pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+        return maker(*size, dtype=self.dtype if dtype is None else dtype, layout=layout,
+                     device=self.device if device is None else device, requires_grad=requires_grad)
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"``torch.{name[4:]}`` with this tensor's dtype and device."
+    return composite(make, namespace="Tensor", method=True)
+
+
+new_empty, new_zeros, new_ones = _new("new_empty", empty), _new("new_zeros", zeros), _new("new_ones", ones)
+
+
+@composite(namespace="Tensor", method=True)
+def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+    """``torch.full`` with this tensor's dtype and device."""
+    return full(size, fill_value, dtype=self.dtype if dtype is None else dtype,
+                device=self.device if device is None else device, requires_grad=requires_grad)
+
+
+@composite(namespace="Tensor", method=True)
+def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
+    """``torch.tensor`` with this tensor's dtype and device."""
+    return tensor(data, dtype=self.dtype if dtype is None else dtype,
+                  device=self.device if device is None else device, requires_grad=requires_grad)
+
+
+# ---------------------------------------------------------------- from data
+
+def _infer_dtype(data: Any) -> dtypes.dtype:
+    """The dtype of nested sequences of Python numbers, by the widest kind met."""
+    rank = -1
+    stack = [data]
+    best = None
+    while stack:
+        x = stack.pop()
+        if isinstance(x, (list, tuple)):
+            stack.extend(x)
+        elif isinstance(x, Tensor):
+            best = x.dtype if best is None else dtypes.promote_types(best, x.dtype)
+        elif isinstance(x, (np.ndarray, np.generic)) and not isinstance(x, (bool, int, float, complex)):
+            d = dtypes.from_numpy_dtype(x.dtype)
+            best = d if best is None else dtypes.promote_types(best, d)
+        elif hasattr(x, "__len__") and hasattr(x, "__getitem__") and not isinstance(x, (str, bytes, dict)):
+            stack.extend(x)
+        else:
+            r = 0 if isinstance(x, bool) else 1 if isinstance(x, int) else 2 if isinstance(x, float) else (
+                3 if isinstance(x, complex) else 1 if hasattr(x, "__index__") else 2 if hasattr(x, "__float__") else None)
+            if r is None or isinstance(x, (str, bytes)):
+                raise TypeError(f"new(): invalid data type '{type(x).__name__}'" if isinstance(x, (str, bytes)) else
+                                f"Could not infer dtype of {type(x).__name__}")
+            rank = max(rank, r)
+    if rank >= 0:
+        number = (dtypes.bool_, dtypes.int64, dtypes.get_default_dtype(), dtypes.default_complex())[rank]
+        best = number if best is None else dtypes.promote_types(best, number)
+    return dtypes.get_default_dtype() if best is None else best
+
+
+def _nested_shape(data: Any) -> tuple:
+    shape: list[int] = []
+    x = data
+    while True:
+        if isinstance(x, Tensor):
+            return (*shape, *x.shape)
+        if isinstance(x, np.ndarray):
+            return (*shape, *x.shape)
+        if isinstance(x, (str, bytes, dict)) or not hasattr(x, "__len__") or not hasattr(x, "__getitem__"):
+            return tuple(shape)
+        shape.append(len(x))
+        if len(x) == 0:
+            return tuple(shape)
+        x = x[0]
+
+
+def _plain_data(x: Any) -> Any:
+    if isinstance(x, Tensor):
+        return x.detach().cpu().tolist() if x._type.plain else x.tolist()     # type: ignore[attr-defined]
+    if isinstance(x, (list, tuple)):
+        return [_plain_data(y) for y in x]
+    if isinstance(x, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(x).__name__}'")
+    if isinstance(x, (np.ndarray, bool, int, float, complex, np.generic)):
+        return x
+    if hasattr(x, "__len__") and hasattr(x, "__getitem__"):
+        return [_plain_data(x[i]) for i in range(len(x))]
+    return x.__index__() if hasattr(x, "__index__") else float(x)
+
+
+def array_from(data: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray, dtypes.dtype]:
+    """A new array holding ``data`` (numbers, nested sequences, arrays, tensors), and its dtype."""
+    if type(data) in (int, float, bool, complex):
+        d = dtypes.scalar_dtype(data) if dtype is None else dtype
+        if d.rank < 2 and type(data) is float and (data != data or data in (float("inf"), float("-inf"))):
+            raise RuntimeError(f"value cannot be converted to type {d.name} without overflow")
+        if type(data) is complex and d.rank < 3:
+            raise RuntimeError(f"value cannot be converted to type {d.name} without overflow" if data.imag else
+                               f"a complex number cannot become {d!r}")
+        return tensor_type(d).scalar(data).astype(d.numpy), d
+    if hasattr(data, "__array__") and not isinstance(data, (list, tuple, Tensor)):
+        a = np.asarray(data)
+        d = dtypes.from_numpy_dtype(a.dtype) if dtype is None else dtype
+        return np.array(a, dtype=d.numpy, order="C"), d
+    d = _infer_dtype(data) if dtype is None else dtype
+    shape = _nested_shape(data)
+    try:
+        a = np.array(_plain_data(data) if _needs_cleaning(data) else data, dtype=_staging(d))
+    except OverflowError as error:
+        raise RuntimeError(f"Overflow when unpacking long long: {error}") from None
+    except (ValueError, TypeError) as error:
+        raise _ragged(data, shape, error) from None
+    return (a if a.dtype == d.numpy else a.astype(d.numpy)).reshape(shape), d
+
+
+def _staging(d: dtypes.dtype) -> Any:
+    """The numpy type to read Python numbers into before the final conversion (which then wraps or rounds once)."""
+    if d in dtypes.LOW_PRECISION:
+        return np.float32
+    return np.int64 if d.rank == 1 and d.itemsize < 8 else d.numpy
+
+
+def _needs_cleaning(data: Any) -> bool:
+    while isinstance(data, (list, tuple)) and data:
+        if any(isinstance(x, Tensor) or not isinstance(x, (list, tuple, int, float, complex, np.generic)) for x in data):
+            return True
+        if isinstance(data[0], (list, tuple)):
+            return any(_needs_cleaning(x) for x in data)
+        data = data[0]
+    return not isinstance(data, (int, float, complex, list, tuple))
+
+
+def _ragged(data: Any, shape: tuple, error: Exception) -> Exception:
+    """PyTorch's sentence for sequences of unequal length, found by walking them."""
+    def walk(x: Any, depth: int) -> Exception | None:
+        if depth == len(shape):
+            return TypeError("new(): data must be a number, not a sequence") if isinstance(x, (list, tuple)) else None
+        if not hasattr(x, "__len__"):
+            return TypeError(f"not a sequence of length {shape[depth]}")
+        if len(x) != shape[depth]:
+            return ValueError(f"expected sequence of length {shape[depth]} at dim {depth} (got {len(x)})")
+        for y in x:
+            if (found := walk(y, depth + 1)) is not None:
+                return found
+        return None
+    return walk(data, 0) or error
+
+
+@composite
+def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=False):
+    """A new leaf tensor holding a copy of ``data`` (a number, nested sequences, a numpy array).
+
+    >>> import flowtorch as torch
+    >>> torch.tensor([[1, 2], [3, 4]])
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    if dtype is not None and not isinstance(dtype, dtypes.dtype):
+        raise TypeError(f"tensor(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
+    if isinstance(data, Tensor):
+        import warnings
+
+        warnings.warn("To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() or "
+                      "sourceTensor.detach().clone().requires_grad_(True), rather than torch.tensor(sourceTensor).",
+                      UserWarning, stacklevel=2)
+        t = data.detach().clone()                                           # type: ignore[attr-defined]
+        t = t.to(device=data.device if device is None else device, dtype=data.dtype if dtype is None else dtype)
+        return t.requires_grad_(requires_grad)
+    array, d = array_from(data, dtype)
+    return finish(array, default_type(d, device), requires_grad)
+
+
+@composite
+def as_tensor(data, dtype=None, device=None):
+    """``data`` as a tensor, sharing memory and history where the dtype and device allow it."""
+    if isinstance(data, Tensor):
+        return data.to(device=data.device if device is None else device, dtype=data.dtype if dtype is None else dtype)   # type: ignore[attr-defined]
+    if isinstance(data, np.ndarray):
+        t = from_numpy(data)
+        return t.to(device=devices.resolve(device), dtype=t.dtype if dtype is None else dtype)   # type: ignore[attr-defined]
+    return tensor(data, dtype=dtype, device=device)
+
+
+@composite
+def from_numpy(ndarray):
+    """A tensor over the same memory as a numpy array.
+
+    TypeError for dtypes that tensors cannot have; ValueError for negative strides and foreign byte order.
+    """
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
+    if type(ndarray) is not np.ndarray:
+        ndarray = ndarray.view(np.ndarray)
+    d = dtypes.from_numpy_dtype(ndarray.dtype)
+    if any(s < 0 for s in ndarray.strides):
+        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides are "
+                         "not currently supported. (You can probably work around this by making a copy of your array with "
+                         "array.copy().)")
+    if ndarray.dtype is not d.numpy:
+        ndarray = ndarray.view(d.numpy)             # 'longlong' is 'int64' under another name
+    if any(s % ndarray.itemsize for s in ndarray.strides):
+        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+                         "reallocate the memory.")
+    if not ndarray.flags.writeable:
+        import warnings
+
+        warnings.warn("The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means "
+                      "writing to this tensor will result in undefined behavior. You may want to copy the array to protect "
+                      "its data or make it writable before converting it to a tensor.", UserWarning, stacklevel=2)
+        ndarray = ndarray.copy()
+    return wrap(ndarray, tensor_type(d))
+
+
+@composite
+def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
+    """A 1-d tensor over the memory of an object that has Python's buffer interface."""
+    array = np.frombuffer(buffer, np.uint8)
+    n = array.size
+    if n == 0:
+        raise ValueError(f"both buffer length ({n}) and count ({count}) must not be 0")
+    if not 0 <= offset < n:
+        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({n} bytes) minus 1")
+    width = dtype.itemsize
+    if count < 0:
+        if (n - offset) % width:
+            raise ValueError(f"buffer length ({n - offset} bytes) after offset ({offset} bytes) must be a multiple of element "
+                             f"size ({width})")
+        count = (n - offset) // width
+    elif count == 0:
+        raise ValueError(f"both buffer length ({n}) and count ({count}) must not be 0")
+    elif offset + count * width > n:
+        raise ValueError(f"requested buffer length ({count} * {width} bytes) after offset ({offset} bytes) must not be greater "
+                         f"than actual buffer length ({n} bytes)")
+    return finish(np.frombuffer(buffer, dtype.numpy, count, offset), tensor_type(dtype), requires_grad)
+
+
+def legacy_constructor(cls: type, args: tuple, device: Any = None, **kwargs: Any) -> Any:
+    """``Tensor()``, ``Tensor(2, 3)``, ``Tensor([1.0, 2.0])``, ``Tensor(other)``: always the default dtype."""
+    if len(args) == 1 and isinstance(args[0], Tensor):
+        return args[0].as_subclass(cls) if cls is not Tensor else args[0].detach()      # type: ignore[attr-defined]
+    if len(args) == 1 and not isinstance(args[0], int) and (
+            hasattr(args[0], "__len__") or isinstance(args[0], np.ndarray)):
+        from flowtorch.tensor import Size
+
+        t = empty(args[0]) if isinstance(args[0], Size) else tensor(args[0], dtype=dtypes.get_default_dtype())
+    else:
+        for a in args:
+            if not hasattr(a, "__index__"):
+                raise TypeError(f"new(): data must be a sequence (got {type(a).__name__})")
+        t = empty(*args) if args else empty(0)
+    if device is not None:
+        t = t.to(device)                                                    # type: ignore[attr-defined]
+    return t if cls is Tensor else Tensor._make_subclass(cls, t)
+
+
+@composite
+def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,
+           requires_grad=False):
+    """The values ``start``, ``start + step``, ... below ``end``: ``arange(end)``, ``arange(start, end[, step])``."""
+    _check_options("arange", dtype, layout)
+    if end is None:
+        start, end = 0, start
+    start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
+    if dtype is None:
+        dtype = (dtypes.get_default_dtype() if any(isinstance(x, float) for x in (start, end, step)) else dtypes.int64) \
+            if out is None else out.dtype
+    if step == 0:
+        raise RuntimeError("step must be nonzero")
+    if any(isinstance(x, float) and not np.isfinite(x) for x in (start, end)):
+        raise RuntimeError(f"unsupported range: {start} -> {end}")
+    if (end - start) * step < 0:
+        raise RuntimeError("upper bound and lower bound inconsistent with step sign")
+    t = default_type(dtype, device)
+    if all(isinstance(x, int) for x in (start, end, step)):
+        n = max(-(-(end - start) // step), 0)
+    else:
+        n = int(np.ceil((end - start) / step))
+    if dtype.rank <= 1:
+        values = int(start) + np.arange(n, dtype=np.int64) * int(step)
+    else:
+        values = float(start) + np.arange(n, dtype=np.float64) * float(step)
+    array = values.astype(t.numpy)
+    if out is not None:
+        return dispatch.write_out(arange, out, wrap(array, t))              # type: ignore[arg-type]
+    return finish(array, t, requires_grad)
+
+
+arange.name = "arange"                                                      # type: ignore[attr-defined]

@@ -1,0 +1,457 @@
+"""The families of ops and their decorators: what pointwise ops, reductions, views and the rest have in common."""
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flowtorch import dtypes
+from flowtorch.array.tensortype import TensorType, tensor_type
+from flowtorch.autograd.mode import grad_mode
+from flowtorch.dtypes import LOW_PRECISION, can_cast, promote_types, scalar_dtype
+from flowtorch.ops import dispatch
+from flowtorch.ops.dispatch import interpret, kernel_providers, record
+from flowtorch.ops.op import Family, Op
+from flowtorch.tensor import Tensor, make_view, wrap
+
+_NUMBERS = (int, float, complex, np.generic)
+
+
+# ---------------------------------------------------------------- promotion
+
+def _combine(higher: Any, lower: Any) -> Any:
+    """PyTorch's rule between priority classes: a lower class only changes the kind (int to float, real to complex)."""
+    if higher is None:
+        return lower
+    if lower is None or higher.is_complex:
+        return higher
+    if higher.is_floating_point:
+        return higher.to_complex() if lower.is_complex else higher
+    if higher.rank == 0 or lower.rank >= 2:
+        return promote_types(higher, lower)
+    return higher
+
+
+def result_dtype(operands: Any) -> dtypes.dtype:
+    """The common dtype of tensors and Python numbers: dimensioned tensors before 0-d ones before numbers."""
+    dim = zero = number = None
+    for x in operands:
+        if isinstance(x, Tensor):
+            d = x._type.dtype
+            if x._array.ndim:
+                dim = d if dim is None else promote_types(dim, d)
+            else:
+                zero = d if zero is None else promote_types(zero, d)
+        elif x is not None:
+            d = scalar_dtype(x)
+            number = d if number is None else promote_types(number, d)
+    result = _combine(dim, _combine(zero, number))
+    assert result is not None
+    return result
+
+
+def common_device(op_name: str, operands: Any) -> Any:
+    """The device of the tensor operands; 0-d CPU tensors may join any device. RuntimeError if they differ."""
+    found = None
+    for x in operands:
+        if isinstance(x, Tensor):
+            d = x._type.device
+            if found is None or (found._array.ndim == 0 and found._type.device.type == "cpu"):
+                found = x if found is None or d != found._type.device or x._array.ndim else found
+            elif d != found._type.device and not (x._array.ndim == 0 and d.type == "cpu"):
+                raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices, "
+                                   f"{found._type.device} and {d}! (in {op_name})")
+    assert found is not None
+    return found._type.device
+
+
+# ---------------------------------------------------------------- pointwise
+
+class Pointwise(Family):
+    """One output element from the corresponding (broadcast) input elements."""
+
+    name = "pointwise"
+
+    def plan(self, op: Op, t: TensorType) -> tuple:
+        """(fast kernel, result type, kernel with parameters, in-place ufunc or None) for operands of type ``t``."""
+        d = t.dtype
+        refuse(op, d)
+        work = dtypes._default if op.promote == "float" and d.rank < 2 else d
+        work_type = tensor_type(work, t.device)
+        out = {"bool": dtypes.bool_, "real": work.to_real(), "int64": dtypes.int64}.get(op.promote, work)
+        fast, full, ufunc = find_kernels(op, work_type)
+        if work is not d:
+            fast, full, ufunc = casting(fast, work_type.numpy), casting(full, work_type.numpy), None
+        plan = (fast, tensor_type(out, t.device), full, ufunc)
+        if t.plain and not t.inference:
+            op.plans[t] = plan
+            if d.rank >= 1:
+                op.int_plans[t] = plan
+            if d.rank >= 2:
+                op.float_plans[t] = plan
+        return plan
+
+    def compute(self, op: Op, values: list) -> Tensor:
+        operands = [values[i] for i in op.tensor_index]
+        for x, name in zip(operands, op.tensors, strict=True):
+            if not isinstance(x, (Tensor, *_NUMBERS)) and x is not None:
+                raise TypeError(f"{op.name}(): argument '{name}' (position {op.names.index(name) + 1}) must be "
+                                f"Tensor, not {type(x).__name__}")
+        tensors = [x for x in operands if isinstance(x, Tensor)]
+        if not tensors:
+            raise TypeError(f"{op.name}(): argument '{op.tensors[0]}' (position 1) must be Tensor, "
+                            f"not {type(operands[0]).__name__}")
+        device = common_device(op.name, tensors)
+        t = tensor_type(result_dtype(operands), device)
+        plan = op.plans.get(t) or self.plan(op, t)
+        arrays = [None if x is None else self.operand(x, t) for x in operands]
+        params = {n: v for n, v in zip(op.names, values, strict=True) if n not in op.tensors}
+        if all(v is op.defaults[n] for n, v in params.items()):
+            c = plan[0](*arrays)
+        else:
+            c = plan[2](*arrays, **params)
+        if type(c) is not np.ndarray:
+            c = np.asarray(c)
+        if c.dtype != plan[1].numpy:
+            c = c.astype(plan[1].numpy)
+        return wrap(c, plan[1])
+
+    @staticmethod
+    def operand(x: Any, t: TensorType) -> np.ndarray:
+        """An operand as an array of the common dtype; numbers beside low-precision tensors stay in float32."""
+        if isinstance(x, Tensor):
+            a = x._array
+            return a if x._type.dtype is t.dtype else convert_array(a, t.dtype)
+        if isinstance(x, np.generic):
+            x = x.item()
+        return t.scalar(x)
+
+    def fast(self, op: Op) -> Callable:
+        if not op.params:
+            if len(op.tensors) == 1:
+                return dispatch.unary(op)
+            if len(op.tensors) == 2:
+                return dispatch.binary(op)
+        if op.params == ("alpha",) and len(op.tensors) == 2:
+            return dispatch.binary_alpha(op)
+        return dispatch.general(op)
+
+
+def convert_array(a: np.ndarray, d: dtypes.dtype) -> np.ndarray:
+    """``a`` in dtype ``d`` by PyTorch's conversion rules (complex loses its imaginary part, floats truncate)."""
+    target = d.numpy
+    if a.dtype.kind == "c" and target.kind != "c":
+        a = a.real
+    return a.astype(target)
+
+
+def refuse(op: Op, d: dtypes.dtype) -> None:
+    """Raise PyTorch's error for a dtype that the op does not take."""
+    for kind in op.rejects:
+        if kind == d.name or (kind == "complex" and d.is_complex) or (kind == "float" and d.is_floating_point) or (
+                kind == "integer" and d.rank == 1) or (kind == "inexact" and d.rank >= 2):
+            raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{d.label}'")
+
+
+def find_kernels(op: Op, t: TensorType) -> tuple:
+    """(kernel of the tensors alone, kernel with parameters, ufunc usable in place or None) on ``t``'s device."""
+    for provider in kernel_providers[t.device.type]:
+        found = provider(op, t)
+        if found is not None:
+            return (*found, None)
+    if t.device.type != "cpu":
+        raise NotImplementedError(f"flowtorch has no kernel for '{op.name}' on device '{t.device.type}' "
+                                  f"(dtype {t.dtype!r}); move the tensors with .cpu()")
+    fast = op.ufunc or op.body
+    full = op.body if op.params or op.ufunc is None else op.ufunc
+    if t.dtype in LOW_PRECISION:
+        out = None if op.promote in ("bool", "int64") else t.numpy
+        return rounding(fast, out), rounding(full, out), None
+    return fast, full, op.ufunc
+
+
+def rounding(f: Callable, out: Any) -> Callable:
+    """A kernel for low-precision arrays: compute in float32, round the result once."""
+    single = np.dtype(np.float32)
+
+    def kernel(*arrays: Any, **params: Any) -> Any:
+        c = f(*[a if a is None or a.dtype.kind == "b" else a.astype(single, copy=False) for a in arrays], **params)
+        return c if out is None else c.astype(out)
+    return kernel
+
+
+def casting(f: Callable, to: np.dtype) -> Callable:
+    """A kernel that first converts its arrays: integers into ops that give floats."""
+    def kernel(*arrays: Any, **params: Any) -> Any:
+        return f(*[None if a is None else a.astype(to) for a in arrays], **params)
+    return kernel
+
+
+# ---------------------------------------------------------------- general ops
+
+class General(Family):
+    """An op with its own kernel: no promotion; low precision is computed in float32 and rounded once."""
+
+    name = "op"
+
+    def compute(self, op: Op, values: list) -> Any:
+        arrays = list(values)
+        low = source = None
+        for i in op.tensor_index:
+            v = values[i]
+            if isinstance(v, Tensor):
+                arrays[i] = v._array
+                source = source or v
+                if v._type.dtype in LOW_PRECISION and op.low == "upcast":
+                    low = low or v._type.dtype
+            elif isinstance(v, (list, tuple)):
+                arrays[i] = [self.element(op, i, t, k)._array for k, t in enumerate(v)]
+                source = source or (v[0] if v else None)
+                for t in v:
+                    if t._type.dtype in LOW_PRECISION and op.low == "upcast":
+                        low = low or t._type.dtype
+            elif v is not None:
+                raise TypeError(f"{op.name}(): argument '{op.names[i]}' (position {i + 1}) must be Tensor, "
+                                f"not {type(v).__name__}")
+            elif op.names[i] not in op.defaults:
+                raise TypeError(f"{op.name}(): argument '{op.names[i]}' (position {i + 1}) must be Tensor, "
+                                "not NoneType")
+        device = common_device(op.name, dispatch.flat_inputs(op, values)) if source is not None else None
+        if source is not None and op.rejects:
+            refuse(op, source._type.dtype)
+        kernel = op.body
+        if device is not None and device.type != "cpu":
+            kernel = find_kernels(op, source._type)[1]              # type: ignore[union-attr]
+        if low is not None:
+            arrays = [self.upcast(a) for a in arrays]
+        n = op.positional
+        result = kernel(*arrays[:n], **dict(zip(op.names[n:], arrays[n:], strict=True)))
+        return self.wrap_results(op, result, low, device)
+
+    @staticmethod
+    def element(op: Op, i: int, t: Any, k: int) -> Tensor:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{op.name}(): expected Tensor as element {k} in argument {i}, but got {type(t).__name__}")
+        return t
+
+    @staticmethod
+    def upcast(a: Any) -> Any:
+        if isinstance(a, list):
+            return [General.upcast(x) for x in a]
+        if isinstance(a, np.ndarray) and (a.dtype == np.float16 or a.dtype.kind == "V" or a.dtype.name == "bfloat16"):
+            return a.astype(np.float32)
+        return a
+
+    @staticmethod
+    def wrap_results(op: Op, result: Any, low: Any, device: Any) -> Any:
+        def one(a: Any) -> Tensor:
+            if type(a) is not np.ndarray:
+                a = np.asarray(a)
+            if low is not None and a.dtype == np.float32:
+                a = a.astype(low.numpy)
+            if device is None or device.type == "cpu":
+                return wrap(a)
+            return wrap(a, tensor_type(dtypes.from_numpy_dtype(a.dtype), device))
+        if isinstance(result, (tuple, list)):
+            results = [one(a) for a in result]
+            return return_type(op)(results) if op.outputs else tuple(results)
+        return one(result)
+
+    def fast(self, op: Op) -> Callable:
+        return dispatch.general(op)
+
+
+def return_type(op: Op) -> Any:
+    """The named tuple that PyTorch returns for ops with named outputs (``torch.return_types.max``)."""
+    return named_result(op.name, op.outputs or ())
+
+
+_named: dict[str, Any] = {}
+
+
+def named_result(name: str, fields: tuple[str, ...]) -> Any:
+    """A tuple class with named fields that takes one iterable, printed as ``torch.return_types.name(...)``."""
+    key = f"{name}{fields}"
+    cls = _named.get(key)
+    if cls is None:
+        def show(self: Any) -> str:
+            lines = ",\n".join(f"{n}={v!r}" for n, v in zip(fields, self, strict=True))
+            return f"torch.return_types.{name}(\n{lines})"
+        body: dict = {n: property(lambda self, i=i: tuple.__getitem__(self, i)) for i, n in enumerate(fields)}
+        body.update(__slots__=(), __repr__=show, _fields=fields, n_fields=len(fields), n_sequence_fields=len(fields),
+                    __module__="torch.return_types", __reduce__=lambda self: (_rebuild_named, (name, fields, tuple(self))))
+        cls = _named[key] = type(name, (tuple,), body)
+    return cls
+
+
+def _rebuild_named(name: str, fields: tuple, items: tuple) -> Any:
+    return named_result(name, fields)(items)
+
+
+# ---------------------------------------------------------------- reductions
+
+class Reduction(General):
+    """Fewer elements out than in: ``dim`` names what disappears (None: all), ``keepdim`` leaves size 1 there."""
+
+    name = "reduction"
+
+
+# ---------------------------------------------------------------- views
+
+class Views(Family):
+    """The same memory under another shape: no kernel, shared version, history that survives in-place changes."""
+
+    name = "view"
+
+    def compute(self, op: Op, values: list) -> Any:
+        input = values[0]
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{op.name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+        n = op.positional
+        result = op.body(input._array, *values[1:n], **dict(zip(op.names[n:], values[n:], strict=True)))
+        args = tuple(values[1:])
+        if isinstance(result, (list, tuple)):
+            return tuple(self.view(op, input, a, ((lambda t, *p, k=k: op.public(t, *p)[k]), args), "multi_output")
+                         for k, a in enumerate(result))
+        return self.view(op, input, result, (op.public, args), None)
+
+    @staticmethod
+    def view(op: Op, input: Tensor, array: np.ndarray, step: tuple, origin: str | None) -> Tensor:
+        t = input._type
+        if array.dtype is not input._array.dtype and array.dtype != input._array.dtype:
+            t = t.with_dtype(dtypes.from_numpy_dtype(array.dtype))
+        if not t.plain or t.inference:
+            t = tensor_type(t.dtype, t.device, True, t.inference)
+        out = wrap(array, t)
+        if not grad_mode.enabled:
+            origin = "inference" if grad_mode.inference else "no_grad"
+        make_view(input, out, step, origin)
+        return out
+
+    def fast(self, op: Op) -> Callable:
+        body, node_class, differentiable = op.body, op.node_class, op.differentiable
+        active = dispatch.active
+        new = object.__new__
+        only_shape = all(v is None or all(w[0] == "shape" for w in v[1]) for v in op.vjps) and op.joint is None
+
+        variadic = op.variadic
+
+        def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+            if variadic is not None and args and not (len(args) == 1 and isinstance(args[0], (tuple, list))):
+                args = (args,)
+            if active or kwargs:
+                return interpret(op, (input, *args), kwargs)
+            try:
+                tx = input._type
+                if not tx.plain or tx.inference:
+                    return interpret(op, (input, *args), {})
+                a = body(input._array, *args)
+                if type(a) is not np.ndarray or a.dtype is not tx.numpy:
+                    return interpret(op, (input, *args), {})
+            except Exception:
+                return interpret(op, (input, *args), {})
+            t = new(Tensor)
+            t._array = a
+            t._type = tx
+            t._requires_grad = False
+            t._node = None
+            t._grad = None
+            recording = grad_mode.enabled
+            make_view(input, t, (call, args), None if recording else "no_grad")
+            if recording and differentiable and input.requires_grad:
+                if only_shape:
+                    n = new(node_class)
+                    n.seq = dispatch.next_seq()
+                    n.edges = (dispatch.edge(input),)
+                    n.hooks = None
+                    n.saved = ()
+                    n.shape = a.shape
+                    n.type = tx
+                    n.shapes = ((input._array.shape, tx.dtype),)
+                    t._node = n
+                    t._requires_grad = True
+                else:
+                    record(op, op.bind((input, *args), {}), t)
+            return t
+
+        dispatch.name_function(call, op)
+        dispatch.attach_signature(call, op)
+        return call
+
+
+pointwise_family, general_family, reduction_family, view_family = Pointwise(), General(), Reduction(), Views()
+
+
+# ---------------------------------------------------------------- decorators
+
+def _decorator(family: Family, **fixed: Any) -> Callable:
+    def decorate(body: Callable | None = None, **options: Any) -> Any:
+        def define(body: Callable) -> Callable:
+            name = options.pop("name", None) or body.__name__.rstrip("_")
+            op = Op(name, family, body, **{**fixed, **options})
+            op.public = public = family.fast(op)
+            if op.inplace:
+                op.public_inplace = dispatch.inplace(op) if family is pointwise_family else inplace_general(op)   # type: ignore[attr-defined]
+            public.derivative, public.jvp = op.derivative, op.jvp
+            return public
+        return define if body is None else define(body)
+    return decorate
+
+
+def inplace_general(op: Op) -> Callable:
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return dispatch.interpret_inplace(op, (input, *args), kwargs)
+    dispatch.name_function(call, op, op.name + "_")
+    return call
+
+
+_pointwise = _decorator(pointwise_family, inplace=True)
+
+
+def pointwise(body: Callable | None = None, *, numpy: Any = None, **options: Any) -> Any:
+    """Define a pointwise op.
+
+    ``numpy``    the ufunc that computes it; then the body is only the documentation (and the kernel with parameters)
+    ``expr``     the scalar expression, e.g. ``"input * other"``
+    ``vjp``      one function per tensor input (None: not differentiable in it), see ``Op``
+    ``promote``  dtype of the result: "same" as the operands', "float" (integers give the default float), "bool",
+                 "real" (the real type of a complex), "int64"
+    ``rejects``  kinds of dtype that PyTorch refuses: "bool", "complex", "float", "integer", "inexact", or names
+    """
+    return _pointwise(body, ufunc=numpy, **options)
+
+
+op = _decorator(general_family)
+op.__doc__ = "Define an op with its own kernel; see ``Op`` for the options."
+reduction = _decorator(reduction_family)
+view = _decorator(view_family, out=False, linear=True)
+
+
+def normalize_dim(dim: Any, ndim: int) -> int:
+    """``dim`` counted from the front; IndexError in PyTorch's words if it is out of range."""
+    if type(dim) is not int:
+        if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+            raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
+        dim = dim.__index__()
+    limit = ndim or 1
+    if not -limit <= dim < limit:
+        raise IndexError(f"Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})")
+    return dim + limit if dim < 0 else dim
+
+
+def normalize_dims(dim: Any, ndim: int) -> tuple[int, ...]:
+    """A tuple of distinct dimensions counted from the front; None and () mean all."""
+    if dim is None:
+        return tuple(range(ndim))
+    if isinstance(dim, (tuple, list)):
+        dims = tuple(normalize_dim(d, ndim) for d in dim)
+        if len(set(dims)) != len(dims):
+            twice = next(d for d in dims if dims.count(d) > 1)
+            raise RuntimeError(f"dim {twice} appears multiple times in the list of dims")
+        return dims if dims or ndim == 0 else tuple(range(ndim))
+    return (normalize_dim(dim, ndim),)
+
+
+__all__ = ["General", "Pointwise", "Reduction", "Views", "can_cast", "common_device", "convert_array", "named_result",
+           "normalize_dim", "normalize_dims", "op", "pointwise", "reduction", "result_dtype", "view"]
