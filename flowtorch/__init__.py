@@ -1,1 +1,62 @@
-"""An eager, PyTorch-compatible tensor library in Python."""
+"""An eager, PyTorch-compatible tensor library in Python: ``import flowtorch as torch``."""
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from flowtorch import devices, dtypes, namespace, overrides
+from flowtorch.autograd.mode import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from flowtorch.devices import device, get_default_device, set_default_device
+from flowtorch.dtypes import (
+    can_cast,
+    dtype,
+    finfo,
+    get_default_dtype,
+    iinfo,
+    layout,
+    memory_format,
+    promote_types,
+    set_default_dtype,
+)
+from flowtorch.tensor import Size, Tensor
+
+__version__ = "0.1.0"
+
+globals().update(dtypes.PUBLIC)
+globals().update(dtypes.LAYOUTS)
+contiguous_format, preserve_format = dtypes.contiguous_format, dtypes.preserve_format
+channels_last, channels_last_3d = dtypes.channels_last, dtypes.channels_last_3d
+bool = dtypes.bool_          # noqa: A001
+
+# The op families, in the order of their dependencies. Importing one fills the registry.
+for _family in ("copy", "view", "factory", "pointwise", "reduction"):
+    importlib.import_module(f"flowtorch.ops.{_family}")
+
+from flowtorch import methods as _methods  # noqa: E402
+
+_methods.attach()
+namespace.publish()
+globals().update(namespace.namespaces["torch"])
+
+_LAZY = {"nn", "optim", "random", "func", "linalg", "fft", "special", "signal", "masked", "distributions", "cuda", "amp", "backends",
+         "testing", "utils", "storage", "serialization", "hub", "jit", "multiprocessing", "sparse", "version", "types",
+         "futures", "onnx", "fx", "distributed", "return_types", "compiler", "library", "profiler", "quasirandom", "shim",
+         "autograd", "overrides", "functional", "torch_version", "export", "package", "cpu", "mps", "xpu", "mtia", "monitor", "accelerator",
+         "nested", "quantization", "ao", "config", "info", "printing", "__future__", "_tensor_str", "_C", "_utils", "_dynamo", "_VF"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        try:
+            return importlib.import_module(f"flowtorch.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"flowtorch.{name}":
+                raise
+    raise AttributeError(f"module 'torch' has no attribute '{name}' (flowtorch {__version__} does not provide it)")

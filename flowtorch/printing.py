@@ -290,7 +290,7 @@ def _default_dtype(dtype: Any) -> bool:
 
     default = dtypes.get_default_dtype()
     complex_default = dtypes.complex128 if default == dtypes.float64 else dtypes.complex64
-    return dtype in (default, complex_default, dtypes.int64, dtypes.bool)
+    return dtype in (default, complex_default, dtypes.int64, dtypes.bool_)
 
 
 def _device_suffix(tensor: Any) -> list[str]:

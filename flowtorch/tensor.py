@@ -84,15 +84,7 @@ class View:
     origin: str | None
 
 
-class _TensorMeta(type):
-    def __instancecheck__(cls, instance: Any) -> bool:
-        if type.__instancecheck__(cls, instance):
-            return True
-        check = cls.__dict__.get("_instancecheck_")     # Parameter counts marked tensors, Buffer likewise
-        return check is not None and bool(check(instance))
-
-
-class Tensor(metaclass=_TensorMeta):
+class Tensor:
     """A multi-dimensional array of one dtype on one device, with autograd.
 
     ``Tensor(2, 3)`` makes an uninitialised float tensor of that shape, ``Tensor([1, 2])`` a float tensor of those

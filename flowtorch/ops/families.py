@@ -9,11 +9,12 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.node import make_view
 from flowtorch.dtypes import LOW_PRECISION, can_cast, promote_types, scalar_dtype
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, kernel_providers, record
 from flowtorch.ops.op import Family, Op
-from flowtorch.tensor import Tensor, make_view, wrap
+from flowtorch.tensor import Tensor, wrap
 
 _NUMBERS = (int, float, complex, np.generic)
 
@@ -424,8 +425,8 @@ def pointwise(body: Callable | None = None, *, numpy: Any = None, **options: Any
 
 op = _decorator(general_family)
 op.__doc__ = "Define an op with its own kernel; see ``Op`` for the options."
-reduction = _decorator(reduction_family)
-view = _decorator(view_family, out=False, linear=True)
+reduction = _decorator(reduction_family, tensors=("input",))
+view = _decorator(view_family, out=False, linear=True, tensors=("input",))
 
 
 def normalize_dim(dim: Any, ndim: int) -> int:

@@ -268,7 +268,7 @@ def composite(function: Callable | None = None, *, namespace: str = "torch", met
         from flowtorch.ops.dispatch import compose
 
         record = Composite(f, namespace, method, inplace, out)
-        record.name = name or f.__name__.rstrip("_") if not inplace else (name or f.__name__)
+        record.name = name or f.__name__
         key = f"{namespace}.{record.name}" if namespace != "torch" else record.name
         COMPOSITES[key] = record
         return compose(record)
