@@ -59,4 +59,6 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != f"flowtorch.{name}":
                 raise
+    if name in ("install", "uninstall", "as_torch"):
+        return getattr(importlib.import_module("flowtorch.shim"), name)
     raise AttributeError(f"module 'torch' has no attribute '{name}' (flowtorch {__version__} does not provide it)")
