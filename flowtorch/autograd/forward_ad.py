@@ -1,0 +1,323 @@
+"""Forward-mode AD: dual tensors carry a tangent beside the value, and every op maps tangents along with values.
+
+An op's tangent rule is derived: a linear op is applied to the tangents, a real pointwise op uses its derivative
+formulas (its Jacobian is diagonal), any other op transposes its own ``vjp`` (J v is the vector-Jacobian product of
+the linear map u -> J^T u). So whatever differentiates twice backward also differentiates forward.
+"""
+from __future__ import annotations
+
+import threading
+from typing import Any, NamedTuple
+
+from flowtorch.array.tensortype import tensor_type
+from flowtorch.autograd.mode import enable_grad, grad_mode
+from flowtorch.ops.dispatch import interpret, interpret_inplace
+from flowtorch.ops.families import Pointwise, Views
+from flowtorch.ops.op import Op
+from flowtorch.tensor import Tensor, shared_counter
+
+_new = object.__new__
+
+
+class _Levels(threading.local):
+    def __init__(self) -> None:
+        self.alive: list[int] = []
+        self.last = 0
+
+
+_levels = _Levels()
+
+
+class Dual(Tensor):
+    """A tensor with a tangent at one level of forward differentiation."""
+
+    __slots__ = ("level", "primal", "tangent")
+
+    level: int
+    primal: Tensor
+    tangent: Tensor | None
+
+    def __flowtorch_interpret__(self, op: Op, values: list, out: Any, inplace: bool = False) -> Any:
+        return propagate(self.level, op, values, out, inplace)
+
+    def __flowtorch_detach__(self) -> Tensor:
+        return make(self.primal.detach(), self.tangent, self.level)     # type: ignore[attr-defined]
+
+    def __flowtorch_like__(self, make: Any, args: tuple, options: dict) -> Tensor:
+        return make(self.primal, *args, **options)
+
+    @property
+    def __class__(self) -> type:
+        return Tensor
+
+
+def make(primal: Tensor, tangent: Tensor | None, level: int) -> Dual:
+    """A dual tensor with the value and history of ``primal``."""
+    t = _new(Dual)
+    t._array = primal._array
+    source = primal._type
+    t._type = tensor_type(source.dtype, source.device, False, source.inference)
+    t._counter = shared_counter(primal)
+    t._requires_grad, t._node, t._view, t._grad = primal._requires_grad, primal._node, None, None
+    t.primal, t.tangent, t.level = primal, tangent, level
+    return t
+
+
+def is_dual(t: Any, level: int) -> bool:
+    return type(t) is Dual and t.level == level
+
+
+def strip(v: Any, level: int) -> Any:
+    """The primal of duals of this level, also inside lists; everything else unchanged."""
+    if is_dual(v, level):
+        return v.primal
+    if isinstance(v, (list, tuple)) and any(is_dual(t, level) for t in v):
+        return [strip(t, level) for t in v]
+    return v
+
+
+def propagate(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
+    """Run ``op`` on the primals and give the result its tangent."""
+    primals = [strip(v, level) for v in values]
+    alive = level in _levels.alive
+    duals = [t for i in op.tensor_index for t in _flat(values[i]) if is_dual(t, level) and t.tangent is not None]
+    if out is not None:
+        raise RuntimeError(f"{op.name}(): out=... is not supported for tensors with forward gradients")
+    if inplace:
+        target = values[op.tensor_index[0]]
+        tangent = tangents(op, values, primals, level) if alive and duals else None
+        result = interpret_inplace(op, tuple(primals[:op.positional]),
+                                   dict(zip(op.names[op.positional:], primals[op.positional:], strict=True)))
+        if is_dual(target, level):
+            if tangent is not None and target.tangent is not None:
+                target.tangent.copy_(tangent[0])                        # views of the dual see the new tangent
+            elif tangent is not None:
+                target.tangent = tangent[0]
+            target._requires_grad, target._node = result._requires_grad, result._node
+            return target
+        return result
+    result = interpret(op, tuple(primals[:op.positional]),
+                       dict(zip(op.names[op.positional:], primals[op.positional:], strict=True)))
+    if not alive or not duals or not op.differentiable and not isinstance(op.family, Views):
+        return result
+    found = tangents(op, values, primals, level)
+    if isinstance(result, Tensor):
+        return result if found[0] is None else make(result, found[0], level)
+    pairs = [r if t is None else make(r, t, level) for r, t in zip(result, found, strict=True)]
+    return type(result)(pairs)
+
+
+def _flat(v: Any) -> Any:
+    return v if isinstance(v, (list, tuple)) else (v,)
+
+
+def tangents(op: Op, values: list, primals: list, level: int) -> list:
+    """The tangent of every output (None where there is none)."""
+    if isinstance(op.family, Views):
+        moved = op.public(values[0].tangent, *primals[1:])
+        return list(moved) if isinstance(moved, tuple) else [moved]
+    if op.jvp_rule is not None:
+        given = [_tangent(v, level) for v in (values[i] for i in op.tensor_index)]
+        result = op.jvp_rule(given, *primals)
+        return list(result) if isinstance(result, tuple) else [result]
+    dual_names = [n for n, i in zip(op.tensors, op.tensor_index, strict=True)
+                  if any(is_dual(t, level) and t.tangent is not None for t in _flat(values[i]))]
+    if op.linear and all(n in op.linear for n in dual_names):
+        return [_linear(op, values, primals, level)]
+    real = all(not t.dtype.is_complex for i in op.tensor_index for t in _flat(values[i]) if isinstance(t, Tensor))
+    if isinstance(op.family, Pointwise) and real and op.joint is None:
+        return [_diagonal(op, values, primals, level)]
+    return _transposed(op, values, primals, level)
+
+
+def _tangent(v: Any, level: int) -> Any:
+    if isinstance(v, (list, tuple)):
+        return [_tangent(t, level) for t in v]
+    return v.tangent if is_dual(v, level) else None
+
+
+def _linear(op: Op, values: list, primals: list, level: int) -> Any:
+    """A linear op applied to the tangents, zero where an input has none."""
+    args = list(primals)
+    for n, i in zip(op.tensors, op.tensor_index, strict=True):
+        if n not in op.linear:
+            continue
+        v = values[i]
+        if isinstance(v, (list, tuple)):
+            args[i] = [_or_zero(t, level) for t in v]
+        elif isinstance(v, Tensor):
+            args[i] = _or_zero(v, level)
+        elif v is not None:
+            args[i] = 0
+    return op.public(*args[:op.positional], **dict(zip(op.names[op.positional:], args[op.positional:], strict=True)))
+
+
+def _or_zero(t: Tensor, level: int) -> Tensor:
+    if is_dual(t, level) and t.tangent is not None:                     # type: ignore[attr-defined]
+        return t.tangent                                                # type: ignore[attr-defined]
+    return _zeros_like(strip(t, level))
+
+
+def _zeros_like(t: Tensor) -> Tensor:
+    from flowtorch.ops.factory import zeros_like
+
+    return zeros_like(t)
+
+
+def _diagonal(op: Op, values: list, primals: list, level: int) -> Any:
+    """Real pointwise ops: the derivative formulas applied to the tangents, summed over the inputs."""
+    from flowtorch.ops.dispatch import flat_inputs
+
+    named = dict(zip(op.names, primals, strict=True))
+    result = None
+    out = None
+    for v, i in zip(op.vjps, op.tensor_index, strict=True):
+        x = values[i]
+        if v is None or not is_dual(x, level) or x.tangent is None:
+            continue
+        f, wants = v
+        arguments = []
+        for what, which in wants:
+            if what == "out":
+                out = _result(op, primals) if out is None else out
+                arguments.append(out)
+            elif what == "input":
+                arguments.append(primals[op.tensor_index[which]])
+            elif what == "param":
+                arguments.append(named[which])
+            elif what == "shape":
+                arguments.append(tuple(flat_inputs(op, primals)[which].shape))
+            elif what == "dtype":
+                arguments.append(flat_inputs(op, primals)[which].dtype)
+            else:
+                arguments.append((True,) * len(op.tensors))
+        t = f(x.tangent, *arguments)
+        result = t if result is None else result + t
+    shape = _shape(primals, op)
+    if result is not None and tuple(result.shape) != shape:
+        result = result.expand(shape)
+    return result
+
+
+def _result(op: Op, primals: list) -> Any:
+    return op.public(*primals[:op.positional], **dict(zip(op.names[op.positional:], primals[op.positional:], strict=True)))
+
+
+def _shape(primals: list, op: Op) -> tuple:
+    import numpy as np
+
+    return np.broadcast_shapes(*[tuple(primals[i].shape) for i in op.tensor_index if isinstance(primals[i], Tensor)])
+
+
+def _transposed(op: Op, values: list, primals: list, level: int) -> list:
+    """Any op: J v as the vector-Jacobian product of u -> J^T u."""
+    from flowtorch.autograd.engine import grad
+    from flowtorch.ops.copy import alias
+
+    outer = grad_mode.enabled
+    with enable_grad():
+        args = list(primals)
+        inputs, given = [], []
+        for i in op.tensor_index:
+            v = values[i]
+            if isinstance(v, (list, tuple)):
+                args[i] = list(args[i])
+                for k, t in enumerate(v):
+                    if is_dual(t, level) and t.tangent is not None:
+                        args[i][k] = _watched(t.primal, alias)
+                        inputs.append(args[i][k])
+                        given.append(t.tangent)
+            elif is_dual(v, level) and v.tangent is not None:
+                args[i] = _watched(v.primal, alias)
+                inputs.append(args[i])
+                given.append(v.tangent)
+        result = interpret(op, tuple(args[:op.positional]),
+                           dict(zip(op.names[op.positional:], args[op.positional:], strict=True)))
+        results = list(result) if isinstance(result, (tuple, list)) else [result]
+        differentiable = [r for r in results if r.requires_grad]
+        if not differentiable:
+            return [None] * len(results)
+        from flowtorch.ops.factory import zeros_like
+
+        probes = [zeros_like(r.detach()).requires_grad_() for r in differentiable]
+        pulled = grad(differentiable, inputs, probes, create_graph=True, allow_unused=True)
+        used = [(p, g) for p, g in zip(pulled, given, strict=True) if p is not None and p.requires_grad]
+        if not used:
+            return [zeros_like(r.detach()) if r.requires_grad else None for r in results]
+        pushed = grad([p for p, _ in used], probes, [g.to(p.dtype) for p, g in used], create_graph=outer,
+                      allow_unused=True)
+    found = iter([zeros_like(r.detach()) if p is None else p for p, r in zip(pushed, differentiable, strict=True)])
+    return [next(found) if r.requires_grad else None for r in results]
+
+
+def _watched(t: Tensor, alias: Any) -> Tensor:
+    """``t`` as something to differentiate in: connected to its history if it has one, else a new leaf."""
+    return alias(t) if t.requires_grad else t.detach().requires_grad_()  # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- the public API
+
+class UnpackedDualTensor(NamedTuple):
+    """What ``unpack_dual`` returns."""
+
+    primal: Any
+    tangent: Any
+
+
+def enter_dual_level() -> int:
+    """Open a level of forward differentiation; only one may be open."""
+    if _levels.alive:
+        raise RuntimeError("Nested forward mode AD is not supported at the moment")
+    _levels.last += 1
+    _levels.alive.append(_levels.last)
+    return 0
+
+
+def exit_dual_level(*, level: int | None = None) -> None:
+    """Close the level: its duals act as their primals from now on."""
+    if not _levels.alive:
+        raise RuntimeError("Trying to exit a forward AD level but no level is currently active")
+    _levels.alive.pop()
+
+
+class dual_level:
+    """Context in which ``make_dual`` may be used; tangents vanish at its end."""
+
+    def __enter__(self) -> int:
+        return enter_dual_level()
+
+    def __exit__(self, *exc: object) -> None:
+        exit_dual_level()
+
+
+def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
+    """``tensor`` with ``tangent``, which must have its shape and dtype."""
+    if not _levels.alive:
+        raise RuntimeError("Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() "
+                           "first.")
+    if not (tensor.is_floating_point() or tensor.is_complex()):
+        raise ValueError(f"Expected primal to be floating point or complex, but got: {tensor.dtype}")
+    if not (tangent.is_floating_point() or tangent.is_complex()):
+        raise ValueError(f"Expected tangent to be floating point or complex, but got: {tangent.dtype}")
+    if tangent.shape != tensor.shape:
+        raise RuntimeError(f"Expected tensor and tangent to have the same shape, but got {list(tensor.shape)} and "
+                           f"{list(tangent.shape)} instead")
+    if tangent.dtype is not tensor.dtype:
+        raise RuntimeError(f"Trying to set a forward gradient of dtype {tangent.dtype} for a tensor of dtype {tensor.dtype}; "
+                           "they have to be the same")
+    if is_dual(tensor, _levels.alive[-1]):
+        tensor = tensor.primal                                          # type: ignore[attr-defined]
+    from flowtorch.ops.copy import alias
+
+    return make(alias(tensor), tangent, _levels.alive[-1])
+
+
+def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
+    """(primal, tangent); the tangent is None for a tensor that has none at the open level."""
+    if not _levels.alive:
+        return UnpackedDualTensor(tensor.primal if type(tensor) is Dual else tensor, None)
+    if is_dual(tensor, _levels.alive[-1]):
+        return UnpackedDualTensor(tensor.primal, tensor.tangent)        # type: ignore[attr-defined]
+    return UnpackedDualTensor(tensor, None)
+
+
