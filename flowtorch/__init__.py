@@ -36,13 +36,15 @@ channels_last, channels_last_3d = dtypes.channels_last, dtypes.channels_last_3d
 bool = dtypes.bool_          # noqa: A001
 
 # The op families, in the order of their dependencies. Importing one fills the registry.
-for _family in ("copy", "view", "factory", "pointwise", "reduction"):
+for _family in ("copy", "view", "factory", "pointwise", "pointwise_unary", "reduction"):
     importlib.import_module(f"flowtorch.ops.{_family}")
 
 from flowtorch import methods as _methods  # noqa: E402
+from flowtorch.ops import pointwise as _pointwise  # noqa: E402
 
 _methods.attach()
 namespace.publish()
+namespace.publish_aliases(_pointwise.ALIASES)
 globals().update(namespace.namespaces["torch"])
 
 _LAZY = {"nn", "optim", "random", "func", "linalg", "fft", "special", "signal", "masked", "distributions", "cuda", "amp", "backends",

@@ -42,6 +42,18 @@ def publish() -> None:
             setattr(Tensor, record.name + "_", dispatch.compose_inplace(record, public))
 
 
+def publish_aliases(aliases: dict[str, str]) -> None:
+    """Further public names of the same functions: ``torch.multiply`` is ``torch.mul``, methods and in-place forms too."""
+    functions = namespaces["torch"]
+    for alias, name in aliases.items():
+        functions[alias] = functions[name]
+        for suffix in ("", "_"):
+            if hasattr(Tensor, name + suffix):
+                setattr(Tensor, alias + suffix, getattr(Tensor, name + suffix))
+        if name + "_" in functions:
+            functions[alias + "_"] = functions[name + "_"]
+
+
 _REFLECTED = {"add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift", "matmul"}
 _COMPARED = {"eq", "ne", "lt", "le", "gt", "ge"}
 

@@ -80,7 +80,7 @@ class Pointwise(Family):
         refuse(op, d)
         work = dtypes._default if op.promote == "float" and d.rank < 2 else d
         work_type = tensor_type(work, t.device)
-        out = {"bool": dtypes.bool_, "real": work.to_real(), "int64": dtypes.int64}.get(op.promote, work)
+        out = {"bool": dtypes.bool_, "real": work.to_real(), "complex": work.to_complex(), "int64": dtypes.int64}.get(op.promote, work)
         fast, full, ufunc = find_kernels(op, work_type)
         if work is not d:
             fast, full, ufunc = casting(fast, work_type.numpy), casting(full, work_type.numpy), None

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import dtypes
 from flowtorch.ops.families import pointwise
+from flowtorch.ops.op import composite
 from flowtorch.tensor import Tensor
 
 
@@ -70,10 +72,6 @@ def tanh(input):
 _ZERO: dict = {}
 
 
-def _relu(input):
-    return np.maximum(input, input.dtype.type(0))
-
-
 @pointwise(expr="where(input <= 0, 0, input)", rejects=("complex", "bool"), vjp=(lambda g, out: g * (out > 0),))
 def relu(input):
     """Replace negative elements by zero; NaN stays."""
@@ -101,3 +99,463 @@ lt = _compare(np.less, "lt", "<", ("complex",))
 le = _compare(np.less_equal, "le", "<=", ("complex",))
 gt = _compare(np.greater, "gt", ">", ("complex",))
 ge = _compare(np.greater_equal, "ge", ">=", ("complex",))
+
+
+# ---------------------------------------------------------------- division and remainders
+
+@composite(method=True, out=True)
+def div(input, other, *, rounding_mode=None):
+    """``input / other``; ``rounding_mode`` "trunc" or "floor" rounds the quotient and keeps integers."""
+    if rounding_mode is None:
+        return true_divide(input, other)
+    if rounding_mode == "floor":
+        return floor_divide(input, other)
+    if rounding_mode == "trunc":
+        return _trunc_divide(input, other)
+    raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+                       f"'{rounding_mode}'")
+
+
+def _check_zero(other):
+    if other.dtype.kind in "iu" and not np.all(other):
+        raise RuntimeError("ZeroDivisionError")
+
+
+@pointwise(expr="floor_divide(input, other)", dunder="floordiv", rejects=("complex",), node="DivBackward1",
+           vjp=(lambda g: g * 0, lambda g: g * 0))
+def floor_divide(input, other):
+    """The quotient rounded down."""
+    _check_zero(other)
+    if input.dtype.kind != "f":
+        return np.floor_divide(input, other)
+    # As in C: exact for representable quotients, and inf or nan where the division gives them.
+    with_zero = other == 0
+    if not np.any(with_zero) and np.all(np.isfinite(input)) and np.all(np.isfinite(other)):
+        return np.floor_divide(input, other)
+    mod = np.fmod(input, other)
+    quotient = (input - mod) / other
+    quotient = np.where((mod != 0) & ((other < 0) != (mod < 0)), quotient - 1, quotient)
+    low = np.floor(quotient)
+    low = np.where(quotient - low > 0.5, low + 1, low)
+    result = np.where(quotient == 0, np.copysign(quotient.dtype.type(0), input / other), low)
+    return np.where(with_zero, input / other, result).astype(input.dtype)
+
+
+@pointwise(expr="trunc(input / other)", method=False, inplace=True, rejects=("complex",), node="DivBackward1",
+           vjp=(lambda g: g * 0, lambda g: g * 0))
+def _trunc_divide(input, other):
+    """The quotient rounded towards zero."""
+    _check_zero(other)
+    if input.dtype.kind == "f":
+        return np.trunc(input / other)
+    if input.dtype.kind == "u" or input.dtype.kind == "b":
+        return np.floor_divide(input, other)
+    quotient = np.floor_divide(input, other)
+    return quotient + ((quotient < 0) & (quotient * other != input))
+
+
+@pointwise(expr="remainder(input, other)", dunder="mod", rejects=("complex", "bool"),
+           vjp=(lambda g: g, lambda g, input, other: -g * input.div(other, rounding_mode="floor")))
+def remainder(input, other):
+    """The remainder with the sign of ``other``."""
+    _check_zero(other)
+    return np.remainder(input, other)
+
+
+@pointwise(expr="fmod(input, other)", rejects=("complex", "bool"),
+           vjp=(lambda g: g, lambda g, input, other: -g * input.div(other, rounding_mode="trunc")))
+def fmod(input, other):
+    """The remainder with the sign of ``input``."""
+    _check_zero(other)
+    return np.fmod(input, other)
+
+
+# ---------------------------------------------------------------- powers
+
+def _pow_kernel(input, exponent):
+    if input.dtype.kind in "iu":
+        if np.any(exponent < 0) and exponent.dtype.kind == "i":
+            return _negative_integer_power(input, exponent)
+        return np.power(input, exponent)
+    if exponent.ndim == 0:
+        e = exponent.item()
+        if e == 2:
+            return np.multiply(input, input)
+        if e == 3:
+            return input * input * input
+        if e == 0.5 and input.dtype.kind == "f":
+            return np.sqrt(input)
+        if e == -1:
+            return np.reciprocal(input)
+        if e == -2:
+            return np.reciprocal(input * input)
+        if e == -0.5 and input.dtype.kind == "f":
+            return np.reciprocal(np.sqrt(input))
+    return np.power(input, exponent)
+
+
+def _negative_integer_power(input, exponent):
+    if exponent.ndim == 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+    negative = exponent < 0
+    power = np.power(input, np.where(negative, 0, exponent))
+    inverse = np.where(input == 1, 1, np.where(input == -1, np.where(exponent % 2 == 0, 1, -1), 0)).astype(power.dtype)
+    return np.where(negative, inverse, power).astype(power.dtype)
+
+
+@pointwise(expr="pow(input, exponent)", dunder="pow", name="pow", node="PowBackward0",
+           vjp=(lambda g, input, exponent: _pow_input(g, input, exponent),
+                lambda g, input, exponent, out: _pow_exponent(g, input, exponent, out)))
+def pow_(input, exponent):
+    """``input`` raised to ``exponent``, element by element."""
+    if input.dtype.kind == "b":
+        return np.logical_or(input, np.logical_not(exponent))
+    return _pow_kernel(input, exponent)
+
+
+def _pow_input(g, input, exponent):
+    if not isinstance(exponent, Tensor):
+        if exponent == 0:
+            return g * 0
+        if exponent == 1:
+            return g
+        if exponent == 2:
+            return g * conj(input * 2)
+        return g * conj(input ** (exponent - 1) * exponent)
+    one = conj(exponent * input.pow(exponent - 1)) if isinstance(input, Tensor) else conj(exponent * input ** (exponent - 1))
+    return (g * one).masked_fill(exponent == 0, 0)
+
+
+def _pow_exponent(g, input, exponent, out):
+    log = input.log() if isinstance(input, Tensor) else _log_number(input, exponent)
+    value = g * conj(out * log)
+    zero = (input == 0) & (exponent.real >= 0 if exponent.dtype.is_complex else exponent >= 0) if isinstance(
+        exponent, Tensor) else input == 0
+    if isinstance(zero, Tensor):
+        return value.masked_fill(zero, 0)
+    return g * 0 if zero else value
+
+
+def _log_number(x, like):
+    import cmath
+    import math
+
+    if isinstance(x, complex) or (x < 0 and like.dtype.is_complex):
+        return cmath.log(x)
+    return math.log(x) if x > 0 else (float("-inf") if x == 0 else float("nan"))
+
+
+@composite(method=True, inplace=True, out=True)
+def float_power(input, exponent):
+    """``input ** exponent`` computed in double precision."""
+    kinds = [x for x in (input, exponent)]
+    complex_ = any(x.dtype.is_complex if isinstance(x, Tensor) else isinstance(x, complex) for x in kinds)
+    wide = dtypes.complex128 if complex_ else dtypes.float64
+    a = input.to(wide) if isinstance(input, Tensor) else _number(input, wide)
+    b = exponent.to(wide) if isinstance(exponent, Tensor) else exponent
+    return pow_(a, b)
+
+
+def _number(value, dtype):
+    from flowtorch.ops.factory import tensor
+
+    return tensor(value, dtype=dtype)
+
+
+# ---------------------------------------------------------------- extrema and choice
+
+def _ties(g, mine, other, chosen):
+    """The gradient of maximum/minimum for one operand: halved where both are equal."""
+    return (g / 2).where(mine == other, g).masked_fill(chosen, 0)
+
+
+@pointwise(numpy=np.maximum, expr="maximum(input, other)", rejects=("complex",), inplace=False,
+           vjp=(lambda g, input, other: _ties(g, input, other, input < other),
+                lambda g, input, other: _ties(g, input, other, other < input)))
+def maximum(input, other):
+    """The larger of two elements; nan if either is nan."""
+
+
+@pointwise(numpy=np.minimum, expr="minimum(input, other)", rejects=("complex",), inplace=False,
+           vjp=(lambda g, input, other: _ties(g, input, other, input > other),
+                lambda g, input, other: _ties(g, input, other, other > input)))
+def minimum(input, other):
+    """The smaller of two elements; nan if either is nan."""
+
+
+@pointwise(numpy=np.fmax, expr="fmax(input, other)", rejects=("complex",), inplace=False,
+           vjp=(lambda g, input, other: g.masked_fill(~((input >= other) | other.isnan()), 0),
+                lambda g, input, other: g.masked_fill((input >= other) | other.isnan(), 0)))
+def fmax(input, other):
+    """The larger of two elements; a nan gives way to a number."""
+
+
+@pointwise(numpy=np.fmin, expr="fmin(input, other)", rejects=("complex",), inplace=False,
+           vjp=(lambda g, input, other: g.masked_fill(~((input <= other) | other.isnan()), 0),
+                lambda g, input, other: g.masked_fill((input <= other) | other.isnan(), 0)))
+def fmin(input, other):
+    """The smaller of two elements; a nan gives way to a number."""
+
+
+# ---------------------------------------------------------------- other functions of two tensors
+
+@pointwise(numpy=np.arctan2, expr="atan2(input, other)", promote="float", rejects=("complex",),
+           vjp=(lambda g, input, other: g * _safe_quotient(other, input * input + other * other),
+                lambda g, input, other: g * -_safe_quotient(input, input * input + other * other)))
+def atan2(input, other):
+    """The angle of the point (other, input), in (-pi, pi]."""
+
+
+def _safe_quotient(a, b):
+    return (a / b).masked_fill(b == 0, 0)
+
+
+@pointwise(numpy=np.hypot, expr="hypot(input, other)", rejects=("complex", "integer", "bool"),
+           vjp=(lambda g, input, out: g * (input / out), lambda g, other, out: g * (other / out)))
+def hypot(input, other):
+    """The length of the hypotenuse, without overflow."""
+
+
+@pointwise(expr="logaddexp(input, other)", rejects=("integer", "bool"), inplace=False,
+           vjp=(lambda g, input, other: g / conj(1 + (other - input).exp()),
+                lambda g, input, other: g / conj(1 + (input - other).exp())))
+def logaddexp(input, other):
+    """log(exp(input) + exp(other)), without overflow."""
+    if input.dtype.kind == "c":
+        a = np.where(input.real >= other.real, input, other)
+        b = np.where(input.real >= other.real, other, input)
+        return np.where(np.isinf(a.real) & (a == b), a, a + np.log1p(np.exp(b - a)))
+    return np.logaddexp(input, other)
+
+
+@pointwise(numpy=np.logaddexp2, expr="logaddexp2(input, other)", rejects=("complex", "integer", "bool"), inplace=False,
+           vjp=(lambda g, input, other: g / (1 + (other - input).exp2()), lambda g, input, other: g / (1 + (input - other).exp2())))
+def logaddexp2(input, other):
+    """log2(2**input + 2**other), without overflow."""
+
+
+@pointwise(numpy=np.copysign, expr="copysign(input, other)", promote="float", rejects=("complex",),
+           vjp=(lambda g, input, out: g * _same_sign(input, out), lambda g: g * 0))
+def copysign(input, other):
+    """The magnitude of ``input`` with the sign of ``other``."""
+
+
+def _same_sign(input, out):
+    return (out / input).masked_fill(input == 0, 0)
+
+
+@pointwise(numpy=np.nextafter, expr="nextafter(input, other)", rejects=("complex", "integer", "bool"))
+def nextafter(input, other):
+    """The next representable number after ``input`` towards ``other``."""
+
+
+@pointwise(expr="xlogy(input, other)", promote="float", rejects=("complex",),
+           vjp=(lambda g, input, other: (g * (other.log() if isinstance(other, Tensor) else _log_number(other, input))).masked_fill(
+               (input == 0) & (other <= 0), 0), lambda g, input, other: g * input / other))
+def xlogy(input, other):
+    """input * log(other), 0 where input is 0 (nan where other is nan)."""
+    return np.where(np.isnan(other), other, np.where(input == 0, input.dtype.type(0), input * np.log(other)))
+
+
+@pointwise(expr="heaviside(input, values)", rejects=("complex",))
+def heaviside(input, values):
+    """0 below zero, ``values`` at zero, 1 above."""
+    return np.where(input == 0, values, (input > 0).astype(input.dtype))
+
+
+def _integers(ufunc: Any, name: str, doc: str, dunder: str | None = None, rejects: tuple = ("inexact",)) -> Any:
+    def body(input, other):
+        return ufunc(input, other)
+    body.__name__, body.__doc__ = name, doc
+    return pointwise(body, numpy=ufunc, expr=f"{name}(input, other)", rejects=rejects, dunder=dunder)
+
+
+bitwise_and = _integers(np.bitwise_and, "bitwise_and", "The bits set in both.", "and")
+bitwise_or = _integers(np.bitwise_or, "bitwise_or", "The bits set in either.", "or")
+bitwise_xor = _integers(np.bitwise_xor, "bitwise_xor", "The bits set in one of the two.", "xor")
+gcd = _integers(np.gcd, "gcd", "The greatest common divisor.", None, ("inexact", "bool"))
+lcm = _integers(lambda a, b: np.abs(np.lcm(a, b)), "lcm", "The least common multiple.", None, ("inexact", "bool"))
+
+
+def _shift(left: bool) -> Any:
+    def kernel(input, other):
+        if input.dtype.kind == "f":
+            return input * np.exp2(other) if left else input / np.exp2(other)
+        bits = input.dtype.itemsize * 8
+        bad = (other < 0) | (other >= bits)
+        amount = np.where(bad, 0, other).astype(input.dtype)
+        if left:
+            return np.where(bad, 0, np.left_shift(input, amount)).astype(input.dtype)
+        return np.where(bad, np.where(input < 0, -1, 0), np.right_shift(input, amount)).astype(input.dtype)
+    return kernel
+
+
+_left, _right = _shift(True), _shift(False)
+
+
+@pointwise(expr="left_shift(input, other)", dunder="lshift", rejects=("inexact", "bool"))
+def bitwise_left_shift(input, other):
+    """Shift the bits of ``input`` left."""
+    return _left(input, other)
+
+
+@pointwise(expr="right_shift(input, other)", dunder="rshift", rejects=("inexact", "bool"))
+def bitwise_right_shift(input, other):
+    """Shift the bits of ``input`` right, keeping the sign."""
+    return _right(input, other)
+
+
+def _logical(ufunc: Any, name: str, doc: str) -> Any:
+    def body(input, other):
+        return ufunc(input, other)
+    body.__name__, body.__doc__ = name, doc
+    return pointwise(body, numpy=ufunc, promote="bool", expr=f"{name}(input, other)")
+
+
+logical_and = _logical(np.logical_and, "logical_and", "Whether both are nonzero.")
+logical_or = _logical(np.logical_or, "logical_or", "Whether either is nonzero.")
+logical_xor = _logical(np.logical_xor, "logical_xor", "Whether one and only one is nonzero.")
+
+
+@composite(method=True, inplace=True, out=True)
+def ldexp(input, other):
+    """input * 2**other."""
+    return input * (2.0 ** other)
+
+
+# ---------------------------------------------------------------- functions of three tensors
+
+@pointwise(expr="input + value * tensor1 * tensor2", tensors=("input", "tensor1", "tensor2"), rejects=("bool",),
+           vjp=(lambda g: g, lambda g, tensor2, value: g * conj(tensor2 * value), lambda g, tensor1, value: g * conj(tensor1 * value)))
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 * tensor2."""
+    product = tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * np.asarray(value).astype(tensor1.dtype)
+    return input + product
+
+
+@pointwise(expr="input + value * tensor1 / tensor2", tensors=("input", "tensor1", "tensor2"),
+           vjp=(lambda g: g, lambda g, tensor2, value: g * conj(value / tensor2),
+                lambda g, tensor1, tensor2, value: -g * conj(value * tensor1 / (tensor2 * tensor2))))
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 / tensor2."""
+    if input.dtype.kind in "biu":
+        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform "
+                           "a true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + "
+                           "value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * "
+                           "tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: "
+                           "(input + value * tensor1 / tensor2), for all dtypes.")
+    return input + np.asarray(value).astype(tensor1.dtype) * (tensor1 / tensor2)
+
+
+@pointwise(expr="input + weight * (end - input)", tensors=("input", "end", "weight"), rejects=("integer", "bool"),
+           vjp=(lambda g, weight: g * conj(1 - weight), lambda g, weight: g * conj(weight),
+                lambda g, input, end: g * conj(end - input)))
+def lerp(input, end, weight):
+    """Interpolate linearly: input + weight * (end - input)."""
+    size = np.abs(weight)
+    return np.where(size < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
+
+
+@pointwise(expr="minimum(maximum(input, min), max)", tensors=("input", "min", "max"), rejects=("complex",),
+           vjp=(lambda g, input, min, max: g.masked_fill(~_inside(input, min, max), 0),
+                lambda g, input, min, max: g.masked_fill(~((input < min) & _below(min, max)), 0),
+                lambda g, input, min, max: g.masked_fill(~_above(input, min, max), 0)))
+def clamp(input, min=None, max=None):
+    """Limit every element to [min, max]; either bound may be absent, a number or a tensor."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if min is not None:
+        input = np.maximum(input, min)
+    return input if max is None else np.minimum(input, max)
+
+
+def _inside(input, min, max):
+    if min is None:
+        return input <= max
+    return input >= min if max is None else (input >= min) & (input <= max)
+
+
+def _below(min, max):
+    return True if max is None else min <= max
+
+
+def _above(input, min, max):
+    return input > max if min is None else (input > max) | (min > max)
+
+
+@composite(method=True, inplace=True, out=True)
+def clamp_min(input, min):
+    """Limit every element from below."""
+    return clamp(input, min)
+
+
+@composite(method=True, inplace=True, out=True)
+def clamp_max(input, max):
+    """Limit every element from above."""
+    return clamp(input, None, max)
+
+
+@pointwise(expr="where(condition, input, other)", tensors=("condition", "input", "other"), method=False, inplace=False, name="_where",
+           vjp=(None, lambda g, condition: g.masked_fill(~condition, 0), lambda g, condition: g.masked_fill(condition, 0)))
+def _where(condition, input, other):
+    """Elements of ``input`` where ``condition`` holds, else of ``other``."""
+    return np.where(condition, input, other)
+
+
+@pointwise(name="complex", method=False, inplace=False, rejects=("integer", "bool", "complex"), promote="complex",
+           expr="complex(real, imag)", vjp=(lambda g: g.real, lambda g: g.imag))
+def complex_(real, imag):
+    """Complex numbers from their parts."""
+    out = np.empty(np.broadcast_shapes(real.shape, imag.shape), np.result_type(real, np.complex64))
+    out.real, out.imag = real, imag
+    return out
+
+
+@composite(out=True)
+def polar(abs, angle):
+    """Complex numbers from their moduli and angles."""
+    if abs.dtype is not angle.dtype:
+        raise RuntimeError(f"Expected object of scalar type {abs.dtype.label} but got scalar type {angle.dtype.label} for second "
+                           "argument")
+    return complex_(abs * angle.cos(), abs * angle.sin())
+
+
+# ---------------------------------------------------------------- other names, and functions made of the above
+
+@composite(method=True)
+def rsub(input, other, *, alpha=1):
+    """``other - alpha * input``."""
+    if not isinstance(other, Tensor):
+        return neg(input) + other if alpha == 1 else neg(input * alpha) + other
+    return sub(other, input, alpha=alpha)
+
+
+@composite(method=True)
+def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether |input - other| <= atol + rtol * |other|, element by element."""
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{input.dtype.label} did not match {other.dtype.label}")
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"rtol must be greater than or equal to zero, but got {rtol}" if rtol < 0 else
+                           f"atol must be greater than or equal to zero, but got {atol}")
+    close = input == other
+    if equal_nan and (input.dtype.is_floating_point or input.dtype.is_complex):
+        close = close | (input.isnan() & other.isnan())
+    if rtol == 0 and atol == 0:
+        return close
+    if not input.dtype.is_floating_point and not input.dtype.is_complex:
+        input, other = input.to(dtypes.get_default_dtype()), other.to(dtypes.get_default_dtype())
+    error = (input - other).abs()
+    return close | ((error <= atol + (rtol * other).abs()) & error.isfinite())
+
+
+@composite(method=True)
+def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
+    """Whether all elements are close in the sense of ``isclose``."""
+    return isclose(input, other, rtol, atol, equal_nan).all().item()
+
+
+ALIASES = {"divide": "div", "multiply": "mul", "subtract": "sub", "negative": "neg", "absolute": "abs", "arctan2": "atan2",
+           "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne", "clip": "clamp",
+           "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
+           "fix": "trunc"}

@@ -1,0 +1,438 @@
+"""Pointwise functions of one tensor: exponentials, trigonometry, rounding, signs, classification."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from flowtorch.ops.families import pointwise
+from flowtorch.ops.op import composite
+from flowtorch.ops.pointwise import conj
+
+_SCALE = {name: 1 / math.log(base) for name, base in (("log2", 2.0), ("log10", 10.0))}
+
+
+def _float(ufunc: Any, expr: str, vjp: Any, **options: Any) -> Any:
+    """A function that gives floating-point results: integers become the default float first."""
+    return pointwise(numpy=ufunc, expr=expr, promote="float", vjp=(vjp,), **options)
+
+
+def _precise(ufunc: Any) -> Any:
+    """A float32 kernel that computes in float64 and rounds once, where numpy's own float32 version is inexact."""
+    def kernel(input):
+        wide = {"f": np.float64, "c": np.complex128}[input.dtype.kind]
+        return ufunc(input.astype(wide, copy=False)).astype(input.dtype, copy=False)
+    return kernel
+
+
+@_float(np.expm1, "expm1(input)", lambda g, out: g * (out + 1))
+def expm1(input):
+    """``exp(input) - 1``, accurate for small values."""
+
+
+@_float(np.exp2, "exp2(input)", lambda g, out: g * conj(out) * math.log(2))
+def exp2(input):
+    """Raise 2 to every element."""
+
+
+@_float(np.log2, "log2(input)", lambda g, input: g / (conj(input) * math.log(2)))
+def log2(input):
+    """The logarithm to base 2 of every element."""
+
+
+@_float(np.log10, "log10(input)", lambda g, input: g / (conj(input) * math.log(10)))
+def log10(input):
+    """The logarithm to base 10 of every element."""
+
+
+@_float(np.log1p, "log1p(input)", lambda g, input: g / conj(input + 1))
+def log1p(input):
+    """``log(1 + input)``, accurate for small values."""
+
+
+@_float(None, "rsqrt(input)", lambda g, out: -0.5 * g * conj(out * out * out))
+def rsqrt(input):
+    """The reciprocal of the square root."""
+    return np.reciprocal(np.sqrt(input))
+
+
+@_float(None, "1 / input", lambda g, out: -g * conj(out * out))
+def reciprocal(input):
+    """One divided by every element."""
+    return np.true_divide(input.dtype.type(1), input)
+
+
+@_float(np.sin, "sin(input)", lambda g, input: g * conj(input.cos()))
+def sin(input):
+    """The sine of every element, in radians."""
+
+
+@_float(np.cos, "cos(input)", lambda g, input: g * -conj(input.sin()))
+def cos(input):
+    """The cosine of every element, in radians."""
+
+
+@_float(np.tan, "tan(input)", lambda g, out: g * conj(1 + out * out))
+def tan(input):
+    """The tangent of every element, in radians."""
+
+
+@_float(np.arcsin, "asin(input)", lambda g, input: g * conj((-input * input + 1).rsqrt()))
+def asin(input):
+    """The angle whose sine is the element."""
+
+
+@_float(np.arccos, "acos(input)", lambda g, input: g * -conj((-input * input + 1).rsqrt()))
+def acos(input):
+    """The angle whose cosine is the element."""
+
+
+@_float(np.arctan, "atan(input)", lambda g, input: g / conj(input * input + 1))
+def atan(input):
+    """The angle whose tangent is the element."""
+
+
+@_float(np.sinh, "sinh(input)", lambda g, input: g * conj(input.cosh()))
+def sinh(input):
+    """The hyperbolic sine."""
+
+
+@_float(np.cosh, "cosh(input)", lambda g, input: g * conj(input.sinh()))
+def cosh(input):
+    """The hyperbolic cosine."""
+
+
+@_float(np.arcsinh, "asinh(input)", lambda g, input: g * conj((input * input + 1).rsqrt()))
+def asinh(input):
+    """The inverse hyperbolic sine."""
+
+
+@_float(np.arccosh, "acosh(input)", lambda g, input: g * conj((input - 1).rsqrt() * (input + 1).rsqrt()))
+def acosh(input):
+    """The inverse hyperbolic cosine."""
+
+
+@_float(np.arctanh, "atanh(input)", lambda g, input: g / conj(1 - input * input))
+def atanh(input):
+    """The inverse hyperbolic tangent."""
+
+
+@_float(None, "1 / (1 + exp(-input))", lambda g, out: g * conj((1 - out) * out))
+def sigmoid(input):
+    """The logistic function 1 / (1 + exp(-x))."""
+    e = np.exp(-input)
+    e += e.dtype.type(1)
+    return np.reciprocal(e, e) if e.ndim else np.reciprocal(e)
+
+
+def _rounding(ufunc: Any, name: str, doc: str) -> Any:
+    def body(input):
+        return ufunc(input) if input.dtype.kind == "f" else input.copy()
+    body.__name__, body.__doc__ = name, doc
+    return pointwise(body, expr=f"{name}(input)", rejects=("complex", "bool"), vjp=(lambda g: g * 0,))
+
+
+floor = _rounding(np.floor, "floor", "The largest integer not above every element.")
+ceil = _rounding(np.ceil, "ceil", "The smallest integer not below every element.")
+trunc = _rounding(np.trunc, "trunc", "Every element without its fraction.")
+
+
+@pointwise(expr="input - trunc(input)", rejects=("complex", "integer", "bool"), vjp=(lambda g: g,))
+def frac(input):
+    """The fractional part, with the element's sign."""
+    return input - np.trunc(input)
+
+
+@pointwise(expr="round(input)", rejects=("complex", "bool"), vjp=(lambda g: g * 0,), name="round")
+def round_(input, *, decimals=0):
+    """Round to the nearest integer (halves to even), or to ``decimals`` decimal places."""
+    if input.dtype.kind != "f":
+        if decimals:
+            raise NotImplementedError("\"round_cpu\" not implemented for integers with decimals")
+        return input.copy()
+    if not decimals:
+        return np.rint(input)
+    scale = input.dtype.type(10.0 ** abs(decimals))
+    return np.rint(input * scale) / scale if decimals > 0 else np.rint(input / scale) * scale
+
+
+@pointwise(numpy=np.absolute, expr="abs(input)", promote="real", dunder="abs", name="abs",
+           vjp=(lambda g, input: g * input.sgn(),), rejects=("bool",))
+def abs_(input):
+    """The absolute value (the modulus of complex elements)."""
+
+
+@pointwise(expr="sign(input)", rejects=("complex",), vjp=(lambda g: g * 0,))
+def sign(input):
+    """-1, 0 or 1 by the sign of every element."""
+    if input.dtype.kind == "b":
+        return input.copy()
+    if input.dtype.kind == "f":            # PyTorch gives 0 for nan
+        return ((input > 0).astype(np.int8) - (input < 0).astype(np.int8)).astype(input.dtype)
+    return np.sign(input)
+
+
+@pointwise(expr="sgn(input)", vjp=(lambda g, input, out: _sgn_backward(g, input, out),))
+def sgn(input):
+    """The sign; for complex elements the number of modulus 1 in the same direction (0 for 0)."""
+    if input.dtype.kind == "c":
+        size = np.absolute(input)
+        return np.where(size == 0, input.dtype.type(0), input / np.where(size == 0, size.dtype.type(1), size))
+    return ((input > 0).astype(np.int8) - (input < 0).astype(np.int8)).astype(input.dtype) if input.dtype.kind != "b" \
+        else input.copy()
+
+
+def _sgn_backward(g, input, out):
+    if not input.dtype.is_complex:
+        return g * 0
+    size = input.abs()
+    flat = (g * out.conj())
+    return ((g - out * flat.real) / size.masked_fill(size == 0, 1)).masked_fill(size == 0, 0)
+
+
+@pointwise(numpy=np.positive, method=True, inplace=False, linear=True, rejects=("bool",), vjp=(lambda g: g,), dunder="pos",
+           expr="input")
+def positive(input):
+    """Every element as it is."""
+
+
+@pointwise(expr="input * input", vjp=(lambda g, input: 2 * g * conj(input),))
+def square(input):
+    """Every element times itself."""
+    return np.multiply(input, input)
+
+
+@pointwise(expr="conj(input)", inplace=False, name="conj_physical", vjp=(lambda g: g.conj(),))
+def conj_physical(input):
+    """The complex conjugate, as a copy."""
+    return np.conjugate(input)
+
+
+@composite(method=True, name="conj")
+def conj_(input):
+    """The complex conjugate; real tensors come back as they are."""
+    return conj_physical(input) if input.is_complex() else input
+
+
+@composite(method=True)
+def resolve_conj(input):
+    """``input``: conjugation is never left pending here."""
+    return input
+
+
+@composite(method=True)
+def resolve_neg(input):
+    """``input``: negation is never left pending here."""
+    return input
+
+
+@composite
+def is_complex(input):
+    """Whether the dtype is complex."""
+    return input.dtype.is_complex
+
+
+@composite
+def is_floating_point(input):
+    """Whether the dtype is a floating-point type."""
+    return input.dtype.is_floating_point
+
+
+@pointwise(promote="real", inplace=False, expr="angle(input)", vjp=(lambda g, input: _angle_backward(g, input),))
+def angle(input):
+    """The angle of complex elements; 0 or pi by the sign of real ones."""
+    if input.dtype.kind == "c":
+        return np.angle(input)
+    d = input.dtype if input.dtype.kind == "f" else np.dtype(np.float32)
+    out = np.where(input < 0, d.type(math.pi), d.type(0))
+    return np.where(np.isnan(input), d.type(np.nan), out) if input.dtype.kind == "f" else out
+
+
+def _angle_backward(g, input):
+    if not input.dtype.is_complex:
+        return g * 0
+    re, im = input.real, input.imag
+    size = re * re + im * im
+    factor = (g / size.masked_fill(size == 0, 1)).masked_fill(size == 0, 0)
+    from flowtorch.ops.op import REGISTRY
+
+    return REGISTRY["complex"].public(-im * factor, re * factor)
+
+
+def _classify(ufunc: Any, name: str, doc: str, rejects: tuple = ()) -> Any:
+    def body(input):
+        return ufunc(input)
+    body.__name__, body.__doc__ = name, doc
+    return pointwise(body, numpy=ufunc, promote="bool", inplace=False, expr=f"{name}(input)", rejects=rejects)
+
+
+isnan = _classify(np.isnan, "isnan", "Whether every element is not a number.")
+isinf = _classify(np.isinf, "isinf", "Whether every element is infinite.")
+isfinite = _classify(np.isfinite, "isfinite", "Whether every element is neither infinite nor nan.")
+isposinf = _classify(lambda a: a == np.inf if a.dtype.kind == "f" else np.zeros(a.shape, bool), "isposinf",
+                     "Whether every element is +inf.", ("complex",))
+isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind == "f" else np.zeros(a.shape, bool), "isneginf",
+                     "Whether every element is -inf.", ("complex",))
+signbit = _classify(lambda a: np.signbit(a) if a.dtype.kind == "f" else a < 0 if a.dtype.kind == "i" else
+                    np.zeros(a.shape, bool), "signbit", "Whether every element has its sign bit set.", ("complex",))
+isreal = _classify(np.isreal, "isreal", "Whether every element has no imaginary part.")
+logical_not = pointwise(numpy=np.logical_not, promote="bool", expr="logical_not(input)", name="logical_not")(
+    lambda input: None)
+
+
+@pointwise(rejects=("inexact",), dunder="invert", expr="bitwise_not(input)", numpy=np.invert)
+def bitwise_not(input):
+    """All bits inverted (logical not for bool)."""
+
+
+@pointwise(promote="float", expr="input * pi / 180", linear=True, vjp=(lambda g: g * (math.pi / 180),), rejects=("complex",))
+def deg2rad(input):
+    """Degrees to radians."""
+    return input * input.dtype.type(math.pi / 180)
+
+
+@pointwise(promote="float", expr="input * 180 / pi", linear=True, vjp=(lambda g: g * (180 / math.pi),), rejects=("complex",))
+def rad2deg(input):
+    """Radians to degrees."""
+    return input * input.dtype.type(180 / math.pi)
+
+
+@pointwise(expr="where(isnan(input), nan, input)", rejects=("complex",),
+           vjp=(lambda g, input: g * (~(input.isnan() | input.isinf())),))
+def nan_to_num(input, nan=None, posinf=None, neginf=None):
+    """Replace nan, +inf and -inf by numbers (0 and the dtype's extremes unless given)."""
+    if input.dtype.kind != "f":
+        return input.copy()
+    info = np.finfo(input.dtype)
+    return np.nan_to_num(input, nan=0.0 if nan is None else nan, posinf=info.max if posinf is None else posinf,
+                         neginf=info.min if neginf is None else neginf)
+
+
+# ---- functions that numpy lacks: scipy's, imported on first use
+
+def _special(name: str) -> Any:
+    def kernel(input):
+        import scipy.special
+
+        return getattr(scipy.special, name)(input)
+    return kernel
+
+
+def _scipy(name: str, vjp: Any, doc: str, scipy_name: str | None = None, **options: Any) -> Any:
+    f = _special(scipy_name or name)
+
+    def body(input):
+        return f(input)
+    body.__name__, body.__doc__ = name, doc
+    return pointwise(body, promote="float", expr=f"{name}(input)", rejects=("complex",),
+                     vjp=None if vjp is None else (vjp,), **options)
+
+
+_TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
+erf = _scipy("erf", lambda g, input: g * (_TWO_OVER_SQRT_PI * (-input * input).exp()), "The error function.")
+erfc = _scipy("erfc", lambda g, input: g * (-_TWO_OVER_SQRT_PI * (-input * input).exp()),
+              "One minus the error function, accurate for large values.")
+erfinv = _scipy("erfinv", lambda g, out: g * (math.sqrt(math.pi) / 2 * (out * out).exp()), "The inverse of the error function.")
+lgamma = _scipy("lgamma", lambda g, input: g * input.digamma(), "The logarithm of the absolute value of the gamma function.",
+                "gammaln")
+
+
+@pointwise(promote="float", expr="digamma(input)", rejects=("complex",), vjp=(lambda g, input: g * input.polygamma(1),))
+def digamma(input):
+    """The logarithmic derivative of the gamma function."""
+    import scipy.special
+
+    out = scipy.special.digamma(input)
+    zero = input == 0
+    if zero.any():                                    # -inf at +0 and +inf at -0, as the function's two limits
+        out = np.where(zero, np.copysign(out.dtype.type(np.inf), -input), out)
+    return np.where((input < 0) & (input == np.floor(input)), out.dtype.type(np.nan), out)
+
+
+def _polygamma_body(input, n):
+    import scipy.special
+
+    if n == 0:
+        return digamma.op.body(input)
+    wide = input.astype(np.float64)
+    if n == 1:
+        return scipy.special.zeta(2.0, wide).astype(input.dtype) if (wide > 0).all() else _trigamma(wide).astype(input.dtype)
+    factor = (-1.0) ** (n + 1) * scipy.special.factorial(n)
+    return (factor * scipy.special.zeta(n + 1.0, wide)).astype(input.dtype)
+
+
+def _trigamma(x: np.ndarray) -> np.ndarray:
+    """psi_1 on the whole real line, by reflection for negative arguments."""
+    import scipy.special
+
+    negative = x < 0.5
+    y = np.where(negative, 1 - x, x)
+    value = scipy.special.zeta(2.0, y)
+    return np.where(negative, (np.pi / np.sin(np.pi * x)) ** 2 - value, value)
+
+
+@pointwise(promote="float", method=False, inplace=False, name="_polygamma", expr=None, rejects=("complex",),
+           vjp=(lambda g, input, n: g * _polygamma(input, n=n + 1),))
+def _polygamma(input, *, n=0):
+    """The n-th derivative of digamma."""
+    return _polygamma_body(input, n)
+
+
+@composite(out=True)
+def polygamma(n, input):
+    """The ``n``-th derivative of the digamma function."""
+    if n < 0:
+        raise RuntimeError("polygamma(n, x) does not support negative n.")
+    return digamma(input) if n == 0 else _polygamma(input, n=n)
+
+
+@composite(namespace="Tensor", method="polygamma", name="polygamma")
+def _polygamma_method(self, n):
+    return polygamma(n, self)
+
+
+@pointwise(promote="float", expr="sinc(input)", vjp=(lambda g, input: _sinc_backward(g, input),))
+def sinc(input):
+    """sin(pi x) / (pi x), 1 at 0."""
+    return np.sinc(input).astype(input.dtype, copy=False)
+
+
+def _sinc_backward(g, input):
+    x = input * math.pi
+    value = g * conj((x * x.cos() - x.sin()) / (x * input))
+    return value.masked_fill(input == 0, 0)
+
+
+@composite(method=True, inplace=True, out=True)
+def logit(input, eps=None):
+    """log(x / (1 - x)), of ``input`` clamped to [eps, 1 - eps] if ``eps`` is given."""
+    if not input.dtype.is_floating_point and not input.dtype.is_complex:
+        input = input.to(_default())
+    if eps is not None:
+        return _logit(input, eps=eps)
+    return _logit(input)
+
+
+def _default():
+    from flowtorch.dtypes import get_default_dtype
+
+    return get_default_dtype()
+
+
+@pointwise(promote="float", method=False, inplace=False, rejects=("complex",),
+           expr="log(input / (1 - input))", vjp=(lambda g, input, eps: _logit_backward(g, input, eps),))
+def _logit(input, *, eps=None):
+    """log(x / (1 - x))."""
+    if eps is not None:
+        input = np.clip(input, input.dtype.type(eps), input.dtype.type(1 - eps))
+    return np.log(input / (1 - input))
+
+
+def _logit_backward(g, input, eps):
+    value = g / (input * (1 - input))
+    if eps is None:
+        return value.masked_fill((input < 0) | (input > 1), float("nan"))
+    return value.masked_fill((input < eps) | (input > 1 - eps), 0)
+
+
