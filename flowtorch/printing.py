@@ -322,7 +322,7 @@ def tensor_repr(tensor: Any, tensor_contents: str | None = None, tangent: Any = 
         def body(value: Any, indent: int) -> tuple[str, list[str]]:
             return _sparse_body(value, layout, indent)
 
-    text, suffixes = body(tensor.detach(), len(prefix))
+    text, suffixes = body(tensor, len(prefix))
     suffixes = _device_suffix(tensor) + suffixes
     if layout != "strided":
         suffixes.append(f"layout={tensor.layout}")

@@ -1,0 +1,5 @@
+"""Settings of checkpoint files."""
+
+from flowtorch.utils.serialization import config
+
+__all__ = ["config"]
