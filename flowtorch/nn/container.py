@@ -309,7 +309,8 @@ class ModuleDict(Module):
                 f"{type(modules).__name__}"
             )
         named = isinstance(modules, (ModuleDict, Mapping))
-        for key, module in modules.items() if named else _pairs(modules, "ModuleDict"):  # type: ignore[union-attr]
+        for key, module in modules.items() if named else _pairs(modules,
+                                                                "ModuleDict"):  # type: ignore[union-attr]
             self[key] = module
 
 

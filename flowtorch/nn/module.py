@@ -18,7 +18,6 @@ from .module_hooks import (
     _global_forward_pre_hooks,
     _global_module_registration_hooks,
     _global_parameter_registration_hooks,
-    _has_any_global_hook,
     _ModuleHooks,
     register_module_backward_hook,
     register_module_buffer_registration_hook,
@@ -29,12 +28,22 @@ from .module_hooks import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
+from .module_hooks import _has_any_global_hook as _has_any_global_hook
 from .module_hooks import _WrappedHook as _WrappedHook
 from .module_state import _EXTRA_STATE_KEY_SUFFIX as _EXTRA_STATE_KEY_SUFFIX
 from .module_state import _IncompatibleKeys as _IncompatibleKeys
 from .module_state import _ModuleState
 from .module_tree import _ModuleTree
 from .parameter import Buffer, Parameter
+from .shortcuts import (
+    BufferShortcut,
+    ModuleShortcut,
+    ParameterShortcut,
+    Shortcut,
+    shortcut_names,
+    shorten,
+    withdraw,
+)
 
 __all__ = [
     "Module",
@@ -118,30 +127,33 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
     # --- the call
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # Every forward comes through here: one look into the dict for all that could be in the way.
+        state = self.__dict__
+        try:
+            special = (
+                state["_forward_hooks"]
+                or state["_forward_pre_hooks"]
+                or state["_backward_hooks"]
+                or state["_backward_pre_hooks"]
+                or _global_forward_hooks
+                or _global_forward_pre_hooks
+                or _global_backward_hooks
+                or _global_backward_pre_hooks
+                or "_compiled_call_impl" in state
+            )
+        except KeyError as error:
+            raise self._no_attribute(error.args[0]) from None
+        if not special:
+            return self.forward(*args, **kwargs)
         if self._compiled_call_impl is not None:
             return self._compiled_call_impl(*args, **kwargs)
-        if (
-            self._forward_hooks
-            or self._forward_pre_hooks
-            or self._backward_hooks
-            or self._backward_pre_hooks
-            or _global_forward_hooks
-            or _global_forward_pre_hooks
-            or _global_backward_hooks
-            or _global_backward_pre_hooks
-        ):
-            return self._call_with_hooks(args, kwargs)
-        return self.forward(*args, **kwargs)
+        return self._call_with_hooks(args, kwargs)
 
     _wrapped_call_impl = __call__
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
-        """A call that passes by what ``compile`` put in its place."""
-        if _has_any_global_hook() or (
-            self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
-        ):
-            return self._call_with_hooks(args, kwargs)
-        return self.forward(*args, **kwargs)
+        """What ``compile`` compiles: the call itself."""
+        return self._call_with_hooks(args, kwargs)
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the call of this module; the arguments are those of ``flowtorch.compile``."""
@@ -178,6 +190,7 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
                 )
             param = _replaced(_global_parameter_registration_hooks, self, name, param)
         self._parameters[name] = param
+        self._shorten(name, ParameterShortcut)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Make ``tensor`` a buffer of this module: state that is no parameter.
@@ -194,6 +207,7 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
                 "required)"
             )
         self._buffers[name] = _replaced(_global_buffer_registration_hooks, self, name, tensor)
+        self._shorten(name, BufferShortcut)
         if persistent:
             self._non_persistent_buffers_set.discard(name)
         else:
@@ -204,11 +218,25 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
         if not isinstance(module, Module) and module is not None:
             raise TypeError(f"{_typename(module)} is not a Module subclass")
         self._check_name("module", name, self._modules)
-        self._modules[name] = _replaced(_global_module_registration_hooks, self, name, module)
+        self._set_module(name, module)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Alias of ``add_module``."""
         self.add_module(name, module)
+
+    def _set_module(self, name: str, module: Module | None) -> None:
+        self._modules[name] = _replaced(_global_module_registration_hooks, self, name, module)
+        self._shorten(name, ModuleShortcut)
+
+    def _shorten(self, name: str, kind: type[Shortcut]) -> None:
+        cls = type(self)
+        if cls is not Module and name not in cls.__dict__:
+            shorten(cls, name, kind)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if len(cls.__bases__) > 1 or "__getattr__" in cls.__dict__:
+            withdraw(cls)
 
     # --- attributes
 
@@ -223,7 +251,10 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
                 return table[name]
         except KeyError:  # __init__ has not run
             pass
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+        raise self._no_attribute(name)
+
+    def _no_attribute(self, name: str) -> AttributeError:
+        return AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
@@ -244,14 +275,14 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
             if "_modules" not in state:
                 raise AttributeError("cannot assign module before Module.__init__() call")
             _forget(name, state, self._parameters, self._buffers, self._non_persistent_buffers_set)
-            self._modules[name] = _replaced(_global_module_registration_hooks, self, name, value)
+            self._set_module(name, value)
         elif params is not None and name in self._modules:
             if value is not None:
                 raise TypeError(
                     f"cannot assign '{_typename(value)}' as child module '{name}' (torch.nn.Module or None "
                     "expected)"
                 )
-            self._modules[name] = _replaced(_global_module_registration_hooks, self, name, value)
+            self._set_module(name, value)
         elif (params is not None and name in self._buffers) or (
             isinstance(value, Tensor) and isinstance(value, Buffer)
         ):
@@ -293,7 +324,8 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
             object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
-        names = [*dir(type(self)), *self.__dict__, *self._parameters, *self._modules, *self._buffers]
+        names = [name for name in dir(type(self)) if name not in shortcut_names(type(self))]
+        names += [*self.__dict__, *self._parameters, *self._modules, *self._buffers]
         return sorted(name for name in names if not name[0].isdigit())
 
     # --- copies

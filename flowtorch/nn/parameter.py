@@ -110,7 +110,8 @@ class UninitializedTensorMixin:
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Give the tensor its shape (uninitialised values), and from now on the ordinary class."""
-        data = torch.empty(shape, device=device or self.device, dtype=dtype or self.dtype)  # type: ignore[attr-defined]
+        data = torch.empty(shape, device=device or self.device,
+                           dtype=dtype or self.dtype)  # type: ignore[attr-defined]
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
         self.data = data
         # Tensors of the new class take the fast paths that this one was kept from.

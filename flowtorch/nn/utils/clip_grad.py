@@ -66,7 +66,8 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale the gradients in place so that their common norm is at most ``max_norm``; returns the old norm."""
+    """Scale the gradients in place so that their common norm is at most ``max_norm``; returns the old
+    norm."""
     if isinstance(parameters, GeneratorType):
         parameters = list(parameters)
         if not parameters:

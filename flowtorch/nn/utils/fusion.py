@@ -14,7 +14,8 @@ __all__ = ["fuse_conv_bn_eval", "fuse_conv_bn_weights", "fuse_linear_bn_eval", "
 
 
 def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
-    """Return a copy of ``conv`` that does what ``conv`` and then ``bn`` do; ``transpose`` for transposed ones."""
+    """Return a copy of ``conv`` that does what ``conv`` and then ``bn`` do; ``transpose`` for transposed
+    ones."""
     _check(conv, bn)
     fused = copy.deepcopy(conv)
     fused.weight, fused.bias = fuse_conv_bn_weights(

@@ -8,7 +8,6 @@ from typing import Any
 import flowtorch as torch
 
 from ...tensor import Tensor
-from .. import functional as F
 from ..module import Module
 from . import parametrize
 from .spectral_norm import output_dim
@@ -24,7 +23,8 @@ def _is_orthogonal(q: Tensor) -> Any:
 
 
 def _make_orthogonal(a: Tensor) -> Tensor:
-    """The orthogonal factor of ``a``'s QR decomposition, with signs that make an orthogonal ``a`` come back."""
+    """The orthogonal factor of ``a``'s QR decomposition, with signs that make an orthogonal ``a`` come
+    back."""
     x, tau = torch.geqrf(a)
     q = torch.linalg.householder_product(x, tau)
     return q * x.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)
@@ -39,16 +39,15 @@ class _OrthMaps(Enum):
 class _Orthogonal(Module):
     """Turns any (n, k) matrix into one with orthonormal columns, or rows where n < k.
 
-    The lower triangle of the matrix stands for a skew-symmetric one, mapped by the matrix exponential or by the
-    Cayley transform; or for Householder reflections. With a trivialisation, the result multiplies ``base``, an
-    orthogonal matrix that any value can be assigned to, and the stored matrix starts at minus one.
+    The lower triangle of the matrix stands for a skew-symmetric one, mapped by the matrix exponential or by
+    the Cayley transform; or for Householder reflections. With a trivialisation, the result multiplies
+    ``base``, an orthogonal matrix that any value can be assigned to, and the stored matrix starts at minus
+    one.
     """
 
     base: Tensor
 
-    def __init__(
-        self, weight: Tensor, orthogonal_map: _OrthMaps, *, use_trivialization: bool = True
-    ) -> None:
+    def __init__(self, weight: Tensor, orthogonal_map: _OrthMaps, *, use_trivialization: bool = True) -> None:
         super().__init__()
         if weight.is_complex() and orthogonal_map == _OrthMaps.householder:
             raise ValueError("The householder parametrization does not support complex tensors.")
@@ -88,7 +87,8 @@ class _Orthogonal(Module):
         return q * x.diagonal(dim1=-2, dim2=-1).int().unsqueeze(-2)
 
     def right_inverse(self, Q: Tensor) -> Tensor:
-        """Return the matrix to store so that ``Q`` comes out, or the orthogonal matrix nearest to it by QR."""
+        """Return the matrix to store so that ``Q`` comes out, or the orthogonal matrix nearest to it by
+        QR."""
         if Q.shape != self.shape:
             raise ValueError(
                 f"Expected a matrix or batch of matrices of shape {self.shape}. "
@@ -196,11 +196,10 @@ def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Mo
 
 
 class _SpectralNorm(Module):
-    """Divides a tensor by an estimate of its largest singular value, which power iteration keeps improving."""
+    """Divides a tensor by an estimate of its largest singular value, which power iteration keeps
+    improving."""
 
-    def __init__(
-        self, weight: Tensor, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12
-    ) -> None:
+    def __init__(self, weight: Tensor, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12) -> None:
         super().__init__()
         ndim = weight.ndim
         if dim >= ndim or dim < -ndim:
@@ -209,8 +208,7 @@ class _SpectralNorm(Module):
             )
         if n_power_iterations <= 0:
             raise ValueError(
-                "Expected n_power_iterations to be positive, but got "
-                f"n_power_iterations={n_power_iterations}"
+                f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}"
             )
         self.dim = dim if dim >= 0 else dim + ndim
         self.eps = eps
@@ -220,8 +218,8 @@ class _SpectralNorm(Module):
             height, width = matrix.size()
             u = matrix.new_empty(height).normal_(0, 1)
             v = matrix.new_empty(width).normal_(0, 1)
-            self.register_buffer("_u", F.normalize(u, dim=0, eps=eps))
-            self.register_buffer("_v", F.normalize(v, dim=0, eps=eps))
+            self.register_buffer("_u", torch.nn.functional.normalize(u, dim=0, eps=eps))
+            self.register_buffer("_v", torch.nn.functional.normalize(v, dim=0, eps=eps))
             self._power_method(matrix, 15)
 
     def _reshape_weight_to_matrix(self, weight: Tensor) -> Tensor:
@@ -233,12 +231,16 @@ class _SpectralNorm(Module):
         with torch.no_grad():
             # In place, so that replicas of the module that share the buffers see the new estimate.
             for _ in range(n_power_iterations):
-                self._u.copy_(F.normalize(torch.mv(weight_mat, self._v), dim=0, eps=self.eps))
-                self._v.copy_(F.normalize(torch.mv(weight_mat.mH, self._u), dim=0, eps=self.eps))
+                self._u.copy_(
+                    torch.nn.functional.normalize(torch.mv(weight_mat, self._v), dim=0, eps=self.eps)
+                )
+                self._v.copy_(
+                    torch.nn.functional.normalize(torch.mv(weight_mat.mH, self._u), dim=0, eps=self.eps)
+                )
 
     def forward(self, weight: Tensor) -> Tensor:
         if weight.ndim == 1:
-            return F.normalize(weight, dim=0, eps=self.eps)
+            return torch.nn.functional.normalize(weight, dim=0, eps=self.eps)
         matrix = self._reshape_weight_to_matrix(weight)
         if self.training:
             self._power_method(matrix, self.n_power_iterations)
@@ -258,7 +260,8 @@ def spectral_norm(
     eps: float = 1e-12,
     dim: int | None = None,
 ) -> Module:
-    """Divide a parameter by its largest singular value (Miyato et al., 2018), by power iteration in training."""
+    """Divide a parameter by its largest singular value (Miyato et al., 2018), by power iteration in
+    training."""
     weight = _tensor_of(module, name)
     dim = output_dim(module) if dim is None else dim
     parametrize.register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))

@@ -247,8 +247,8 @@ def register_parametrization(
 ) -> Module:
     """Let ``parametrization`` compute the parameter or buffer ``tensor_name`` of ``module``.
 
-    A second one is applied to the result of the first. Its ``right_inverse``, if any, says what to store for a
-    value that is assigned. It must keep shape and dtype, unless ``unsafe``.
+    A second one is applied to the result of the first. Its ``right_inverse``, if any, says what to store for
+    a value that is assigned. It must keep shape and dtype, unless ``unsafe``.
     """
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
@@ -348,7 +348,8 @@ def type_before_parametrizations(module: Module) -> type:
 def transfer_parametrizations_and_params(
     from_module: Module, to_module: Module, tensor_name: str | None = None
 ) -> Module:
-    """Register the parametrisations of ``from_module`` on ``to_module`` too, with the same stored originals."""
+    """Register the parametrisations of ``from_module`` on ``to_module`` too, with the same stored
+    originals."""
     if not is_parametrized(from_module):
         return to_module
     sources: Any = from_module.parametrizations

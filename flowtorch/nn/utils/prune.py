@@ -65,8 +65,8 @@ class BasePruningMethod(ABC):
     ) -> Any:
         """Prune the parameter ``name`` of ``module``, on top of what is pruned already.
 
-        The parameter becomes ``<name>_orig``, the mask a buffer ``<name>_mask``. ``importance_scores`` take the
-        place of the parameter's values in choosing the mask.
+        The parameter becomes ``<name>_orig``, the mask a buffer ``<name>_mask``. ``importance_scores`` take
+        the place of the parameter's values in choosing the mask.
         """
         method = cls(*args, **kwargs)
         method._tensor_name = name
@@ -434,9 +434,7 @@ def remove(module: Module, name: str) -> Module:
             hook.remove(module)
             del module._forward_pre_hooks[key]
             return module
-    raise ValueError(
-        f"Parameter '{name}' of module {module} has to be pruned before pruning can be removed"
-    )
+    raise ValueError(f"Parameter '{name}' of module {module} has to be pruned before pruning can be removed")
 
 
 def is_pruned(module: Module) -> bool:

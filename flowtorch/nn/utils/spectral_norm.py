@@ -7,7 +7,6 @@ from typing import Any
 import flowtorch as torch
 
 from ...tensor import Tensor
-from .. import functional as F
 from .. import modules
 from ..parameter import Parameter, UninitializedParameter
 
@@ -37,8 +36,7 @@ class SpectralNorm:
     ) -> None:
         if n_power_iterations <= 0:
             raise ValueError(
-                "Expected n_power_iterations to be positive, but got "
-                f"n_power_iterations={n_power_iterations}"
+                f"Expected n_power_iterations to be positive, but got n_power_iterations={n_power_iterations}"
             )
         self.name = name
         self.dim = dim
@@ -59,8 +57,8 @@ class SpectralNorm:
             with torch.no_grad():
                 # In place, so that replicas of the module that share the buffers see the new estimate.
                 for _ in range(self.n_power_iterations):
-                    v.copy_(F.normalize(torch.mv(matrix.t(), u), dim=0, eps=self.eps))
-                    u.copy_(F.normalize(torch.mv(matrix, v), dim=0, eps=self.eps))
+                    v.copy_(torch.nn.functional.normalize(torch.mv(matrix.t(), u), dim=0, eps=self.eps))
+                    u.copy_(torch.nn.functional.normalize(torch.mv(matrix, v), dim=0, eps=self.eps))
                 # Copies, so that a second forward does not change what this one's backward needs.
                 u, v = u.clone(), v.clone()
         return weight / torch.dot(u, torch.mv(matrix, v))
@@ -99,8 +97,8 @@ class SpectralNorm:
             )
         with torch.no_grad():
             height, width = hook.reshape_weight_to_matrix(weight).size()
-            u = F.normalize(weight.new_empty(height).normal_(0, 1), dim=0, eps=eps)
-            v = F.normalize(weight.new_empty(width).normal_(0, 1), dim=0, eps=eps)
+            u = torch.nn.functional.normalize(weight.new_empty(height).normal_(0, 1), dim=0, eps=eps)
+            v = torch.nn.functional.normalize(weight.new_empty(width).normal_(0, 1), dim=0, eps=eps)
         delattr(module, name)
         module.register_parameter(name + "_orig", weight)
         # A plain attribute until the first forward, or it would be a parameter again.
@@ -133,10 +131,9 @@ class SpectralNormLoadStateDictPreHook:
         if version is not None and version >= 1:
             return
         key = prefix + self.fn.name
-        if version is None and key not in state_dict:
-            # No version at all, yet the form of version 1: made without metadata.
-            if all(key + suffix in state_dict for suffix in ("_orig", "_u", "_v")):
-                return
+        present = [suffix for suffix in ("", "_orig", "_u", "_v") if key + suffix in state_dict]
+        if version is None and present == ["_orig", "_u", "_v"]:
+            return  # the form of version 1, saved without metadata
         missing = [key + suffix for suffix in ("_orig", "", "_u") if key + suffix not in state_dict]
         if missing:
             if strict:
@@ -172,7 +169,8 @@ def output_dim(module: Any) -> int:
 def spectral_norm(
     module: Any, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
 ) -> Any:
-    """Divide a parameter by its largest singular value (Miyato et al., 2018), estimated before each forward."""
+    """Divide a parameter by its largest singular value (Miyato et al., 2018), estimated before each
+    forward."""
     SpectralNorm.apply(module, name, n_power_iterations, output_dim(module) if dim is None else dim, eps)
     return module
 

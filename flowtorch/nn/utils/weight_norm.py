@@ -12,7 +12,8 @@ __all__ = ["WeightNorm", "remove_weight_norm", "weight_norm"]
 
 
 def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:
-    """Return the norms of ``v`` over all dimensions but ``dim``, of size one there; over all for ``dim`` -1."""
+    """Return the norms of ``v`` over all dimensions but ``dim``, of size one there; over all for ``dim``
+    -1."""
     if dim == -1:
         return v.norm(pow)
     flat = v.transpose(0, dim).flatten(1) if v.dim() > 1 else v.unsqueeze(1)
