@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,11 @@ from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.devices import device as Device
 from flowtorch.dtypes import dtype as DType
+
+if TYPE_CHECKING:
+    from flowtorch._methods import Methods   # what the records attach: a stub derived from them
+else:
+    Methods = object
 
 _new = object.__new__
 
@@ -84,7 +89,7 @@ class View:
     origin: str | None
 
 
-class Tensor:
+class Tensor(Methods):
     """A multi-dimensional array of one dtype on one device, with autograd.
 
     ``Tensor(2, 3)`` makes an uninitialised float tensor of that shape, ``Tensor([1, 2])`` a float tensor of those
