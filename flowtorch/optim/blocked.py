@@ -1,0 +1,243 @@
+"""Runs update formulas over many parameters.
+
+Ordinary CPU tensors are updated in place by the formula's kernel, in one of two ways. A large parameter is
+walked in blocks that fit the cache, so that a long formula reads and writes main memory once. Small
+parameters cost more in calls than in arithmetic: they are copied side by side into one block, updated
+together and copied back. Everything else (other devices and dtypes, subclasses, odd layouts, differentiable
+steps) runs the formula on tensors.
+"""
+from __future__ import annotations
+
+import itertools
+import math
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import flowtorch as ft
+from flowtorch.autograd.mode import grad_mode
+from flowtorch.tensor import Tensor
+
+from .formula import Formula
+from .kernel import Kernel
+
+BLOCK = 32768           # elements: the arrays of one block stay in a second-level cache
+SMALL = 1024            # rows of at most this many elements are cheaper to copy than to treat alone
+PACK_COST = 4           # calls per row that packing must save to be worth its copies
+
+Columns = Sequence[Sequence[Tensor] | None]
+
+_memory = threading.local()     # plans hold work arrays, so each thread has its own
+
+
+def update(formula: Formula, columns: Columns, varying: dict[str, Sequence[Any]] | None = None, *,
+           upcast: bool = False, **numbers: Any) -> None:
+    """Update every row of ``columns`` (parameters, gradients, then one list per kind of state) in place.
+
+    ``varying`` are numbers with one value per row. ``upcast`` computes half precision in float32 and rounds
+    once. Where gradients are recorded, so is the update.
+    """
+    if not columns[0]:
+        return
+    differentiable = grad_mode.enabled
+    if not varying:
+        _update(formula, columns, differentiable, upcast, numbers)
+        return
+    names = tuple(varying)
+    for values, rows in _alike(tuple(varying.values())):
+        chosen = columns if rows is None else [column and [column[i] for i in rows] for column in columns]
+        _update(formula, chosen, differentiable, upcast, {**numbers, **dict(zip(names, values, strict=True))})
+
+
+def _alike(varying: tuple[Sequence[Any], ...]) -> list[tuple[tuple, list[int] | None]]:
+    """The distinct rows of ``varying`` with their indices; None for all of them."""
+    rows = list(zip(*varying, strict=True))
+    first = rows[0]
+    if any(isinstance(value, Tensor) for value in first):
+        return [(row, [i]) for i, row in enumerate(rows)]
+    if rows.count(first) == len(rows):
+        return [(first, None)]
+    groups: dict[tuple, list[int]] = {}
+    for i, row in enumerate(rows):
+        groups.setdefault(row, []).append(i)
+    return list(groups.items())
+
+
+def _update(formula: Formula, columns: Columns, differentiable: bool, upcast: bool,
+            numbers: dict[str, Any]) -> None:
+    kind = columns[0][0]._type      # type: ignore[index]
+    present = [column for column in columns if column]
+    if not differentiable and _is_ordinary(kind) \
+            and all([t._type is kind for column in present for t in column]):  # noqa: C419 (a list is faster)
+        kernel = formula.kernel(tuple([bool(column) for column in columns]), numbers)
+        arrays = [[t._array for t in column] for column in present]
+        odd = run_kernel(kernel, arrays, kernel.numbers(**numbers))
+        for k in kernel.writes:
+            for t in present[k]:
+                t._bump_version()
+        for i in odd:
+            _on_tensors(formula, [column and column[i] for column in columns], False, False, numbers)
+        return
+    mixed = not differentiable and len(columns[0]) > 1      # type: ignore[arg-type]
+    for i in range(len(columns[0])):                        # type: ignore[arg-type]
+        row = [column and column[i] for column in columns]
+        if mixed and _is_ordinary(row[0]._type):            # type: ignore[union-attr]
+            _update(formula, [column and [column[i]] for column in columns], False, upcast, numbers)
+        else:
+            _on_tensors(formula, row, differentiable, upcast, numbers)
+
+
+def _is_ordinary(kind: Any) -> bool:
+    return kind.plain and kind.device.type == "cpu" and kind.numpy is not None and kind.numpy.char in "fdFD"
+
+
+def _on_tensors(formula: Formula, row: list[Any], differentiable: bool, upcast: bool,
+                numbers: dict[str, Any]) -> None:
+    """The formula on one row of tensors, its results copied into place."""
+    if row[0].is_complex():
+        row = [ft.view_as_real(t) if t is not None else None for t in row]
+    values = row
+    if differentiable:      # autograd keeps what the formula reads, so that must not be what is written
+        values = [t.clone() if t is not None else None for t in row]
+    elif upcast and row[0].dtype in (ft.float16, ft.bfloat16):
+        values = [t.float() if t is not None else None for t in row]
+    results = iter(formula(*values, **numbers))
+    for i, target in enumerate(row):
+        if i == 1:
+            continue
+        result = next(results)
+        if target is not None and result is not values[i]:
+            target.copy_(result)
+
+
+def run_kernel(kernel: Kernel, columns: list[list[np.ndarray]], numbers: tuple) -> list[int]:
+    """Run ``kernel`` over rows of arrays in place; returns the rows it leaves out for their layout."""
+    dtype = columns[0][0].dtype
+    if dtype.kind == "c":
+        return _run_complex(kernel, columns, numbers)
+    key = kernel, dtype.char, tuple([a.shape for a in columns[0]])
+    plans = _memory.__dict__
+    try:
+        plan = plans[key]
+    except KeyError:
+        if len(plans) > 256:        # shapes that come and go must not keep their work arrays for ever
+            plans.clear()
+        plan = plans[key] = _Plan(kernel, dtype, key[2], len(columns))
+    return plan.run(columns, numbers)
+
+
+def _run_complex(kernel: Kernel, columns: list[list[np.ndarray]], numbers: tuple) -> list[int]:
+    """Complex rows as twice as many real numbers, which is how PyTorch's optimisers see them."""
+    rows = [_flat([column[i] for column in columns]) for i in range(len(columns[0]))]
+    odd = [i for i, row in enumerate(rows) if row is None]
+    real = [[a.view(a.real.dtype) for a in row] for row in rows if row is not None]
+    if real:
+        run_kernel(kernel, [list(column) for column in zip(*real, strict=True)], numbers)
+    return odd
+
+
+class _Plan:
+    """How to run one kernel over rows of known shapes, and the memory for it.
+
+    Small rows are packed where that pays, rows of up to a block are updated as they are, longer ones in
+    blocks.
+    """
+
+    def __init__(self, kernel: Kernel, dtype: np.dtype, shapes: tuple, width: int) -> None:
+        self.kernel = kernel
+        sizes = [math.prod(shape) for shape in shapes]
+        small = [i for i, n in enumerate(sizes) if n <= SMALL] if kernel.cost >= PACK_COST + width else []
+        packed = set(small) if len(small) > 1 else set()
+        self.packs = _packs(kernel, dtype, sorted(packed), shapes, width)
+        self.direct = [i for i, n in enumerate(sizes) if n <= BLOCK and i not in packed]
+        self.blocked = [i for i, n in enumerate(sizes) if n > BLOCK]
+        longest = max([sizes[i] for i in self.direct] + [BLOCK] * bool(self.blocked), default=0)
+        self.work = _work_arrays(kernel, dtype, longest)
+        self.shaped = [[w[:sizes[i]].reshape(shapes[i]) for i in self.direct] for w in self.work]
+        self.values: np.ndarray = np.empty(0, dtype)
+        self.constants: list[np.ndarray] = []
+
+    def run(self, columns: list[list[np.ndarray]], numbers: tuple) -> list[int]:
+        if len(numbers) != len(self.constants):
+            self.values = np.empty(len(numbers), self.values.dtype)
+            self.constants = [self.values[k:k + 1].reshape(()) for k in range(len(numbers))]
+        self.values[:] = [v.item() if isinstance(v, Tensor) else v for v in numbers]
+        with np.errstate(all="ignore"):
+            for pack in self.packs:
+                pack.run(columns, self.constants)
+            if self.direct:
+                chosen = columns if len(self.direct) == len(columns[0]) else _select(columns, self.direct)
+                self.kernel.run(*chosen, *self.shaped, *self.constants)
+            return [i for i in self.blocked if not self._run_blocks([column[i] for column in columns])]
+
+    def _run_blocks(self, arrays: list[np.ndarray]) -> bool:
+        """One row, block by block; False if its arrays do not lie in memory in one common order."""
+        flat = _flat(arrays)
+        if flat is None:
+            return False
+        n = flat[0].size
+        blocks = [slice(k, min(k + BLOCK, n)) for k in range(0, n, BLOCK)]
+        work = [[w[:block.stop - block.start] for block in blocks] for w in self.work]
+        self.kernel.run(*[[a[block] for block in blocks] for a in flat], *work, *self.constants)
+        return True
+
+
+class _Pack:
+    """Some small rows side by side in one block of memory per array."""
+
+    def __init__(self, kernel: Kernel, dtype: np.dtype, rows: list[int], shapes: tuple, width: int) -> None:
+        self.kernel, self.rows = kernel, rows
+        self.everything = len(rows) == len(shapes)
+        sizes = [math.prod(shapes[i]) for i in rows]
+        ends = list(itertools.accumulate(sizes))
+        self.buffers = [np.empty(ends[-1], dtype) for _ in range(width)]
+        self.work = [[w] for w in _work_arrays(kernel, dtype, ends[-1])]
+        self.results = [[self.buffers[k][end - n:end].reshape(shapes[i])
+                         for i, n, end in zip(rows, sizes, ends, strict=True)] for k in kernel.writes]
+
+    def run(self, columns: list[list[np.ndarray]], constants: list[np.ndarray]) -> None:
+        if not self.everything:
+            columns = _select(columns, self.rows)
+        for column, buffer in zip(columns, self.buffers, strict=True):
+            np.concatenate(column, axis=None, out=buffer)
+        self.kernel.run(*[[buffer] for buffer in self.buffers], *self.work, *constants)
+        for k, results in zip(self.kernel.writes, self.results, strict=True):
+            for array, result in zip(columns[k], results, strict=True):
+                array[...] = result
+
+
+def _packs(kernel: Kernel, dtype: np.dtype, rows: list[int], shapes: tuple, width: int) -> list[_Pack]:
+    """The rows in as few packs of about a block as they fit into."""
+    packs, start, total = [], 0, 0
+    for k, i in enumerate(rows):
+        n = math.prod(shapes[i])
+        if total + n > BLOCK:
+            packs.append(_Pack(kernel, dtype, rows[start:k], shapes, width))
+            start, total = k, 0
+        total += n
+    if rows:
+        packs.append(_Pack(kernel, dtype, rows[start:], shapes, width))
+    return packs
+
+
+def _select(columns: list[list[np.ndarray]], rows: list[int]) -> list[list[np.ndarray]]:
+    return [[column[i] for i in rows] for column in columns]
+
+
+def _work_arrays(kernel: Kernel, dtype: np.dtype, n: int) -> list[np.ndarray]:
+    kinds = [dtype] * kernel.floats + [np.dtype(bool)] * kernel.booleans
+    return [np.empty(n, kind) for kind in kinds]
+
+
+def _flat(arrays: list[np.ndarray]) -> list[np.ndarray] | None:
+    """The arrays as one-dimensional views in a common order of elements, or None if there is no such
+    order."""
+    if not all(a.flags.c_contiguous for a in arrays):
+        first = arrays[0]
+        order = sorted(range(first.ndim), key=lambda d: -first.strides[d])
+        arrays = [a.transpose(order) for a in arrays]
+        if not all(a.flags.c_contiguous for a in arrays):
+            return None
+    return [a.reshape(-1) for a in arrays]
