@@ -83,7 +83,7 @@ def _check_kinds_of_betas(betas: Any, capturable: bool, foreach: bool | None) ->
         if isinstance(beta, Tensor):
             if not capturable and foreach:
                 raise ValueError(f"betas[{i}] as a Tensor is not supported for capturable=False and "
-                                 f"foreach=True")
+                                 "foreach=True")
             if beta.numel() != 1:
                 raise ValueError(f"Tensor betas[{i}] must be 1-element")
 

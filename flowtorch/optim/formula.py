@@ -111,7 +111,7 @@ class Number:
 
     def __bool__(self) -> bool:
         raise TypeError(f"a formula cannot branch on the number {self.text}; pass None, True or False to "
-                        f"select a branch")
+                        "select a branch")
 
 
 def _arithmetic(symbol: str, swapped: bool = False) -> Callable[[Number, Any], Number]:

@@ -177,7 +177,7 @@ class Optimizer:
                             continue
                         if not isinstance(result, tuple) or len(result) != 2:
                             raise RuntimeError(f"{func} must return None or a tuple of (new_args, "
-                                               f"new_kwargs), "
+                                               "new_kwargs), "
                                                f"but got {result}.")
                         args, kwargs = result
                 out = func(*args, **kwargs)
@@ -315,7 +315,7 @@ class Optimizer:
                 raise ValueError("can't optimize a non-leaf Tensor")
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter "
+                raise ValueError("parameter group didn't specify a value of required optimization parameter "
                                  f"{name}")
             param_group.setdefault(name, default)
         if len(set(params)) != len(params):

@@ -98,27 +98,25 @@ def sgd(params: list[Tensor], d_p_list: list[Tensor], momentum_buffer_list: list
     numbers = {"lr": to_scalar(lr), "momentum": nonzero(momentum), "dampening": nonzero(dampening),
                "weight_decay": nonzero(weight_decay), "nesterov": nesterov, "maximize": maximize}
     if has_sparse_grad:
-        dense = [i for i, grad in enumerate(d_p_list) if not grad.is_sparse]
         for i, grad in enumerate(d_p_list):
             if grad.is_sparse:
                 buf = momentum_buffer_list[i] if momentum != 0 else None
                 buf = _sparse_step(params[i], grad, buf, **numbers)
                 if momentum != 0:
                     momentum_buffer_list[i] = buf
+        dense = [i for i, grad in enumerate(d_p_list) if not grad.is_sparse]
+        params, d_p_list = [params[i] for i in dense], [d_p_list[i] for i in dense]
     else:
         dense = list(range(len(params)))
     if momentum == 0:
-        columns = (params, d_p_list) if not has_sparse_grad else ([params[i] for i in dense],
-                                                                  [d_p_list[i] for i in dense])
-        update(_sgd, (*columns, None), upcast=bool(fused), first=False, **numbers)
+        update(_sgd, (params, d_p_list, None), upcast=bool(fused), first=False, **numbers)
         return
-    for first in (True, False):
-        rows = [i for i in dense if (momentum_buffer_list[i] is None) is first]
-        for i in rows if first else ():
-            momentum_buffer_list[i] = ft.empty_like(d_p_list[i].detach())
-        update(_sgd, ([params[i] for i in rows], [d_p_list[i] for i in rows],
-                      [momentum_buffer_list[i] for i in rows]),
-               upcast=bool(fused), first=first, **numbers)
+    fresh = [momentum_buffer_list[i] is None for i in dense]
+    for i, grad, new in zip(dense, d_p_list, fresh, strict=True):
+        if new:
+            momentum_buffer_list[i] = ft.empty_like(grad.detach())
+    bufs = [momentum_buffer_list[i] for i in dense]
+    update(_sgd, (params, d_p_list, bufs), {"first": fresh}, upcast=bool(fused), **numbers)
 
 
 def _sparse_step(param: Tensor, grad: Tensor, buf: Tensor | None, lr: Any, momentum: Any, dampening: Any,

@@ -51,7 +51,7 @@ def _check(optimizer: Optimizer, saved: Any) -> tuple[dict[Any, Any], list[dict[
     state, groups = saved.get("state"), saved.get("param_groups")
     if not isinstance(state, dict):
         _fail(f"{needs}swapin_optim_state['state'] to be a dict mapping packed parameter ids to per-param "
-              f"state dicts, "
+              "state dicts, "
               f"got {type(state).__name__}.")
     if any(isinstance(key, Tensor) for key in state):
         _fail(needs + "optimizer.state_dict()-style state keyed by packed parameter ids.")
@@ -82,12 +82,12 @@ def _check_group(needs: str, i: int, live: dict[str, Any], group: Any) -> None:
                 "ids.")
     if len(keys) != len(live["params"]):
         _fail(f"swapin_optim_state param group {i} has a different number of params than the live optimizer "
-              f"param "
+              "param "
               "group.")
     theirs, ours = [k for k in group if k not in live], [k for k in live if k not in group]
     if theirs or ours:
         _fail(f"{needs}optimizer.state_dict()-style param group keys to exactly match the live optimizer "
-              f"group keys for "
+              "group keys for "
               f"group {i}. Keys only in swap-in: {theirs}. Keys only in live: {ours}.")
 
 

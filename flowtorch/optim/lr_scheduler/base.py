@@ -41,7 +41,7 @@ class LRScheduler:
                 group.setdefault("initial_lr", copy_value(group["lr"]))
             elif "initial_lr" not in group:
                 raise KeyError(f"param 'initial_lr' is not specified in param_groups[{i}] when resuming "
-                               f"scheduler with "
+                               "scheduler with "
                                "last_epoch >= 0. Load the optimizer's state first, or start with "
                                "last_epoch=-1.")
         self.base_lrs = group_values(optimizer, "initial_lr")

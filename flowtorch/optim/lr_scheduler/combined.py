@@ -19,15 +19,15 @@ class _Combined(LRScheduler):
                 raise TypeError(f"{name} at index {i} should have `optimizer` as its attribute.")
             if isinstance(scheduler, ReduceLROnPlateau):
                 raise ValueError(f"{name} does not support `ReduceLROnPlateau` scheduler as it requires "
-                                 f"additional "
+                                 "additional "
                                  f"kwargs to be specified when calling `step`, but got one at index {i} in "
-                                 f"the given "
+                                 "the given "
                                  "schedulers sequence.")
             if scheduler.optimizer != optimizer:
                 raise ValueError(f"{name} expects all schedulers to belong to the same optimizer, but got "
-                                 f"scheduler "
+                                 "scheduler "
                                  f"{type(scheduler).__name__} at index {i} has {scheduler.optimizer}, which "
-                                 f"is "
+                                 "is "
                                  f"different from {type(optimizer).__name__}.")
 
     def state_dict(self) -> dict[str, Any]:
@@ -57,13 +57,12 @@ class SequentialLR(_Combined):
             raise ValueError("Sequential Schedulers expects number of schedulers provided to be one more "
                              "than the "
                              f"number of milestone points, but got number of schedulers {len(schedulers)} "
-                             f"and the "
-                             f"number of milestones to be equal to {len(milestones)}")
+                             f"and the number of milestones to be equal to {len(milestones)}")
         self._schedulers = schedulers
         self._milestones = milestones
         self.last_epoch = last_epoch + 1
         self.optimizer = optimizer
-        # Each scheduler has made its first step when it was built: undo them all, then make that of the first one.
+        # Each scheduler made its first step when it was built: undo them all and make the first one's again.
         for group in optimizer.param_groups:
             set_group_value(group, "lr", group["initial_lr"])
         self.recursive_undo()
@@ -98,7 +97,7 @@ class ChainedScheduler(_Combined):
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Any = None) -> None:
         if len(schedulers) < 1:
             raise ValueError(f"{type(self).__name__} expects at least one scheduler to be chained, but got "
-                             f"no "
+                             "no "
                              "scheduler.")
         optimizer = optimizer or schedulers[0].optimizer
         self._check(schedulers, optimizer)

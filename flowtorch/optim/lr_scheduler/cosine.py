@@ -25,8 +25,8 @@ class CosineAnnealingLR(LRScheduler):
         if self._step_count == 1 and self.last_epoch > 0:
             return [low + (lr - low) * (1 + math.cos(self.last_epoch * math.pi / self.T_max)) / 2
                     for lr in self.base_lrs]
-        if (self.last_epoch - 1 - self.T_max) % (2
-                                                 * self.T_max) == 0:     # the recurrence below would divide by zero
+        if (self.last_epoch - 1 - self.T_max) % (2 * self.T_max) == 0:
+            # here the recurrence below would divide by zero
             return [group["lr"] + (lr - low) * (1 - math.cos(math.pi / self.T_max)) / 2
                     for lr, group in zip(self.base_lrs, groups, strict=True)]
         now = 1 + math.cos(math.pi * self.last_epoch / self.T_max)

@@ -74,7 +74,7 @@ class ReduceLROnPlateau(LRScheduler):
                 raise RuntimeError(
                     f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
                     f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to a new param "
-                    f"group being "
+                    "group being "
                     "added to the optimizer. Please modify the `min_lrs` field to match the length of the "
                     "`optimizer` "
                     "param groups.")
