@@ -162,7 +162,8 @@ class Term:
         return Term("abs", self)
 
     def sign(self) -> Term:
-        return Term("sign", self)
+        # Not numpy's sign: that of NaN is 0.
+        return Term("where", self > 0, 1.0, Term("where", self < 0, -1.0, 0.0))
 
     def maximum(self, other: Any) -> Term:
         return Term("maximum", self, other)

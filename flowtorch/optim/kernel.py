@@ -2,7 +2,7 @@
 
 The generated function for Adam without options reads::
 
-    def adam(A0, A1, A2, A3, W0, W1, c0, c1, c2, c3, c4, c5):
+    def run(A0, A1, A2, A3, W0, W1, c0, c1, c2, c3, c4, c5):
         for a0, a1, a2, a3, w0, w1 in zip(A0, A1, A2, A3, W0, W1):
             lerp(a2, a1, c0, w0, a2)
             mul(a3, c1, a3)
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "neg": np.negative,
-           "sqrt": np.sqrt, "abs": np.absolute, "sign": np.sign, "maximum": np.maximum, "minimum": np.minimum,
+           "sqrt": np.sqrt, "abs": np.absolute, "maximum": np.maximum, "minimum": np.minimum,
            "gt": np.greater, "lt": np.less, "eq": np.equal}
 _COMPARISONS = {"gt", "lt", "eq"}
 
@@ -67,12 +67,12 @@ def compile_kernel(name: str, present: Sequence[bool], outputs: dict[int, Any],
     items = ", ".join(text.lower() for text in lists)
     kernel = Kernel()
     kernel.name = name
-    kernel.source = "\n".join([f"def {name}({', '.join(lists + constants)}):",
+    kernel.source = "\n".join([f"def run({', '.join(lists + constants)}):",
                                f"    for {items}, in zip({', '.join(lists)}):",
                                *(f"        {line}" for line in program.lines or ["pass"])])
     scope: dict[str, Any] = dict(_FUNCTIONS)
     exec(kernel.source, scope)                   # our own text, made above from our own terms
-    kernel.run = scope[name]
+    kernel.run = scope["run"]
     tuple_text = "".join(f"{text}, " for text in program.constants)
     kernel.numbers = eval(f"lambda {', '.join(arguments)}: ({tuple_text})")
     kernel.writes = tuple(position[i] for i in outputs)
@@ -127,7 +127,8 @@ class _Program:
             self._free["w"].append(work)
         else:
             place = self._new_place(k, term, dead_now=k, candidates=[self._place[arg] for arg in dying])
-            self.lines.append(f"{term.op}({', '.join(operands)}, {place})")
+            result = f"out={place}" if term.op in ("maximum", "minimum") else place
+            self.lines.append(f"{term.op}({', '.join(operands)}, {result})")
         for arg in dying:
             released = self._place.pop(arg)
             if released != place and released[0] in self._free:

@@ -58,10 +58,8 @@ def _rprop(param: Any, grad: Any, prev: Any, step_size: Any, /, *, low: Any, hig
     if maximize:
         grad = -grad
     agreement = grad.mul(prev)
-    # The innermost choice leaves NaN a NaN.
-    factor = where(agreement > 0, etaplus, where(agreement < 0, etaminus,
-                                                 where(agreement == 0, 1.0, agreement)))
-    step_size = step_size.mul(factor).clamp(low, high)
+    shrunk = where(agreement < 0, step_size.mul(etaminus), step_size)
+    step_size = where(agreement > 0, step_size.mul(etaplus), shrunk).clamp(low, high)
     grad = where(agreement < 0, 0.0, grad)
     return addcmul(param, grad.sign(), step_size, -1), grad, step_size
 
