@@ -1,0 +1,1 @@
+"""Code generation from scalar expressions: trees, typed programs, layouts and three renderers."""

@@ -1,0 +1,152 @@
+"""Matrix products of strided matrices, batched: 16-bit floats on tensor cores, float32 in full precision.
+
+Floats accumulate in float32 (float64 for float64). Integer products have no tensor-core instruction, so
+small tiles are multiplied out and summed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+
+import triton
+
+from .compile import INTERPRET, TYPE, Call, Kernel, define, pointer
+from .indexing import coordinates, offset
+
+_GROUP = 8
+"""Rows of tiles that are walked together, so that their operands stay in the L2 cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What a matrix product is specialised on."""
+
+    dtypes: tuple[str, str, str]
+    """Of left, right and output."""
+    batch: int
+    """How many batch dimensions there are."""
+    unit: tuple[int, ...]
+    """Per operand, which of its two dimensions (0 or 1) has stride 1; -1 for neither."""
+    even: bool
+    """The inner size is a multiple of the tile's."""
+    wide: bool
+    aligned: bool
+    tile: tuple[int, int, int]
+    """Rows, columns and inner size of a tile."""
+
+
+def prepare(
+    dtypes: tuple[str, str, str],
+    sizes: tuple[int, int, int],
+    strides: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
+    batch: tuple[tuple[int, int, int, int], ...] = (),
+    wide: bool = False,
+    aligned: bool = False,
+    tile: tuple[int, int, int] | None = None,
+) -> Call:
+    """The call for output = left @ right.
+
+    sizes:   rows, columns, inner size.
+    strides: (row, column) strides of left, right and output.
+    batch:   of every batch dimension, outermost first: its size, and the strides of left, right and output.
+    """
+    rows, cols, inner = sizes
+    tile = tile or _tile(dtypes[0], rows, cols, inner)
+    unit = tuple(1 if own[1] == 1 else 0 if own[0] == 1 else -1 for own in strides)
+    steps = [step for own in strides for step in own if step != 1]
+    steps += [step for _, *own in batch for step in own]
+    variant = Variant(
+        dtypes, len(batch), unit, inner % tile[2] == 0, wide,
+        aligned and all(step % 16 == 0 for step in steps), tile,
+    )  # fmt: skip
+    count = math.prod(size for size, *_ in batch)
+    grid = triton.cdiv(rows, tile[0]) * triton.cdiv(cols, tile[1]) * count
+    integers = (*sizes, *(size for size, *_ in batch[1:]))
+    for k, own in enumerate(strides):
+        integers += (*(dim[1 + k] for dim in batch), *own)
+    return Call(build(variant), (grid,), integers)
+
+
+def _tile(dtype: str, rows: int, cols: int, inner: int) -> tuple[int, int, int]:
+    if not dtype.startswith(("float", "bfloat")):
+        return (16, 16, 16)
+    if INTERPRET:
+        rows, cols, inner = (max(16, min(256, triton.next_power_of_2(size))) for size in (rows, cols, inner))
+        return rows, cols, inner
+    most, deep = {"float64": (32, 16), "float32": (64, 32)}.get(dtype, (128, 32))
+    rows, cols = (max(16, min(most, triton.next_power_of_2(size))) for size in (rows, cols))
+    return rows, min(cols, 4 * rows), deep
+
+
+@cache
+def build(variant: Variant) -> Kernel:
+    """The kernel of one variant."""
+    names = ("a", "b", "c")
+    signature = {f"{name}_ptr": pointer(dtype) for name, dtype in zip(names, variant.dtypes, strict=True)}
+    steps = [f"{name}_{dim}" for name in names for dim in (*range(variant.batch), "row", "col")]
+    unit = {
+        f"{name}_{('row', 'col')[dim]}" for name, dim in zip(names, variant.unit, strict=True) if dim >= 0
+    }
+    divisible = frozenset([*signature, *(set(steps) - unit)]) if variant.aligned else frozenset()
+    integers = ["rows", "cols", "inner", *(f"n{dim}" for dim in range(1, variant.batch)), *steps]
+    signature |= dict.fromkeys(integers, "i64" if variant.wide else "i32")
+    constants = dict(zip(("ROWS", "COLS", "INNER"), variant.tile, strict=True))
+    warps = 8 if variant.tile[0] * variant.tile[1] > 4096 else 4
+    return define("matmul", signature, constants, _body(variant), divisible, warps)
+
+
+def _body(variant: Variant) -> list[str]:
+    accumulator = _accumulator(variant)
+    sides = (("row", "k"), ("k", "col"), ("row", "col"))
+    tiles = [_address(name, *side, unit) for name, side, unit in zip("abc", sides, variant.unit, strict=True)]
+    k_mask = ("", "") if variant.even else (" & (k < inner)[None, :]", "(k < inner)[:, None] & ")
+    lines = [
+        f"program = tl.program_id(0){'.to(tl.int64)' if variant.wide else ''}",
+        "down = tl.cdiv(rows, ROWS)",
+        "across = tl.cdiv(cols, COLS)",
+        "batch = program // (down * across)",
+        "program = program % (down * across)",
+        f"group = program // ({_GROUP} * across)",
+        f"height = tl.minimum(down - group * {_GROUP}, {_GROUP})",
+        f"within = program % ({_GROUP} * across)",
+        f"row = (group * {_GROUP} + within % height) * ROWS + tl.arange(0, ROWS)",
+        "col = within // height * COLS + tl.arange(0, COLS)",
+    ]
+    if variant.batch:
+        lines += coordinates("batch", ["", *(f"n{dim}" for dim in range(1, variant.batch))], "i")
+        for name in "abc":
+            lines.append(f"{name}_ptr += {offset('i', [f'{name}_{dim}' for dim in range(variant.batch)])}")
+    return [
+        *lines,
+        f"acc = tl.zeros((ROWS, COLS), {accumulator})",
+        "for first in range(0, inner, INNER):",
+        "    k = first + tl.arange(0, INNER)",
+        f"    a = tl.load({tiles[0]}, mask=(row < rows)[:, None]{k_mask[0]}, other=0)",
+        f"    b = tl.load({tiles[1]}, mask={k_mask[1]}(col < cols)[None, :], other=0)",
+        f"    {_multiply(variant, accumulator)}",
+        "mask = (row < rows)[:, None] & (col < cols)[None, :]",
+        f"tl.store({tiles[2]}, acc.to({TYPE[variant.dtypes[2]]}), mask=mask)",
+    ]
+
+
+def _accumulator(variant: Variant) -> str:
+    if variant.dtypes[0] == "float64":
+        return "tl.float64"
+    if variant.dtypes[0].startswith(("float", "bfloat")):
+        return "tl.float32"
+    # products wrap around the same way in a wider type
+    return TYPE[variant.dtypes[0]] if variant.dtypes[0].endswith("64") else "tl.int32"
+
+
+def _multiply(variant: Variant, accumulator: str) -> str:
+    if not variant.dtypes[0].startswith(("float", "bfloat")):
+        return f"acc += tl.sum((a[:, :, None] * b[None, :, :]).to({accumulator}), 1)"
+    return 'acc = tl.dot(a, b, acc, input_precision="ieee", out_dtype=' + f"{accumulator})"
+
+
+def _address(name: str, rows: str, cols: str, unit: int) -> str:
+    row = f"{rows}[:, None]" + ("" if unit == 0 else f" * {name}_row")
+    col = f"{cols}[None, :]" + ("" if unit == 1 else f" * {name}_col")
+    return f"{name}_ptr + {row} + {col}"
