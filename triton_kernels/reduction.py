@@ -79,8 +79,8 @@ def prepare(
     rule: str,
     input: str,
     output: str,
-    kept: tuple[tuple[int, int, int], ...],
-    reduced: tuple[tuple[int, int], ...],
+    kept: tuple[tuple[int, ...], ...],
+    reduced: tuple[tuple[int, ...], ...],
     wide: bool = False,
     aligned: bool = False,
     elements: int | None = None,
@@ -110,8 +110,8 @@ def prepare(
 
 @dataclass(frozen=True, slots=True)
 class _Space:
-    kept: tuple[tuple[int, int, int], ...]
-    reduced: tuple[tuple[int, int], ...]
+    kept: tuple[tuple[int, ...], ...]
+    reduced: tuple[tuple[int, ...], ...]
     wide: bool
     aligned: bool
     elements: int | None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .dtypes import CATEGORY, compute_type, promote, promote_scalar, real_type, scalar_type
 from .expression import Node, walk
@@ -42,17 +43,19 @@ class Program:
 
 def lower(
     outputs: Sequence[Node],
-    types: Mapping[str, str],
+    inputs: Mapping[str, str],
+    parameters: Mapping[str, str] = MappingProxyType({}),
     output_types: Sequence[str | None] | None = None,
     default: str = "float32",
 ) -> Program:
     """Type the trees `outputs` as one program.
 
-    types:        the dtype of every input as stored, and of every parameter as passed.
+    inputs:       the dtype of every input as stored, in the order the program takes them, used or not.
+    parameters:   the dtype of every scalar parameter as passed, likewise.
     output_types: the dtype each output is stored in; None leaves the type the expression has.
     default:      the floating dtype that integers become under functions such as exp.
     """
-    builder = _Builder(types, default)
+    builder = _Builder(inputs, parameters, default)
     for node in walk(outputs):
         builder.add(node)
     stored = []
@@ -85,11 +88,14 @@ _KNOWN: dict[str, dict] = {
 
 
 class _Builder:
-    def __init__(self, types: Mapping[str, str], default: str):
-        self.types, self.default = types, default
+    def __init__(self, inputs: Mapping[str, str], parameters: Mapping[str, str], default: str):
+        self.default = default
         self.values: dict[tuple, Value] = {}
         self.order: list[Value] = []
         self.of_node: dict[Node, Value] = {}
+        self.given = {"input": inputs, "parameter": parameters}
+        self.inputs = tuple(self.emit("input", type, (), name) for name, type in inputs.items())
+        self.parameters = tuple(self.emit("parameter", type, (), name) for name, type in parameters.items())
 
     def emit(self, op: str, type: str, args: tuple[Value, ...] = (), payload: object = None) -> Value:
         key = (op, type, args, repr(payload))
@@ -114,9 +120,9 @@ class _Builder:
     def add(self, node: Node) -> None:
         if node.kind in ("input", "parameter"):
             name = str(node.payload)
-            if name not in self.types:
+            if name not in self.given[node.kind]:
                 raise KeyError(f"no dtype is given for {node.kind} {name!r}")
-            self.of_node[node] = self.emit(node.kind, self.types[name], (), name)
+            self.of_node[node] = self.emit(node.kind, self.given[node.kind][name], (), name)
         elif node.kind == "cast":
             self.of_node[node] = self.convert(self.materialize(node.args[0]), str(node.payload))
         elif node.kind != "constant":  # a constant's type depends on where it is used
@@ -153,6 +159,10 @@ class _Builder:
                 name, type, (condition, self.operand(nodes[1], type), self.operand(nodes[2], type))
             )
         type = self.common_type(nodes)
+        if name == "nextafter" and any(
+            compute_type(arg.type) != arg.type for arg in map(self.materialize, nodes)
+        ):
+            raise TypeError("nextafter is not defined for float32 arithmetic on a narrower float")
         if function.rule == "float" and CATEGORY[type] in "bi":
             type = compute_type(self.default)
         if name == "pow" and nodes[1].kind == "constant" and CATEGORY[type] in "fc":
@@ -210,10 +220,5 @@ class _Builder:
             if value not in needed:
                 needed.add(value)
                 stack.extend(value.args)
-        order = [value for value in self.order if value in needed]
-        return Program(
-            tuple(value for value in order if value.op == "input"),
-            tuple(value for value in order if value.op == "parameter"),
-            tuple(value for value in order if value.op not in ("input", "parameter")),
-            tuple(outputs),
-        )
+        steps = [v for v in self.order if v in needed and v.op not in ("input", "parameter")]
+        return Program(self.inputs, self.parameters, tuple(steps), tuple(outputs))

@@ -40,7 +40,7 @@ def render(program: Program, name: str = "kernel") -> str:
         else:
             names[value] = f"_t{position}"
             lines.append(f"_t{position} = {_step(value, names)}")
-    results = ", ".join(f"np.asarray({names[value]})" for value in program.outputs)
+    results = ", ".join(_result(value, names[value], program) for value in program.outputs)
     arguments = ", ".join(names[value] for value in (*program.inputs, *program.parameters))
     body = "\n        ".join([*lines, f"return {results}"])
     return f'{"".join(once)}def {name}({arguments}):\n    with np.errstate(all="ignore"):\n        {body}\n'
@@ -57,6 +57,19 @@ def build(program: Program, name: str = "kernel") -> Callable:
     }
     exec(compile(source, file, "exec"), namespace)
     return namespace[name]
+
+
+def _result(value: Value, name: str, program: Program) -> str:
+    used, stack = set(), [value]
+    while stack:
+        node = stack.pop()
+        used.add(node)
+        stack.extend(arg for arg in node.args if arg not in used)
+    if used.issuperset(program.inputs):
+        return f"np.asarray({name})"
+    # an input that does not matter for the values still takes part in the shape
+    shape = ", ".join(f"{value.payload}.shape" for value in program.inputs)
+    return f"np.broadcast_to({name}, np.broadcast_shapes({shape})).copy()"
 
 
 def _step(value: Value, names: dict[Value, str]) -> str:
@@ -114,8 +127,8 @@ _TEMPLATES |= {
     ("right_shift", "i"): "_helper.right_shift({0}, {1})",
     ("erf", "f"): "_special('erf')({0})",
     ("erfc", "f"): "_special('erfc')({0})",
-    ("erfinv", "f"): "_special('erfinv')({0})",
-    ("lgamma", "f"): "_special('gammaln')({0})",
+    ("erfinv", "f"): "np.copysign(_special('erfinv')({0}), {0})",
+    ("lgamma", "f"): "np.where(np.isinf({0}), np.abs({0}), _special('gammaln')({0}))",
     ("digamma", "f"): "_special('digamma')({0})",
 }
 

@@ -7,11 +7,13 @@ mergeable in every operand. Strides count elements. Most calls end as one contig
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 _INT32_LIMIT = 2**31 - 1
+Dim = tuple[int, tuple[int, ...]]
+"""A dimension: its size, and its stride in every operand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,29 +52,29 @@ def broadcast_strides(shape: Sequence[int], strides: Sequence[int], target: Sequ
 @lru_cache(maxsize=16384)
 def plan(shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], outputs: int = 1) -> Layout:
     """Plan a kernel over `shape` for operands of broadcast `strides`, the last `outputs` of them written."""
-    sizes = list(zip(shape, zip(*strides, strict=True), strict=True)) if shape else []
-    dims = [(size, steps) for size, steps in sizes if size != 1]
+    dims = list(zip(shape, zip(*strides, strict=True), strict=True)) if shape else []
     first_output = len(strides) - outputs
     for size, steps in dims:
         if size > 1 and 0 in steps[first_output:]:
             raise ValueError("an output of a kernel has several elements in one place")
-    dims.sort(key=lambda dim: _order(dim[1], first_output), reverse=True)
-    merged: list[tuple[int, tuple[int, ...]]] = []
-    for size, steps in dims:
+    merged = _merge(dims, lambda dim: (*dim[1][first_output:], *dim[1][:first_output]))
+    return _layout(merged or [(1, (1,) * len(strides))], len(strides), first_output)
+
+
+def _merge(dims: list[Dim], order: Callable[[Dim], tuple[int, ...]]) -> list[Dim]:
+    """Dimensions of more than one element, largest strides first; neighbours merged where all strides
+    allow."""
+    merged: list[Dim] = []
+    wide = [dim for dim in dims if dim[0] != 1]
+    for size, steps in sorted(wide, key=lambda dim: tuple(map(abs, order(dim))), reverse=True):
         if merged and all(outer == inner * size for outer, inner in zip(merged[-1][1], steps, strict=True)):
             merged[-1] = (merged[-1][0] * size, steps)
         else:
             merged.append((size, steps))
-    if not merged:
-        merged = [(1, (1,) * len(strides))]
-    return _layout(merged, len(strides), first_output)
+    return merged
 
 
-def _order(steps: tuple[int, ...], first_output: int) -> tuple[int, ...]:
-    return tuple(abs(step) for step in (*steps[first_output:], *steps[:first_output]))
-
-
-def _layout(dims: list[tuple[int, tuple[int, ...]]], operands: int, first_output: int) -> Layout:
+def _layout(dims: list[Dim], operands: int, first_output: int) -> Layout:
     shape = tuple(size for size, _ in dims)
     strides = tuple(tuple(steps[k] for _, steps in dims) for k in range(operands))
     scalars = tuple(not any(own) for own in strides)
@@ -89,6 +91,34 @@ def _layout(dims: list[tuple[int, tuple[int, ...]]], operands: int, first_output
     return Layout(kind, shape, strides, scalars, 64 if wide else 32)
 
 
+@dataclass(frozen=True, slots=True)
+class ReductionLayout:
+    """The planned space of one reduction."""
+
+    kept: tuple[tuple[int, ...], ...]
+    """(size, stride in the input, stride in the output) of the kept dimensions, outermost first."""
+    reduced: tuple[tuple[int, ...], ...]
+    """(size, stride in the input) of the reduced dimensions, outermost first."""
+    index_bits: int
+
+
+@lru_cache(maxsize=4096)
+def plan_reduction(
+    shape: tuple[int, ...], strides: tuple[int, ...], dims: tuple[int, ...], output: tuple[int, ...]
+) -> ReductionLayout:
+    """Plan the reduction of `dims`; `output` has the strides of the remaining dimensions in the result."""
+    places = iter(output)
+    kept: list[Dim] = [(n, (strides[d], next(places))) for d, n in enumerate(shape) if d not in dims]
+    reduced: list[Dim] = [(shape[d], (strides[d],)) for d in dims]
+    outer, inner = _merge(kept, lambda dim: dim[1][::-1]), _merge(reduced, lambda dim: dim[1])
+    reach = sum(abs(steps[0]) * (size - 1) for size, steps in (*outer, *inner))
+    return ReductionLayout(
+        tuple((size, *steps) for size, steps in outer),
+        tuple((size, *steps) for size, steps in inner),
+        64 if max(reach, math.prod(shape)) > _INT32_LIMIT else 32,
+    )
+
+
 @lru_cache(maxsize=16384)
 def output_strides(shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
     """The strides of a new dense output that keeps the inputs' order of dimensions, as PyTorch does.
@@ -101,7 +131,7 @@ def output_strides(shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...])
     )  # channels last
     for order in standard:
         packed = _pack(shape, order)
-        if all(_same(shape, own, packed) for own in strides):
+        if 0 in shape or all(_same(shape, own, packed) for own in strides):
             return packed
     if all(own == strides[0] for own in strides) and _dense(shape, strides[0]):
         return strides[0]
