@@ -13,9 +13,33 @@ from types import ModuleType
 # PyTorch's file -> ours, in the order in which PyTorch's package imports them.
 _FILES = {
     "module": "module",
+    "linear": "linear",
+    "activation": "activation",
+    "adaptive": "adaptive",
+    "batchnorm": "batchnorm",
+    "channelshuffle": "channelshuffle",
     "container": "container",
+    "conv": "conv",
+    "distance": "distance",
+    "dropout": "dropout",
+    "flatten": "flatten",
+    "fold": "fold",
+    "instancenorm": "instancenorm",
     "lazy": "lazy",
+    "linear_cross_entropy_options": "linear_cross_entropy",
+    "loss": "loss",
+    "normalization": "normalization",
+    "padding": "padding",
+    "pixelshuffle": "pixelshuffle",
+    "pooling": "pooling",
+    "rnn": "rnn",
+    "sparse": "embedding",
+    "transformer": "transformer",
+    "upsampling": "upsampling",
+    "utils": "sizes",
 }
+# Classes that PyTorch keeps in another file than we do.
+_MOVED = {"attention": "activation"}
 
 __all__: list[str] = []
 
@@ -37,3 +61,12 @@ def _enter(name: str, home: ModuleType) -> None:
 
 for _name, _file in _FILES.items():
     _enter(_name, importlib.import_module(f"..{_file}", __name__))
+
+for _file, _name in _MOVED.items():
+    _home = importlib.import_module(f"..{_file}", __name__)
+    for _public in _home.__all__:
+        _value = getattr(_home, _public)
+        _value.__module__ = f"{__name__}.{_name}"
+        setattr(sys.modules[_value.__module__], _public, _value)
+        globals()[_public] = _value
+        __all__.append(_public)

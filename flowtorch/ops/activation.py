@@ -1,0 +1,194 @@
+"""Activation functions and losses of single elements: pointwise ops with derivatives of their own.
+
+Each derivative is the one that PyTorch takes at corners, at infinities and for NaN. ``nn.functional`` gives them
+their public signatures.
+"""
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from flowtorch.ops.families import pointwise
+
+NOT_REAL = ("integer", "bool", "complex")
+
+
+def _inner(body=None, **options):
+    """A pointwise op that is neither a method nor a name of ``torch``."""
+    return pointwise(body, namespace="_nn", method=False, **options)
+
+
+@pointwise(expr="where(input <= threshold, value, input)", rejects=("bool", "complex"), tensors=("input",), method=False,
+           vjp=(lambda g, input, threshold: g.masked_fill(input <= threshold, 0),))
+def threshold(input, threshold, value):
+    """Keep elements above ``threshold``, replace the others by ``value``."""
+    return np.where(input <= threshold, np.asarray(value, input.dtype), input)
+
+
+@_inner(expr="where(input > 0, input, input * negative_slope)", rejects=NOT_REAL,
+        vjp=(lambda g, input, negative_slope: g.where(input > 0, g * negative_slope),))
+def leaky_relu(input, negative_slope=0.01):
+    """``input`` where positive, else ``negative_slope * input``."""
+    return np.where(input > 0, input, input * negative_slope)
+
+
+@_inner(expr="where(input > 0, input, weight * input)", rejects=NOT_REAL, node="PreluKernelBackward0",
+        vjp=(lambda g, input, weight: g.where(input > 0, g * weight),
+             lambda g, input: (g * input).masked_fill(input > 0, 0)))
+def _prelu_kernel(input, weight):
+    """``input`` where positive, else ``weight * input``."""
+    return np.where(input > 0, input, weight * input)
+
+
+def _elu_gradient(g, input, alpha, scale, input_scale):
+    # The clamp keeps the exponential finite where it is not chosen: its own derivative would be 0 * inf there.
+    decay = (input.clamp_max(0) * input_scale).exp()
+    return (g * scale).where(input > 0, g * (alpha * scale * input_scale) * decay)
+
+
+@_inner(expr="where(input > 0, scale * input, alpha * scale * expm1(input * input_scale))", rejects=NOT_REAL,
+        vjp=(_elu_gradient,))
+def elu(input, alpha=1.0, scale=1.0, input_scale=1.0):
+    """``scale * input`` where positive, else ``alpha * scale * (exp(input_scale * input) - 1)``."""
+    below = np.expm1(np.minimum(input, 0) * input_scale)
+    below *= alpha * scale
+    return np.where(input > 0, input if scale == 1 else input * scale, below)
+
+
+@_inner(expr="minimum(maximum(input, min_val), max_val)", rejects=("bool", "complex"),
+        vjp=(lambda g, input, min_val, max_val: g.masked_fill((input <= min_val) | (input >= max_val), 0),))
+def hardtanh(input, min_val=-1.0, max_val=1.0):
+    """Clamp to ``[min_val, max_val]``; the derivative at both ends is zero."""
+    return np.clip(input, np.asarray(min_val).astype(input.dtype), np.asarray(max_val).astype(input.dtype))
+
+
+@_inner(expr="where(input * beta > threshold, input, log1p(exp(input * beta)) / beta)", rejects=NOT_REAL,
+        vjp=(lambda g, input, beta, threshold: g.where(input * beta > threshold, g * (input * beta).sigmoid()),))
+def softplus(input, beta=1.0, threshold=20.0):
+    """``log(1 + exp(beta * input)) / beta``, linear where ``beta * input`` exceeds ``threshold``."""
+    scaled = input * beta
+    smooth = np.log1p(np.exp(np.minimum(scaled, threshold)))
+    return np.where(scaled > threshold, input, smooth / beta)
+
+
+def _erf(x):
+    from scipy.special import erf  # on first use: it costs more than all of flowtorch
+
+    return erf(x)
+
+
+def _gelu_gradient(g, input):
+    distribution = 0.5 * (1 + (input * math.sqrt(0.5)).erf())
+    density = (-0.5 * (input * input)).exp() * (1 / math.sqrt(2 * math.pi))
+    return g * (distribution + input * density)
+
+
+@_inner(expr="0.5 * input * (1 + erf(input * 0.7071067811865476))", rejects=NOT_REAL, vjp=(_gelu_gradient,))
+def gelu(input):
+    """``input`` times the normal distribution function of ``input``."""
+    out = _erf(input * math.sqrt(0.5))
+    return (out + 1) * input * 0.5
+
+
+TANH_SCALE = math.sqrt(2 / math.pi)
+TANH_CUBE = 0.044715
+
+
+def _gelu_tanh_gradient(g, input):
+    square = input * input
+    t = (TANH_SCALE * input * (1 + TANH_CUBE * square)).tanh()
+    slope = TANH_SCALE * (1 + 3 * TANH_CUBE * square)
+    return g * (0.5 * (1 + t) + 0.5 * input * (1 - t * t) * slope)
+
+
+@_inner(expr="0.5 * input * (1 + tanh(0.7978845608028654 * input * (1 + 0.044715 * (input * input))))", rejects=NOT_REAL,
+        node="GeluBackward0", vjp=(_gelu_tanh_gradient,))
+def gelu_tanh(input):
+    """The tanh approximation of ``gelu``."""
+    inner = input * input
+    inner = (inner * TANH_CUBE + 1) * input * TANH_SCALE
+    return (np.tanh(inner) + 1) * input * 0.5
+
+
+def _silu_gradient(g, input):
+    s = input.sigmoid()
+    slope = s * (1 + input * (1 - s))
+    return g * (slope.conj() if input.is_complex() else slope)
+
+
+@_inner(expr="input / (1 + exp(-input))", rejects=("integer", "bool"), vjp=(_silu_gradient,))
+def silu(input):
+    """``input * sigmoid(input)``."""
+    return input / (np.exp(-input) + 1)
+
+
+def _mish_gradient(g, input):
+    t = input.exp().log1p().tanh()
+    # Above 20 the derivative is 1 in every dtype, and the exponential of it would overflow in its own derivative.
+    return g.where(input > 20, g * (t + input * input.sigmoid() * (1 - t * t)))
+
+
+@_inner(expr="input * tanh(log1p(exp(input)))", rejects=NOT_REAL, vjp=(_mish_gradient,))
+def mish(input):
+    """``input * tanh(softplus(input))``."""
+    return np.tanh(np.log1p(np.exp(input))) * input
+
+
+@_inner(expr="minimum(maximum(input + 3, 0), 6) / 6", rejects=NOT_REAL,
+        vjp=(lambda g, input: (g / 6).masked_fill(((input > -3) & (input < 3)).logical_not(), 0),))
+def hardsigmoid(input):
+    """``clamp(input + 3, 0, 6) / 6``."""
+    return np.clip(input + 3, 0, 6) / 6
+
+
+@_inner(expr="input * minimum(maximum(input + 3, 0), 6) / 6", rejects=NOT_REAL,
+        vjp=(lambda g, input: (g * (input / 3 + 0.5)).where(input < 3, g).masked_fill(input <= -3, 0),))
+def hardswish(input):
+    """``input * clamp(input + 3, 0, 6) / 6``."""
+    return np.clip(input + 3, 0, 6) * input / 6
+
+
+@_inner(expr="minimum(input, 0) - log1p(exp(-abs(input)))", rejects=NOT_REAL, name="log_sigmoid",
+        vjp=(lambda g, input: g * (-input).sigmoid(),))
+def logsigmoid(input):
+    """``log(sigmoid(input))``."""
+    return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))
+
+
+@pointwise(expr="where(abs(input) <= lambd, 0, input)", rejects=NOT_REAL,
+           vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),))
+def hardshrink(input, lambd=0.5):
+    """Zero the elements within ``[-lambd, lambd]``."""
+    return np.where(np.abs(input) <= lambd, np.zeros((), input.dtype), input)
+
+
+@_inner(expr="where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))", rejects=NOT_REAL,
+        vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),))
+def softshrink(input, lambd=0.5):
+    """Move every element ``lambd`` towards zero, stopping there."""
+    return np.where(input > lambd, input - lambd, np.where(input < -lambd, input + lambd, input * 0))
+
+
+# ---------------------------------------------------------------- losses of single elements
+
+@_inner(expr="where(abs(input) < delta, 0.5 * input * input, delta * (abs(input) - 0.5 * delta))", rejects=NOT_REAL,
+        vjp=(lambda g, input, delta: g * input.clamp(-delta, delta),))
+def huber(input, delta=1.0):
+    """Half the square of an error; linear with the same slope where it exceeds ``delta``."""
+    size = np.abs(input)
+    return np.where(size < delta, 0.5 * size * size, delta * (size - 0.5 * delta))
+
+
+LEAST_LOG = -100.0
+
+
+@_inner(expr="(target - 1) * maximum(log1p(-input), -100) - target * maximum(log(input), -100)", rejects=NOT_REAL,
+        node="BinaryCrossEntropyBackward0",
+        vjp=(lambda g, input, target: g * (input - target) / ((1 - input) * input).clamp_min(1e-12),
+             lambda g, input: g * ((-input).log1p().clamp_min(LEAST_LOG) - input.log().clamp_min(LEAST_LOG))))
+def binary_entropy(input, target):
+    """The cross entropy of a probability and a target in [0, 1]; logarithms are held above -100."""
+    if input.size and not (input.min() >= 0 and input.max() <= 1):
+        raise RuntimeError("all elements of input should be between 0 and 1")
+    return (target - 1) * np.maximum(np.log1p(-input), LEAST_LOG) - target * np.maximum(np.log(input), LEAST_LOG)
