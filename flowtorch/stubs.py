@@ -149,7 +149,7 @@ def _signature(function: Any, method: bool = False) -> str:
         if p.kind is p.KEYWORD_ONLY and not star:
             out.append("*")
             star = True
-        prefix = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        prefix = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
         star = star or p.kind is p.VAR_POSITIONAL
         if method and i == 0 and not prefix:
             out.append("self")

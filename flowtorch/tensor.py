@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -72,21 +72,34 @@ def make_size(shape: tuple) -> Size:
     return tuple.__new__(Size, shape)
 
 
-class View:
+class View(NamedTuple):
     """What a differentiable view knows: the tensor it looks into and how to make the same view again.
 
-    ``steps`` are (function, arguments) pairs from the base to this view. ``version`` is the storage's version when the
-    view's own ``_node`` was last right; an in-place change of the base or of another view makes it stale, and
+    ``Tensor._view`` holds the fields as a plain tuple in this order, since making one costs a third of an object;
+    ``view_of`` gives them their names. ``function(parent, *args)`` made this view (``parent`` is the View tuple of the
+    tensor it was made from, None where that was the base). ``version`` is the storage's version when the view's own
+    ``_node`` was last right; an in-place change of the base or of another view makes it stale, and
     ``autograd.node.edge`` then replays the steps on the base's new history. ``origin`` says what forbids in-place
     changes ("no_grad", "multi_output", "custom", "inference") or is None.
     """
 
-    __slots__ = ("base", "origin", "steps", "version")
-
-    base: Tensor
-    steps: tuple
-    version: int
+    base: Any
     origin: str | None
+    version: int
+    parent: Any
+    function: Any
+    args: tuple
+
+    @property
+    def steps(self) -> list[tuple]:
+        """(function, arguments) pairs that lead from the base to this view."""
+        steps = []
+        view: Any = self
+        while view is not None:
+            view = View._make(view)
+            steps.append((view.function, view.args))
+            view = view.parent
+        return steps[::-1]
 
 
 class Tensor(Methods):
@@ -110,7 +123,7 @@ class Tensor(Methods):
     _node: Any              # autograd Node, Output of a node, or None for leaves
     _grad: Tensor | None
     _counter: Any           # version: an int while this tensor alone knows its storage, a shared [int] afterwards
-    _view: View | None
+    _view: tuple | None     # the fields of a View
 
     def __new__(cls, *args: Any, device: Any = None, **kwargs: Any) -> Any:
         from flowtorch.ops import factory
@@ -215,7 +228,10 @@ class Tensor(Methods):
         """Steps in memory, in elements, along each dimension or along ``dim``."""
         array = self._array
         width = array.itemsize
-        strides = tuple([s // width for s in array.strides])
+        if array.size:
+            strides = tuple([s // width for s in array.strides])
+        else:                           # numpy says 0 for empty arrays, PyTorch counts a size of 0 as 1
+            strides = empty_strides(array)
         if dim is None:
             return strides
         n = array.ndim
@@ -284,7 +300,7 @@ class Tensor(Methods):
         if self._requires_grad:
             return True
         view = self._view
-        return view is not None and view.base._requires_grad and self._type.dtype.rank >= 2 and view.origin is None
+        return view is not None and view[0]._requires_grad and self._type.dtype.rank >= 2 and view[1] is None
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
@@ -353,7 +369,7 @@ class Tensor(Methods):
 
     @property
     def _base(self) -> Tensor | None:
-        return None if self._view is None else self._view.base
+        return None if self._view is None else self._view[0]
 
     # ---- conversion to Python and numpy
     def item(self) -> Any:
@@ -509,6 +525,21 @@ def owner_of(array: np.ndarray) -> np.ndarray:
     while isinstance(base, np.ndarray):
         array, base = base, base.base
     return array
+
+
+def empty_strides(array: np.ndarray) -> tuple[int, ...]:
+    """Element strides of an array without elements: the contiguous ones."""
+    strides = []
+    step = 1
+    for n in reversed(array.shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+def view_of(t: Tensor) -> View | None:
+    """The View of a tensor that is one."""
+    return None if t._view is None else View._make(t._view)
 
 
 def shared_counter(t: Tensor) -> list:

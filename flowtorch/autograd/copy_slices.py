@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowtorch.autograd.node import Node, edge, next_seq
-from flowtorch.tensor import Tensor
+from flowtorch.tensor import Tensor, view_of
 
 _new = object.__new__
 
@@ -49,8 +49,7 @@ def _with_slice(base: Tensor, steps: tuple, value: Tensor) -> Tensor:
 
 def rebase_view(target: Tensor, fn: Node) -> None:
     """After ``fn`` changed the view ``target`` in place: rewrite the history of its base, then of the view."""
-    view = target._view
-    assert view is not None
+    view: Any = view_of(target)
     base = view.base
     node = _new(CopySlices)
     node.seq = next_seq()
@@ -65,7 +64,7 @@ def rebase_view(target: Tensor, fn: Node) -> None:
     node.shape, node.type = base._array.shape, base._type
     base._node = node
     base._requires_grad = True
-    view.version = -1                                                    # stale: the next use replays the steps
+    target._view = view._replace(version=-1)                             # stale: the next use replays the steps
     target._requires_grad = True
 
 
@@ -74,7 +73,7 @@ def cut_history(target: Tensor) -> None:
     if target._view is None:
         target._node = None
         target._requires_grad = False
-    elif target._view.base.requires_grad:
+    elif target._view[0].requires_grad:
         from flowtorch.ops.dispatch import REGISTRY
 
         target.copy_(REGISTRY["clone"].public(target).detach())         # type: ignore[attr-defined]

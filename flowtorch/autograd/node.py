@@ -7,7 +7,7 @@ import weakref
 from typing import Any
 
 from flowtorch.autograd.mode import grad_mode
-from flowtorch.tensor import Tensor, View, shared_counter, wrap
+from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
 next_seq = itertools.count(1).__next__
 _new = object.__new__
@@ -209,26 +209,26 @@ def edge(t: Tensor) -> Any:
 
 def view_edge(t: Tensor) -> Any:
     """``edge`` for views: after an in-place change of the base the view's history is made anew from the base's."""
-    view = t._view
-    assert view is not None
+    view: Any = t._view
     c = t._counter
     version = c if type(c) is int else c[0]
-    if view.version != version:
-        view.version = version
-        base = view.base
-        if (base._requires_grad or base._node is not None) and t._type.dtype.rank >= 2 and view.origin is None:
-            refresh(t, view)
+    if view[2] != version:
+        t._view = view = (*view[:2], version, *view[3:])
+        base = view[0]
+        if (base._requires_grad or base._node is not None) and t._type.dtype.rank >= 2 and view[1] is None:
+            refresh(t)
     if t._requires_grad:
         return t if t._node is None else t._node
     return None
 
 
-def refresh(t: Tensor, view: View) -> None:
-    """Replay the view's steps on its base, and take over the history that results."""
+def refresh(t: Tensor) -> None:
+    """Replay a view's steps on its base, and take over the history that results."""
     from flowtorch.autograd.mode import enable_grad
 
+    view: Any = view_of(t)
     with enable_grad():
-        again: Any = view.base
+        again = view.base
         for function, args in view.steps:
             again = function(again, *args)
     t._node = again._node
@@ -238,18 +238,11 @@ def refresh(t: Tensor, view: View) -> None:
 def make_view(base: Tensor, out: Tensor, step: tuple, origin: str | None = None) -> None:
     """Mark ``out`` as the view that ``step`` (function, arguments) makes of ``base``: shared version, shared history."""
     out._counter = counter = shared_counter(base)
-    v = _new(View)
     parent = base._view
     if parent is None:
-        v.base = base
-        v.steps = (step,)
-        v.origin = origin
+        out._view = (base, origin, counter[0], None, *step)
     else:
-        v.base = parent.base
-        v.steps = (*parent.steps, step)
-        v.origin = origin or parent.origin
-    v.version = counter[0]
-    out._view = v
+        out._view = (parent[0], origin or parent[1], counter[0], parent, *step)
 
 
 # ---- saving and fetching

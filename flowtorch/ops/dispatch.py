@@ -15,11 +15,11 @@ import numpy as np
 
 from flowtorch import dtypes, overrides
 from flowtorch.array.tensortype import TensorType, tensor_type
-from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import Output, edge, next_seq, save, save_output, saved_hooks, view_edge
 from flowtorch.dtypes import can_cast
 from flowtorch.ops.op import REGISTRY, Composite, Op
-from flowtorch.tensor import Tensor, shared_counter, wrap
+from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
 active = overrides.active
 _new = object.__new__
@@ -68,7 +68,7 @@ def compute(op: Op, values: list) -> Any:
 
 def mark_inference(result: Any) -> None:
     for t in result if isinstance(result, (tuple, list)) else (result,):
-        if t._view is None or t._view.base._type.inference:
+        if t._view is None or t._view[0]._type.inference:
             t._type = tensor_type(t._type.dtype, t._type.device, t._type.plain, True)
 
 
@@ -218,6 +218,8 @@ def resize_output(out: Tensor, shape: tuple) -> None:
 
 def has_internal_overlap(array: np.ndarray) -> bool:
     """Whether two indices of ``array`` share memory for certain: a dimension of size > 1 with stride 0."""
+    if array.flags.c_contiguous or array.size == 0:
+        return False
     for n, s in zip(array.shape, array.strides, strict=True):
         if s == 0 and n > 1:
             return True
@@ -285,7 +287,7 @@ def check_inplace(target: Tensor, recording: bool) -> None:
                            "See https://github.com/pytorch/rfcs/pull/17 for more details.")
     if not recording or not grad_mode.enabled:
         return
-    view = target._view
+    view = view_of(target)
     if target._requires_grad and target._node is None and view is None:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
     if view is not None:
@@ -344,7 +346,7 @@ def inplace(op: Op) -> Callable:
         try:
             tx = input._type
             if not active and not kwargs and input._view is None and (
-                    not input._requires_grad or not grad_mode.enabled):
+                    not input._requires_grad or not grad_enabled()):
                 if arity == 1 and not args:
                     plan = plans.get(tx)
                     if plan is not None and plan[3] is not None and plan[1] is tx:
@@ -364,7 +366,7 @@ def inplace(op: Op) -> Callable:
                         plan = plans.get(tx) if other._type is tx else None
                         if plan is not None:
                             b = other._array
-                            if (other._requires_grad or other._view is not None) and grad_mode.enabled:
+                            if (other._requires_grad or other._view is not None) and grad_enabled():
                                 plan = None
                     if plan is not None and plan[3] is not None and plan[1] is tx:
                         a = input._array
@@ -412,7 +414,7 @@ def unary(op: Op) -> Callable:
             t._grad = None
             t._counter = 0
             t._view = None
-            if (input._requires_grad or input._view is not None) and differentiable and grad_mode.enabled:
+            if (input._requires_grad or input._view is not None) and differentiable and grad_enabled():
                 e = view_edge(input) if input._view is not None else input._node or input
                 if e is not None and plan[1].dtype.rank >= 2:
                     n = _new(node_class)
@@ -458,7 +460,7 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
     input_savers, other_savers = op.savers
     input_for_input, input_for_other = 0 in input_savers, 1 in input_savers
     other_for_input, other_for_other = 0 in other_savers, 1 in other_savers
-    differentiable, wants_shapes, wants_params = op.differentiable, op.wants_shapes, op.wants_params
+    differentiable, wants_shapes = op.differentiable, op.wants_shapes
 
     def slow(input: Any, other: Any, kwargs: dict) -> Any:
         if operator:
@@ -488,10 +490,10 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
                 t._grad = None
                 t._counter = 0
                 t._view = None
-                if (input._requires_grad or input._view is not None) and differentiable and grad_mode.enabled:
+                if (input._requires_grad or input._view is not None) and differentiable and grad_enabled():
                     e = view_edge(input) if input._view is not None else input._node or input
                     if e is not None:
-                        if reverse or wants_params or wants_shapes or saved_hooks.stack:
+                        if reverse or wants_shapes or saved_hooks.stack:
                             record(op, fill(op, other, input) if reverse else fill(op, input, other), t)
                         else:
                             n = _new(node_class)
@@ -530,8 +532,8 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
             t._counter = 0
             t._view = None
             if (input._requires_grad or other._requires_grad or input._view is not None
-                    or other._view is not None) and differentiable and grad_mode.enabled:
-                if reverse or wants_params or wants_shapes or saved_hooks.stack:
+                    or other._view is not None) and differentiable and grad_enabled():
+                if reverse or wants_shapes or saved_hooks.stack:
                     record(op, fill(op, other, input) if reverse else fill(op, input, other), t)
                     return t
                 if input._view is not None:
@@ -652,7 +654,7 @@ def compose(record: Composite) -> Callable:
 def compose_inplace(record: Composite, public: Callable) -> Callable:
     """``name_`` of a composite: compute, then copy into the first argument through ``copy_``, which keeps the history."""
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        check_inplace(input, input.requires_grad and grad_mode.enabled)
+        check_inplace(input, input.requires_grad and grad_enabled())
         result = public(input, *args, **kwargs)
         check_stored(input, result)
         return input.copy_(result)

@@ -8,7 +8,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.array.tensortype import TensorType, tensor_type
-from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import make_view
 from flowtorch.dtypes import LOW_PRECISION, can_cast, promote_types, scalar_dtype
 from flowtorch.ops import dispatch
@@ -79,6 +79,8 @@ class Pointwise(Family):
         d = t.dtype
         refuse(op, d)
         work = dtypes._default if op.promote == "float" and d.rank < 2 else d
+        if op.promote == "number" and d.rank == 0:
+            work = dtypes.int64
         work_type = tensor_type(work, t.device)
         out = {"bool": dtypes.bool_, "real": work.to_real(), "complex": work.to_complex(), "int64": dtypes.int64}.get(op.promote, work)
         fast, full, ufunc = find_kernels(op, work_type)
@@ -96,7 +98,7 @@ class Pointwise(Family):
     def compute(self, op: Op, values: list) -> Tensor:
         operands = [values[i] for i in op.tensor_index]
         for x, name in zip(operands, op.tensors, strict=True):
-            if not isinstance(x, (Tensor, *_NUMBERS)) and x is not None:
+            if not isinstance(x, Tensor) and x is not None and not (name in op.numbers and isinstance(x, _NUMBERS)):
                 raise TypeError(f"{op.name}(): argument '{name}' (position {op.names.index(name) + 1}) must be "
                                 f"Tensor, not {type(x).__name__}")
         tensors = [x for x in operands if isinstance(x, Tensor)]
@@ -152,6 +154,8 @@ def refuse(op: Op, d: dtypes.dtype) -> None:
     for kind in op.rejects:
         if kind == d.name or (kind == "complex" and d.is_complex) or (kind == "float" and d.is_floating_point) or (
                 kind == "integer" and d.rank == 1) or (kind == "inexact" and d.rank >= 2):
+            if isinstance(op.rejects, dict):
+                raise RuntimeError(op.rejects[kind])
             raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{d.label}'")
 
 
@@ -297,8 +301,74 @@ class Reduction(General):
 
     name = "reduction"
 
+    def compute(self, op: Op, values: list) -> Any:
+        result = super().compute(op, values)
+        t = values[0]._type
+        if t.plain and not t.inference and t.dtype not in LOW_PRECISION and isinstance(result, Tensor) and (
+                t.device.type == "cpu" and all(v is op.defaults[n] for n, v in zip(op.names, values, strict=True)
+                                               if n not in ("input", "dim", "keepdim"))):
+            op.plans[t] = result._type
+        return result
+
+    def fast(self, op: Op) -> Callable:
+        if op.names[:3] != ("input", "dim", "keepdim") or op.defaults.get("dim", 0) is not None:
+            return dispatch.general(op)
+        return _fast_reduction(op)
+
+
+def _fast_reduction(op: Op) -> Callable:
+    """The public function of ``sum`` and its like for plain tensors: one call of the body between two checks."""
+    body, node_class, plans, differentiable = op.body, op.node_class, op.plans, op.differentiable
+    active, new, simple = dispatch.active, object.__new__, op.joint is None and not op.wants_out and not any(op.savers)
+
+    def call(input: Any, dim: Any = None, keepdim: Any = False, *, out: Any = None, **options: Any) -> Any:
+        if active or out is not None or options:
+            return interpret(op, (input, dim, keepdim), {"out": out, **options})
+        try:
+            out_type = plans[input._type]
+            a = input._array
+            c = body(a, dim, keepdim)
+            if type(c) is not np.ndarray:
+                c = np.asarray(c)
+            t = new(Tensor)
+            t._array = c
+            t._type = out_type
+            t._requires_grad = False
+            t._node = None
+            t._grad = None
+            t._counter = 0
+            t._view = None
+            if (input._requires_grad or input._view is not None) and differentiable and grad_enabled():
+                e = dispatch.edge(input)
+                if e is not None and out_type.dtype.rank >= 2:
+                    if simple:
+                        n = new(node_class)
+                        n.seq = dispatch.next_seq()
+                        n.edges = (e,)
+                        n.hooks = None
+                        n.saved = ()
+                        n.shape = c.shape
+                        n.type = out_type
+                        n.shapes = ((a.shape, input._type.dtype),)
+                        n.params = (dim, keepdim)
+                        t._node = n
+                        t._requires_grad = True
+                    else:
+                        record(op, op.bind((input, dim, keepdim), {}), t)
+            return t
+        except Exception:
+            return interpret(op, (input, dim, keepdim), {})
+
+    dispatch.name_function(call, op)
+    dispatch.attach_signature(call, op)
+    return call
+
 
 # ---------------------------------------------------------------- views
+
+class NeedsCopy(Exception):
+    """Raised by the body of ``reshape``: no view of this memory has the shape (given as the argument)."""
+
 
 class Views(Family):
     """The same memory under another shape: no kernel, shared version, history that survives in-place changes."""
@@ -310,7 +380,12 @@ class Views(Family):
         if not isinstance(input, Tensor):
             raise TypeError(f"{op.name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         n = op.positional
-        result = op.body(input._array, *values[1:n], **dict(zip(op.names[n:], values[n:], strict=True)))
+        try:
+            result = op.body(input._array, *values[1:n], **dict(zip(op.names[n:], values[n:], strict=True)))
+        except NeedsCopy as needed:
+            t = input._type
+            copy = np.array(input._array, order="C").reshape(needed.args[0])
+            return wrap(copy, tensor_type(t.dtype, t.device, True, t.inference))
         args = tuple(values[1:])
         if isinstance(result, (list, tuple)):
             return tuple(self.view(op, input, a, ((lambda t, *p, k=k: op.public(t, *p)[k]), args), "multi_output")
@@ -331,54 +406,9 @@ class Views(Family):
         return out
 
     def fast(self, op: Op) -> Callable:
-        body, node_class, differentiable = op.body, op.node_class, op.differentiable
-        active = dispatch.active
-        new = object.__new__
-        only_shape = all(v is None or all(w[0] == "shape" for w in v[1]) for v in op.vjps) and op.joint is None
+        from flowtorch.ops import fast_views
 
-        variadic = op.variadic
-
-        def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-            if variadic is not None and args and not (len(args) == 1 and isinstance(args[0], (tuple, list))):
-                args = (args,)
-            if active or kwargs:
-                return interpret(op, (input, *args), kwargs)
-            try:
-                tx = input._type
-                if not tx.plain or tx.inference:
-                    return interpret(op, (input, *args), {})
-                a = body(input._array, *args)
-                if type(a) is not np.ndarray or a.dtype is not tx.numpy:
-                    return interpret(op, (input, *args), {})
-            except Exception:
-                return interpret(op, (input, *args), {})
-            t = new(Tensor)
-            t._array = a
-            t._type = tx
-            t._requires_grad = False
-            t._node = None
-            t._grad = None
-            recording = grad_mode.enabled
-            make_view(input, t, (call, args), None if recording else "no_grad")
-            if recording and differentiable and input.requires_grad:
-                if only_shape:
-                    n = new(node_class)
-                    n.seq = dispatch.next_seq()
-                    n.edges = (dispatch.edge(input),)
-                    n.hooks = None
-                    n.saved = ()
-                    n.shape = a.shape
-                    n.type = tx
-                    n.shapes = ((input._array.shape, tx.dtype),)
-                    t._node = n
-                    t._requires_grad = True
-                else:
-                    record(op, op.bind((input, *args), {}), t)
-            return t
-
-        dispatch.name_function(call, op)
-        dispatch.attach_signature(call, op)
-        return call
+        return fast_views.closure(op)
 
 
 pointwise_family, general_family, reduction_family, view_family = Pointwise(), General(), Reduction(), Views()
@@ -416,7 +446,7 @@ def pointwise(body: Callable | None = None, *, numpy: Any = None, **options: Any
     ``numpy``    the ufunc that computes it; then the body is only the documentation (and the kernel with parameters)
     ``expr``     the scalar expression, e.g. ``"input * other"``
     ``vjp``      one function per tensor input (None: not differentiable in it), see ``Op``
-    ``promote``  dtype of the result: "same" as the operands', "float" (integers give the default float), "bool",
+    ``promote``  dtype of the result: "same" as the operands', "float" (integers give the default float), "bool", "number" (bools give int64),
                  "real" (the real type of a complex), "int64"
     ``rejects``  kinds of dtype that PyTorch refuses: "bool", "complex", "float", "integer", "inexact", or names
     """
@@ -445,6 +475,10 @@ def normalize_dims(dim: Any, ndim: int) -> tuple[int, ...]:
     """A tuple of distinct dimensions counted from the front; None and () mean all."""
     if dim is None:
         return tuple(range(ndim))
+    if ndim == 0:
+        for d in dim if isinstance(dim, (tuple, list)) else (dim,):
+            normalize_dim(d, 0)
+        return ()
     if isinstance(dim, (tuple, list)):
         dims = tuple(normalize_dim(d, ndim) for d in dim)
         if len(set(dims)) != len(dims):

@@ -38,15 +38,16 @@ class Op:
     ``vjps``      per input: (function, names it wants) or None
     ``joint``     the one function that gives all gradients (instead of ``vjps``), with the names it wants
     ``linear``    the output is linear in these inputs together: forward mode applies the op to the tangents
-    ``rejects``   kinds of dtype that PyTorch refuses ("bool", "complex", "float", "integer") -> reason
+    ``rejects``   kinds of dtype that PyTorch refuses ("bool", "complex", "float", "integer", "inexact"), or kind -> message
     """
 
     def __init__(self, name: str, family: Family, body: Callable, *, ufunc: Any = None, expr: str | None = None,
                  vjp: Any = None, tensors: tuple[str, ...] | None = None, promote: str = "same",
-                 linear: bool | tuple[str, ...] = False, rejects: tuple[str, ...] = (), method: Any = True,
+                 linear: bool | tuple[str, ...] = False, rejects: tuple[str, ...] | dict[str, str] = (), method: Any = True,
                  inplace: bool = False, out: bool = True, namespace: str = "torch", dunder: str | None = None,
                  outputs: tuple[str, ...] | None = None, cuda: Any = None, node: str | None = None,
-                 low: str = "upcast", batch: Any = None, precise: bool = False, variadic: str | None = None) -> None:
+                 low: str = "upcast", batch: Any = None, precise: bool = False, variadic: str | None = None,
+                 numbers: tuple[str, ...] | None = None, changes_type: bool = False) -> None:
         self.name, self.family, self.body, self.ufunc, self.expr = name, family, body, ufunc, expr
         self.doc = body.__doc__
         self.names, self.defaults, self.positional = parameters(body)
@@ -60,6 +61,8 @@ class Op:
         self.outputs = outputs
         self.cuda = cuda
         self.batch = batch
+        self.numbers = self.tensors[1:] if numbers is None else numbers      # operands that may be Python numbers
+        self.changes_type = changes_type     # a view op whose result has another dtype, or several results
         self.variadic = variadic        # the last positional parameter may be spread: x.view(2, 3)
         self.jvp_rule: Any = None
         self.plans: dict = {}
@@ -145,7 +148,11 @@ class Op:
         if what == "out":
             return fetch_output(node) if not isinstance(node.type, tuple) else fetch_outputs(node)
         if what == "param":
-            return node.params[which] if node.params is not None else self.defaults[which]
+            params = node.params
+            if type(params) is tuple:                 # positional arguments after the tensor, as a fast closure got them
+                i = self.names.index(which) - len(self.tensors)
+                return params[i] if i < len(params) else self.defaults[which]
+            return params[which] if params is not None else self.defaults[which]
         if what == "shape":
             return node.shapes[which][0]
         if what == "dtype":

@@ -18,33 +18,51 @@ def conj(x: Any) -> Any:
     return x.conjugate() if isinstance(x, complex) else x
 
 
-@pointwise(numpy=np.add, expr="input + alpha * other", linear=True, dunder="add",
+_NO_BOOL_SUB = {"bool": "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+                        "operator instead."}
+_NO_BOOL_NEG = {"bool": "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+                        "the `~` or `logical_not()` operator instead."}
+_BOTH = ("input", "other")
+
+
+def _scaled(other, alpha):
+    """``alpha * other`` for add and sub; an integer result cannot take a fractional factor."""
+    if other.dtype.kind in "biu" and isinstance(alpha, (float, complex)):
+        raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+    if isinstance(alpha, complex) and other.dtype.kind != "c":
+        raise RuntimeError("For non-complex input tensors, argument alpha must not be a complex number.")
+    if isinstance(alpha, bool) and other.dtype.kind != "b":
+        raise RuntimeError("Boolean alpha only supported for Boolean results.")
+    return np.multiply(other, np.asarray(alpha).astype(other.dtype))
+
+
+@pointwise(numpy=np.add, numbers=_BOTH, expr="input + alpha * other", linear=True, dunder="add",
            vjp=(lambda g: g, lambda g, alpha: g if alpha == 1 else g * conj(alpha)))
 def add(input, other, *, alpha=1):
     """Add ``other``, scaled by ``alpha``, to ``input``, with broadcasting."""
-    return np.add(input, np.multiply(other, np.asarray(alpha).astype(other.dtype)))
+    return np.add(input, _scaled(other, alpha))
 
 
-@pointwise(numpy=np.subtract, expr="input - alpha * other", linear=True, dunder="sub", rejects=("bool",),
+@pointwise(numpy=np.subtract, expr="input - alpha * other", linear=True, dunder="sub", rejects=_NO_BOOL_SUB, numbers=_BOTH,
            vjp=(lambda g: g, lambda g, alpha: -g if alpha == 1 else g * -conj(alpha)))
 def sub(input, other, *, alpha=1):
     """Subtract ``other``, scaled by ``alpha``, from ``input``, with broadcasting."""
-    return np.subtract(input, np.multiply(other, np.asarray(alpha).astype(other.dtype)))
+    return np.subtract(input, _scaled(other, alpha))
 
 
-@pointwise(numpy=np.multiply, expr="input * other", dunder="mul",
+@pointwise(numbers=_BOTH, numpy=np.multiply, expr="input * other", dunder="mul",
            vjp=(lambda g, other: g * conj(other), lambda g, input: g * conj(input)))
 def mul(input, other):
     """Multiply ``input`` by ``other`` element by element, with broadcasting."""
 
 
-@pointwise(numpy=np.true_divide, expr="input / other", promote="float", name="true_divide", node="DivBackward0",
+@pointwise(numbers=_BOTH, numpy=np.true_divide, expr="input / other", promote="float", name="true_divide", node="DivBackward0",
            dunder="truediv", vjp=(lambda g, other: g / conj(other), lambda g, input, other: -g * conj(input / other / other)))
 def true_divide(input, other):
     """Divide ``input`` by ``other`` element by element; integers give the default floating-point type."""
 
 
-@pointwise(numpy=np.negative, expr="-input", linear=True, dunder="neg", rejects=("bool",), vjp=(lambda g: -g,))
+@pointwise(numpy=np.negative, expr="-input", linear=True, dunder="neg", rejects=_NO_BOOL_NEG, vjp=(lambda g: -g,))
 def neg(input):
     """Change the sign of every element."""
 
@@ -121,7 +139,7 @@ def _check_zero(other):
         raise RuntimeError("ZeroDivisionError")
 
 
-@pointwise(expr="floor_divide(input, other)", dunder="floordiv", rejects=("complex",), node="DivBackward1",
+@pointwise(numbers=_BOTH, expr="floor_divide(input, other)", dunder="floordiv", rejects=("complex",), node="DivBackward1",
            vjp=(lambda g: g * 0, lambda g: g * 0))
 def floor_divide(input, other):
     """The quotient rounded down."""
@@ -141,7 +159,7 @@ def floor_divide(input, other):
     return np.where(with_zero, input / other, result).astype(input.dtype)
 
 
-@pointwise(expr="trunc(input / other)", method=False, inplace=True, rejects=("complex",), node="DivBackward1",
+@pointwise(numbers=_BOTH, expr="trunc(input / other)", method=False, inplace=True, rejects=("complex",), node="DivBackward1",
            vjp=(lambda g: g * 0, lambda g: g * 0))
 def _trunc_divide(input, other):
     """The quotient rounded towards zero."""
@@ -154,7 +172,7 @@ def _trunc_divide(input, other):
     return quotient + ((quotient < 0) & (quotient * other != input))
 
 
-@pointwise(expr="remainder(input, other)", dunder="mod", rejects=("complex", "bool"),
+@pointwise(numbers=_BOTH, expr="remainder(input, other)", dunder="mod", rejects=("complex", "bool"),
            vjp=(lambda g: g, lambda g, input, other: -g * input.div(other, rounding_mode="floor")))
 def remainder(input, other):
     """The remainder with the sign of ``other``."""
@@ -203,7 +221,7 @@ def _negative_integer_power(input, exponent):
     return np.where(negative, inverse, power).astype(power.dtype)
 
 
-@pointwise(expr="pow(input, exponent)", dunder="pow", name="pow", node="PowBackward0",
+@pointwise(numbers=("input", "exponent"), expr="pow(input, exponent)", dunder="pow", name="pow", node="PowBackward0",
            vjp=(lambda g, input, exponent: _pow_input(g, input, exponent),
                 lambda g, input, exponent, out: _pow_exponent(g, input, exponent, out)))
 def pow_(input, exponent):
@@ -269,28 +287,28 @@ def _ties(g, mine, other, chosen):
     return (g / 2).where(mine == other, g).masked_fill(chosen, 0)
 
 
-@pointwise(numpy=np.maximum, expr="maximum(input, other)", rejects=("complex",), inplace=False,
+@pointwise(numpy=np.maximum, numbers=(), expr="maximum(input, other)", rejects=("complex",), inplace=False,
            vjp=(lambda g, input, other: _ties(g, input, other, input < other),
                 lambda g, input, other: _ties(g, input, other, other < input)))
 def maximum(input, other):
     """The larger of two elements; nan if either is nan."""
 
 
-@pointwise(numpy=np.minimum, expr="minimum(input, other)", rejects=("complex",), inplace=False,
+@pointwise(numpy=np.minimum, numbers=(), expr="minimum(input, other)", rejects=("complex",), inplace=False,
            vjp=(lambda g, input, other: _ties(g, input, other, input > other),
                 lambda g, input, other: _ties(g, input, other, other > input)))
 def minimum(input, other):
     """The smaller of two elements; nan if either is nan."""
 
 
-@pointwise(numpy=np.fmax, expr="fmax(input, other)", rejects=("complex",), inplace=False,
+@pointwise(numpy=np.fmax, numbers=(), expr="fmax(input, other)", rejects=("complex",), inplace=False,
            vjp=(lambda g, input, other: g.masked_fill(~((input >= other) | other.isnan()), 0),
                 lambda g, input, other: g.masked_fill((input >= other) | other.isnan(), 0)))
 def fmax(input, other):
     """The larger of two elements; a nan gives way to a number."""
 
 
-@pointwise(numpy=np.fmin, expr="fmin(input, other)", rejects=("complex",), inplace=False,
+@pointwise(numpy=np.fmin, numbers=(), expr="fmin(input, other)", rejects=("complex",), inplace=False,
            vjp=(lambda g, input, other: g.masked_fill(~((input <= other) | other.isnan()), 0),
                 lambda g, input, other: g.masked_fill((input <= other) | other.isnan(), 0)))
 def fmin(input, other):
@@ -299,7 +317,7 @@ def fmin(input, other):
 
 # ---------------------------------------------------------------- other functions of two tensors
 
-@pointwise(numpy=np.arctan2, expr="atan2(input, other)", promote="float", rejects=("complex",),
+@pointwise(numpy=np.arctan2, numbers=(), expr="atan2(input, other)", promote="float", rejects=("complex",),
            vjp=(lambda g, input, other: g * _safe_quotient(other, input * input + other * other),
                 lambda g, input, other: g * -_safe_quotient(input, input * input + other * other)))
 def atan2(input, other):
@@ -310,13 +328,13 @@ def _safe_quotient(a, b):
     return (a / b).masked_fill(b == 0, 0)
 
 
-@pointwise(numpy=np.hypot, expr="hypot(input, other)", rejects=("complex", "integer", "bool"),
+@pointwise(numpy=np.hypot, numbers=(), expr="hypot(input, other)", rejects=("complex", "integer", "bool"),
            vjp=(lambda g, input, out: g * (input / out), lambda g, other, out: g * (other / out)))
 def hypot(input, other):
     """The length of the hypotenuse, without overflow."""
 
 
-@pointwise(expr="logaddexp(input, other)", rejects=("integer", "bool"), inplace=False,
+@pointwise(numbers=(), expr="logaddexp(input, other)", rejects=("integer", "bool"), inplace=False,
            vjp=(lambda g, input, other: g / conj(1 + (other - input).exp()),
                 lambda g, input, other: g / conj(1 + (input - other).exp())))
 def logaddexp(input, other):
@@ -328,7 +346,7 @@ def logaddexp(input, other):
     return np.logaddexp(input, other)
 
 
-@pointwise(numpy=np.logaddexp2, expr="logaddexp2(input, other)", rejects=("complex", "integer", "bool"), inplace=False,
+@pointwise(numpy=np.logaddexp2, numbers=(), expr="logaddexp2(input, other)", rejects=("complex", "integer", "bool"), inplace=False,
            vjp=(lambda g, input, other: g / (1 + (other - input).exp2()), lambda g, input, other: g / (1 + (input - other).exp2())))
 def logaddexp2(input, other):
     """log2(2**input + 2**other), without overflow."""
@@ -344,12 +362,12 @@ def _same_sign(input, out):
     return (out / input).masked_fill(input == 0, 0)
 
 
-@pointwise(numpy=np.nextafter, expr="nextafter(input, other)", rejects=("complex", "integer", "bool"))
+@pointwise(numpy=np.nextafter, numbers=(), expr="nextafter(input, other)", rejects=("complex", "integer", "bool"))
 def nextafter(input, other):
     """The next representable number after ``input`` towards ``other``."""
 
 
-@pointwise(expr="xlogy(input, other)", promote="float", rejects=("complex",),
+@pointwise(numbers=_BOTH, expr="xlogy(input, other)", promote="float", rejects=("complex",),
            vjp=(lambda g, input, other: (g * (other.log() if isinstance(other, Tensor) else _log_number(other, input))).masked_fill(
                (input == 0) & (other <= 0), 0), lambda g, input, other: g * input / other))
 def xlogy(input, other):
@@ -357,7 +375,7 @@ def xlogy(input, other):
     return np.where(np.isnan(other), other, np.where(input == 0, input.dtype.type(0), input * np.log(other)))
 
 
-@pointwise(expr="heaviside(input, values)", rejects=("complex",))
+@pointwise(numbers=(), expr="heaviside(input, values)", rejects=("complex",))
 def heaviside(input, values):
     """0 below zero, ``values`` at zero, 1 above."""
     return np.where(input == 0, values, (input > 0).astype(input.dtype))
@@ -367,7 +385,8 @@ def _integers(ufunc: Any, name: str, doc: str, dunder: str | None = None, reject
     def body(input, other):
         return ufunc(input, other)
     body.__name__, body.__doc__ = name, doc
-    return pointwise(body, numpy=ufunc, expr=f"{name}(input, other)", rejects=rejects, dunder=dunder)
+    return pointwise(body, numpy=ufunc, expr=f"{name}(input, other)", rejects=rejects, dunder=dunder,
+                     numbers=_BOTH if name.startswith("bitwise") else ())
 
 
 bitwise_and = _integers(np.bitwise_and, "bitwise_and", "The bits set in both.", "and")
@@ -393,13 +412,13 @@ def _shift(left: bool) -> Any:
 _left, _right = _shift(True), _shift(False)
 
 
-@pointwise(expr="left_shift(input, other)", dunder="lshift", rejects=("inexact", "bool"))
+@pointwise(numbers=_BOTH, expr="left_shift(input, other)", dunder="lshift", rejects=("inexact", "bool"))
 def bitwise_left_shift(input, other):
     """Shift the bits of ``input`` left."""
     return _left(input, other)
 
 
-@pointwise(expr="right_shift(input, other)", dunder="rshift", rejects=("inexact", "bool"))
+@pointwise(numbers=_BOTH, expr="right_shift(input, other)", dunder="rshift", rejects=("inexact", "bool"))
 def bitwise_right_shift(input, other):
     """Shift the bits of ``input`` right, keeping the sign."""
     return _right(input, other)
@@ -409,7 +428,7 @@ def _logical(ufunc: Any, name: str, doc: str) -> Any:
     def body(input, other):
         return ufunc(input, other)
     body.__name__, body.__doc__ = name, doc
-    return pointwise(body, numpy=ufunc, promote="bool", expr=f"{name}(input, other)")
+    return pointwise(body, numpy=ufunc, promote="bool", expr=f"{name}(input, other)", numbers=())
 
 
 logical_and = _logical(np.logical_and, "logical_and", "Whether both are nonzero.")
@@ -425,7 +444,7 @@ def ldexp(input, other):
 
 # ---------------------------------------------------------------- functions of three tensors
 
-@pointwise(expr="input + value * tensor1 * tensor2", tensors=("input", "tensor1", "tensor2"), rejects=("bool",),
+@pointwise(expr="input + value * tensor1 * tensor2", tensors=("input", "tensor1", "tensor2"), numbers=(), rejects=("bool",),
            vjp=(lambda g: g, lambda g, tensor2, value: g * conj(tensor2 * value), lambda g, tensor1, value: g * conj(tensor1 * value)))
 def addcmul(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 * tensor2."""
@@ -433,7 +452,7 @@ def addcmul(input, tensor1, tensor2, *, value=1):
     return input + product
 
 
-@pointwise(expr="input + value * tensor1 / tensor2", tensors=("input", "tensor1", "tensor2"),
+@pointwise(expr="input + value * tensor1 / tensor2", tensors=("input", "tensor1", "tensor2"), numbers=(),
            vjp=(lambda g: g, lambda g, tensor2, value: g * conj(value / tensor2),
                 lambda g, tensor1, tensor2, value: -g * conj(value * tensor1 / (tensor2 * tensor2))))
 def addcdiv(input, tensor1, tensor2, *, value=1):
@@ -447,7 +466,7 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
     return input + np.asarray(value).astype(tensor1.dtype) * (tensor1 / tensor2)
 
 
-@pointwise(expr="input + weight * (end - input)", tensors=("input", "end", "weight"), rejects=("integer", "bool"),
+@pointwise(expr="input + weight * (end - input)", tensors=("input", "end", "weight"), numbers=("weight",), rejects=("integer", "bool"),
            vjp=(lambda g, weight: g * conj(1 - weight), lambda g, weight: g * conj(weight),
                 lambda g, input, end: g * conj(end - input)))
 def lerp(input, end, weight):
@@ -495,7 +514,7 @@ def clamp_max(input, max):
     return clamp(input, None, max)
 
 
-@pointwise(expr="where(condition, input, other)", tensors=("condition", "input", "other"), method=False, inplace=False, name="_where",
+@pointwise(expr="where(condition, input, other)", tensors=("condition", "input", "other"), numbers=_BOTH, method=False, inplace=False, name="_where",
            vjp=(None, lambda g, condition: g.masked_fill(~condition, 0), lambda g, condition: g.masked_fill(condition, 0)))
 def _where(condition, input, other):
     """Elements of ``input`` where ``condition`` holds, else of ``other``."""

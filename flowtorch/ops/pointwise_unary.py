@@ -191,13 +191,14 @@ def _sgn_backward(g, input, out):
     return ((g - out * flat.real) / size.masked_fill(size == 0, 1)).masked_fill(size == 0, 0)
 
 
-@pointwise(numpy=np.positive, method=True, inplace=False, linear=True, rejects=("bool",), vjp=(lambda g: g,), dunder="pos",
+@pointwise(numpy=np.positive, method=True, inplace=False, linear=True,
+           rejects={"bool": "The `+` operator, on a bool tensor is not supported."}, vjp=(lambda g: g,), dunder="pos",
            expr="input")
 def positive(input):
     """Every element as it is."""
 
 
-@pointwise(expr="input * input", vjp=(lambda g, input: 2 * g * conj(input),))
+@pointwise(expr="input * input", promote="number", vjp=(lambda g, input: 2 * g * conj(input),))
 def square(input):
     """Every element times itself."""
     return np.multiply(input, input)

@@ -12,6 +12,10 @@ from flowtorch.ops.op import composite
 from flowtorch.tensor import Tensor
 
 _add_reduce = np.add.reduce
+_SHORT = 256
+_INT64 = np.dtype(np.int64)
+# Sums of few elements are done as products with these: half the time of np.add.reduce, and as exact.
+_ONES = {4: [np.ones(n, np.float32) for n in range(_SHORT + 1)], 8: [np.ones(n, np.float64) for n in range(_SHORT + 1)]}
 
 
 def expand_reduced(g: Tensor, shape: tuple, dim: Any, keepdim: bool) -> Any:
@@ -27,18 +31,22 @@ def accumulation_type(array: np.ndarray, dtype: Any) -> np.dtype:
     """The dtype in which a sum or product of ``array`` is given: integers and bools widen to int64."""
     if dtype is not None:
         return dtype.numpy
-    return np.dtype(np.int64) if array.dtype.kind in "biu" else array.dtype
+    return _INT64 if array.dtype.kind in "biu" else array.dtype
 
 
 @reduction(name="sum", linear=True,
            vjp=(lambda g, input_shape, dim, keepdim: expand_reduced(g, input_shape, dim, keepdim).expand(input_shape),))
 def sum_(input, dim=None, keepdim=False, *, dtype=None):
     """The sum over dimension(s) ``dim`` (all by default)."""
+    if dim is None and dtype is None and not keepdim:
+        n = input.size
+        if 0 < n <= _SHORT and input.dtype.kind == "f" and input.itemsize > 2 and input.flags.c_contiguous:
+            return np.vdot(input, _ONES[input.itemsize][n])
     target = accumulation_type(input, dtype)
     if dtype is not None and input.dtype.kind == "c" and target.kind != "c":
         input = input.real
-    axes = normalize_dims(dim, input.ndim)
-    if target.name in ("bfloat16", "float16"):
+    axes = dim if type(dim) is int and input.ndim else normalize_dims(dim, input.ndim)
+    if target.itemsize == 2 and target.kind not in "iu":
         return _add_reduce(input.astype(np.float32), axis=axes, keepdims=keepdim).astype(target)
     return _add_reduce(input, axis=axes, dtype=target, keepdims=keepdim)
 
@@ -52,8 +60,12 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
         raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
                            f"Got: {dtypes.from_numpy_dtype(target).label}")
     axes = normalize_dims(dim, input.ndim)
-    total = _add_reduce(input, axis=axes, dtype=target, keepdims=keepdim)
-    return total / np.asarray(_count(input.shape, dim), target.type(0).real.dtype)
+    if target is input.dtype and target.kind == "f":
+        total = sum_.op.body(input, dim, keepdim)
+    else:
+        total = _add_reduce(input, axis=axes, dtype=target, keepdims=keepdim)
+    n = input.size if dim is None else _count(input.shape, dim)
+    return total / target.type(n) if n else total / np.asarray(n, target)
 
 
 def _count(shape: tuple, dim: Any) -> int:

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.dtypes import contiguous_format, from_numpy_dtype
+from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.dtypes import dtype as DType
-from flowtorch.ops.copy import clone
-from flowtorch.ops.families import normalize_dim, normalize_dims, view
+from flowtorch.ops.families import NeedsCopy, normalize_dim, normalize_dims, view
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.tensor import address_of, owner_of, wrap
 
@@ -105,22 +104,23 @@ def _view_as(array: np.ndarray, shape: tuple) -> np.ndarray:
     return strided(array, shape, strides)
 
 
-@view(name="view", variadic="size", vjp=(lambda g, input_shape: g.reshape(input_shape),))
+@view(name="view", variadic="size", namespace="Tensor", vjp=(lambda g, input_shape: g.reshape(input_shape),))
 def view_(input, size):
     """The same elements under another shape, without a copy; RuntimeError where only a copy could do it."""
-    if len(size) == 1 and not isinstance(size[0], int) and not hasattr(size[0], "__index__"):
-        return _view_dtype(input, size[0])
-    if input.flags.c_contiguous and input.size:
+    if input.flags.c_contiguous:
         try:
             return input.reshape(size)
         except (ValueError, TypeError):
             pass
+    if len(size) == 1 and isinstance(size[0], DType):
+        return view_dtype.op.body(input, size[0])
     return _view_as(input, infer_shape(sizes((size,), "view"), input.size))
 
 
-def _view_dtype(array: np.ndarray, dtype: Any) -> np.ndarray:
-    if not isinstance(dtype, DType):
-        raise TypeError(f"view(): argument 'size' must be tuple of ints, not {type(dtype).__name__}")
+@view(name="_view_dtype", method=False, changes_type=True, vjp=(None,))
+def view_dtype(input, dtype):
+    """The same bytes as elements of another dtype."""
+    array = input
     target = dtype.numpy
     if target.itemsize != array.itemsize:
         if array.ndim == 0:
@@ -141,8 +141,10 @@ def _view_dtype(array: np.ndarray, dtype: Any) -> np.ndarray:
 def transpose(input, dim0, dim1):
     """Swap two dimensions."""
     n = input.ndim
-    dim0, dim1 = normalize_dim(dim0, n), normalize_dim(dim1, n)
-    return input.swapaxes(dim0, dim1) if n else input.view()
+    if n == 0:
+        normalize_dim(dim0, n), normalize_dim(dim1, n)
+        return input.view()
+    return input.swapaxes(dim0, dim1)
 
 
 @view(vjp=(lambda g: g.t(),))
@@ -160,10 +162,13 @@ def permute(input, dims):
     if len(dims) != n:
         raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
                            f"desired ordering of dimensions i.e. input.dim() = {n} is not equal to len(dims) = {len(dims)}")
-    order = [normalize_dim(d, n) for d in dims]
-    if len(set(order)) != n:
-        raise RuntimeError("permute(): duplicate dims are not allowed.")
-    return input.transpose(order)
+    try:
+        return input.transpose(dims)
+    except (ValueError, TypeError):
+        order = [normalize_dim(d, n) for d in dims]
+        if len(set(order)) != n:
+            raise RuntimeError("permute(): duplicate dims are not allowed.") from None
+        return input.transpose(order)
 
 
 def _inverse(dims: Any) -> tuple:
@@ -209,7 +214,7 @@ def expand(input, size, *, implicit=False):
         if strides[i] is None:
             following = i + 1
             strides[i] = shape[following] * strides[following] if following < len(size) else input.itemsize
-    return _as_strided(input, tuple(shape), tuple(strides))
+    return strided(input, tuple(shape), tuple(strides))
 
 
 def _type_name(array: np.ndarray) -> str:
@@ -220,7 +225,11 @@ def _type_name(array: np.ndarray) -> str:
 def unsqueeze(input, dim):
     """Insert a dimension of size 1 before dimension ``dim``."""
     n = input.ndim
-    dim = normalize_dim(dim, n + 1)
+    if type(dim) is not int or not 0 <= dim <= n:
+        dim = normalize_dim(dim, n + 1)
+    if input.flags.c_contiguous and input.size:
+        shape = input.shape
+        return input.reshape((*shape[:dim], 1, *shape[dim:]) if dim else (1, *shape))
     stride = input.shape[dim] * input.strides[dim] if dim < n else input.itemsize
     return _as_strided(input, (*input.shape[:dim], 1, *input.shape[dim:]),
                        (*input.strides[:dim], stride, *input.strides[dim:]))
@@ -230,8 +239,7 @@ def unsqueeze(input, dim):
 def squeeze(input, dim=None):
     """Drop dimensions of size 1: all of them, or those of ``dim`` that have size 1."""
     gone = {d for d in normalize_dims(dim, input.ndim) if input.ndim and input.shape[d] == 1}
-    keep = [d for d in range(input.ndim) if d not in gone]
-    return _as_strided(input, tuple(input.shape[d] for d in keep), tuple(input.strides[d] for d in keep))
+    return input.squeeze(tuple(gone))
 
 
 @view(vjp=(lambda g, input_shape, dim, index: _select_backward(g, input_shape, dim, index),))
@@ -356,7 +364,7 @@ def _diagonal_backward(g, shape, offset, dim1, dim2):
     return grad
 
 
-@view(name="unbind", vjp=(lambda g, input_shape, dim: _unbind_backward(g, input_shape, dim),))
+@view(name="unbind", changes_type=True, vjp=(lambda g, input_shape, dim: _unbind_backward(g, input_shape, dim),))
 def unbind(input, dim=0):
     """All slices along ``dim``, as a tuple."""
     if input.ndim == 0:
@@ -371,7 +379,7 @@ def _unbind_backward(g, shape, dim):
     return REGISTRY["stack"].public([some.new_zeros(some.shape) if x is None else x for x in g], dim)
 
 
-@view(name="split_with_sizes", node="SplitWithSizesBackward0",
+@view(name="split_with_sizes", changes_type=True, node="SplitWithSizesBackward0",
       vjp=(lambda g, input_shape, split_sizes, dim: _split_backward(g, input_shape, split_sizes, dim),))
 def split_with_sizes(input, split_sizes, dim=0):
     """Consecutive pieces of the given sizes along ``dim``."""
@@ -457,13 +465,13 @@ def _unfold_backward(g, shape, dimension, size, step):
     return g.new_zeros(shape).index_add(d, wrap(index.astype(np.int64)), moved)
 
 
-@view(method=False, vjp=(lambda g: _complex_from(g, None),))
+@view(changes_type=True, method=False, vjp=(lambda g: _complex_from(g, None),))
 def real(input):
     """The real part, as a view of complex tensors; real tensors come back as they are."""
     return input.real
 
 
-@view(method=False, vjp=(lambda g: _complex_from(None, g),))
+@view(changes_type=True, method=False, vjp=(lambda g: _complex_from(None, g),))
 def imag(input):
     """The imaginary part, as a view."""
     if input.dtype.kind != "c":
@@ -477,7 +485,7 @@ def _complex_from(re, im):
     return REGISTRY["complex"].public(zero if re is None else re, zero if im is None else im)
 
 
-@view(vjp=(lambda g: view_as_complex(g.contiguous()),), method=False)
+@view(changes_type=True, vjp=(lambda g: view_as_complex(g.contiguous()),), method=False)
 def view_as_real(input):
     """A complex tensor as a real one with a last dimension of 2."""
     if input.dtype.kind != "c":
@@ -486,7 +494,7 @@ def view_as_real(input):
     return _as_strided(input.real, (*input.shape, 2), (*input.strides, half.itemsize))
 
 
-@view(vjp=(lambda g: view_as_real(g),), method=False)
+@view(changes_type=True, vjp=(lambda g: view_as_real(g),), method=False)
 def view_as_complex(input):
     """A real tensor with a last dimension of 2 as a complex one."""
     if input.dtype.kind != "f" or input.itemsize not in (4, 8):
@@ -503,20 +511,16 @@ def view_as_complex(input):
     return at_address(owner_of(input), address_of(input), input.shape[:-1], input.strides[:-1], target)
 
 
-@composite(method=True)
-def reshape(input, *shape):
+@view(variadic="shape", node="ViewBackward0", vjp=(lambda g, input_shape: g.reshape(input_shape),))
+def reshape(input, shape):
     """The same elements in another shape: a view where possible, else a copy."""
-    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
-        shape = tuple(shape[0])
-    if input._type.plain:
-        a = input._array
-        if not a.flags.c_contiguous:
-            full = infer_shape(sizes((shape,), "reshape"), a.size)
-            if view_strides(a, full) is None:
-                return view_(clone(input, memory_format=contiguous_format), full)
-    try:
-        return view_(input, shape)
-    except RuntimeError as error:
-        if "not compatible with input" in str(error):
-            return view_(clone(input, memory_format=contiguous_format), shape)
-        raise
+    if input.flags.c_contiguous:
+        try:
+            return input.reshape(shape)
+        except (ValueError, TypeError):
+            pass
+    shape = infer_shape(sizes((shape,), "reshape"), input.size)
+    strides = view_strides(input, shape)
+    if strides is None:
+        raise NeedsCopy(shape)
+    return strided(input, shape, strides)

@@ -1,0 +1,116 @@
+"""The fast path of view ops.
+
+One template serves all: a view op costs so little that collecting ``*args`` would be half of it, so the template is
+compiled once per number of parameters, and each op gets a copy with its own parameter names and defaults.
+"""
+from __future__ import annotations
+
+import linecache
+
+from collections.abc import Callable
+from typing import Any
+
+from flowtorch import overrides
+from flowtorch.autograd.mode import grad_enabled
+from flowtorch.autograd.node import next_seq, view_edge
+from flowtorch.ops import dispatch
+from flowtorch.ops.op import Op
+from flowtorch.tensor import Tensor
+
+_TEMPLATE = '''
+def make(op, body, node_class, simple, differentiable):
+    def call(input, PARAMETERS):
+        NORMALIZE
+        if active:
+            return interpret(op, (input, ARGUMENTS), {})
+        try:
+            tx = input._type
+            if not tx.fast:
+                return interpret(op, (input, ARGUMENTS), {})
+            a = body(input._array, ARGUMENTS)
+            CHECK
+        except Exception:
+            return interpret(op, (input, ARGUMENTS), {})
+        t = new(Tensor)
+        t._array = a
+        t._type = tx
+        t._requires_grad = False
+        t._node = None
+        t._grad = None
+        counter = input._counter
+        if type(counter) is int:
+            counter = input._counter = [counter]
+        t._counter = counter
+        recording = grad_enabled()
+        parent = input._view
+        if parent is None:
+            t._view = (input, None if recording else "no_grad", counter[0], None, call, (ARGUMENTS))
+        else:
+            t._view = (parent[0], parent[1] if recording else "no_grad", counter[0], parent, call, (ARGUMENTS))
+        if (input._requires_grad or parent is not None) and recording and differentiable:
+            e = view_edge(input) if parent is not None else input._node or input
+            if e is None:
+                return t
+            if simple:
+                t._node = n = new(node_class)
+                n.seq = next_seq()
+                n.edges = (e,)
+                n.hooks = None
+                n.saved = ()
+                n.shape = a.shape
+                n.type = tx
+                n.shapes = ((input._array.shape, tx.dtype),)
+                n.params = (ARGUMENTS)
+                t._requires_grad = True
+            else:
+                record(op, op.bind((input, ARGUMENTS), {}), t)
+        return t
+    return call
+'''
+_CHECK = "if a.dtype is not tx.numpy: return interpret(op, (input, ARGUMENTS), {})"    # x.view(dtype)
+_makers: dict[Any, Callable] = {}
+
+
+def _maker(count: int, variadic: bool, check: bool) -> Callable:
+    """The compiled template for ``count`` parameters after the input."""
+    key = (count, variadic, check)
+    if key not in _makers:
+        names = [f"p{i}" for i in range(count)]
+        normalize = "pass"
+        parameters = ", ".join(names)
+        if variadic:
+            parameters = "*p0"
+            normalize = "p0 = p0[0] if p0 and isinstance(p0[0], (tuple, list)) else p0"
+        source = (_TEMPLATE.replace("PARAMETERS", parameters).replace("NORMALIZE", normalize)
+                  .replace("CHECK", _CHECK if check else "pass").replace("ARGUMENTS", "".join(n + ", " for n in names)))
+        if not count:
+            source = source.replace("(input, )", "(input)").replace("= (, )", "= ()")
+        filename = f"<view op of {'variadic' if variadic else count} parameters{', checked' * check}>"
+        linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+        scope = {"active": overrides.active, "interpret": dispatch.interpret, "record": dispatch.record, "new": object.__new__,
+                 "Tensor": Tensor, "grad_enabled": grad_enabled, "view_edge": view_edge, "next_seq": next_seq}
+        exec(compile(source, filename, "exec"), scope)
+        _makers[key] = scope["make"]
+    return _makers[key]
+
+
+def closure(op: Op) -> Callable:
+    """The public function of a view op."""
+    if op.changes_type:
+        return dispatch.general(op)
+    params = op.names[1:]
+    variadic = op.variadic is not None
+    simple = op.joint is None and not any(op.savers) and not op.wants_out
+    call: Any = _maker(1 if variadic else len(params), variadic, op.name == "view")(
+        op, op.body, op.node_class, simple, op.differentiable)
+    if not variadic:
+        names = call.__code__.co_varnames
+        renamed = ("input", *params, *names[1 + len(params):])
+        call.__code__ = call.__code__.replace(co_varnames=renamed)
+        call.__defaults__ = tuple(op.defaults[n] for n in params if n in op.defaults) or None
+    dispatch.name_function(call, op)
+    if variadic:
+        dispatch.attach_signature(call, op)
+    return call
+
+
