@@ -4,6 +4,7 @@ from __future__ import annotations
 import itertools
 import threading
 import weakref
+from collections import OrderedDict
 from typing import Any
 
 from flowtorch.autograd.mode import grad_mode
@@ -129,8 +130,8 @@ class Hooks:
     __slots__ = ("post", "pre", "retain", "tensor")
 
     def __init__(self) -> None:
-        self.post: dict[int, Any] = {}
-        self.pre: dict[int, Any] = {}
+        self.post: dict[int, Any] = OrderedDict()      # not plain dicts: handles refer to them weakly
+        self.pre: dict[int, Any] = OrderedDict()
         self.tensor: list[tuple[int, dict]] = []       # (output number, ordered hooks)
         self.retain: dict[int, Any] = {}               # output number -> weak reference to the tensor
 

@@ -131,10 +131,10 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
         state = self.__dict__
         try:
             special = (
-                state["_forward_hooks"]
-                or state["_forward_pre_hooks"]
-                or state["_backward_hooks"]
+                state["_backward_hooks"]
                 or state["_backward_pre_hooks"]
+                or state["_forward_hooks"]
+                or state["_forward_pre_hooks"]
                 or _global_forward_hooks
                 or _global_forward_pre_hooks
                 or _global_backward_hooks

@@ -344,7 +344,7 @@ class _ModuleTree:
         return self._apply(lambda t: t.bfloat16() if t.is_floating_point() else t)
 
 
-def _can_become(old: Tensor, new: Tensor) -> bool:
+def _can_become(old: Any, new: Any) -> bool:
     """Whether ``old.data = new`` is possible and wanted, so that ``old`` stays the same object."""
     if torch.__future__.get_overwrite_module_params_on_conversion():
         return False

@@ -51,17 +51,19 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
             memo[id(self)] = type(self)(copied, self.requires_grad)
         return memo[id(self)]
 
-    def __repr__(self) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]
         return "Parameter containing:\n" + super().__repr__()
 
     def __reduce_ex__(self, proto: Any) -> tuple[Any, ...]:
-        # Hooks stay behind: what is saved has an empty dict of them.
-        saved = (self.data, self.requires_grad, OrderedDict())
-        if self.__dict__:
-            return _rebuild_parameter_with_state, (*saved, dict(self.__dict__))
-        return _rebuild_parameter, saved
+        from ..serialization import tensors
 
-    __torch_function__ = _disabled_torch_function_impl
+        attributes = {k: v for k, v in self.__dict__.items() if k not in tensors.ENGINE_STATE}
+        saved: tuple[Any, ...] = (self.data, self.requires_grad, OrderedDict())  # hooks stay behind
+        if attributes:
+            return tensors._rebuild_parameter_with_state, (*saved, attributes)
+        return tensors._rebuild_parameter, saved
+
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
 
 
 def _mark_custom(data: Tensor, requires_grad: bool) -> Any:
@@ -76,22 +78,6 @@ def _mark_custom(data: Tensor, requires_grad: bool) -> Any:
         )
     marked._is_param = True
     return marked
-
-
-def _rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: Any) -> Parameter:
-    """Undo the pickling of a parameter."""
-    return Parameter(data, requires_grad)
-
-
-def _rebuild_parameter_with_state(
-    data: Tensor, requires_grad: bool, backward_hooks: Any, state: Any
-) -> Parameter:
-    """Undo the pickling of a parameter that had attributes of its own."""
-    param = Parameter(data, requires_grad)
-    attributes, slots = state if isinstance(state, tuple) else (state, None)
-    for name, value in {**(attributes or {}), **(slots or {})}.items():
-        setattr(param, name, value)
-    return param
 
 
 class UninitializedTensorMixin:
@@ -113,9 +99,9 @@ class UninitializedTensorMixin:
         data = torch.empty(shape, device=device or self.device,
                            dtype=dtype or self.dtype)  # type: ignore[attr-defined]
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
-        self.data = data
+        self.data = data  # type: ignore[misc]
         # Tensors of the new class take the fast paths that this one was kept from.
-        self._type = data._type
+        self._type = data._type  # type: ignore[misc]
 
     @property
     def shape(self) -> Any:
@@ -154,7 +140,7 @@ def is_lazy(param: Any) -> bool:
     return isinstance(param, UninitializedTensorMixin)
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc]
     """A parameter whose shape is not known yet; ``materialize`` turns it into a Parameter in place."""
 
     __slots__ = ()
@@ -196,10 +182,10 @@ class Buffer(Tensor, metaclass=_BufferMeta):
         marked._is_buffer = True
         return marked
 
-    __torch_function__ = _disabled_torch_function_impl
+    __torch_function__ = _disabled_torch_function_impl  # type: ignore[assignment]
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc]
     """A buffer whose shape is not known yet; ``materialize`` turns it into a Tensor in place."""
 
     __slots__ = ()

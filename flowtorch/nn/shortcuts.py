@@ -91,7 +91,7 @@ def shortcut_names(cls: type) -> set[str]:
     return set().union(*(base.__dict__.get("_shortcuts", ()) for base in cls.__mro__))
 
 
-def _with_subclasses(cls: type) -> Iterator[type]:
+def _with_subclasses(cls: Any) -> Iterator[Any]:
     yield cls
     for sub in cls.__subclasses__():
         yield from _with_subclasses(sub)

@@ -31,14 +31,14 @@ def _get_total_norm(
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not tensors:
         return torch.tensor(0.0)
-    norm_type = float(norm_type)
+    order = float(norm_type)
     with torch.no_grad():
         device = tensors[0].device
-        norms = [torch.linalg.vector_norm(t, norm_type).to(device) for t in tensors]
-        total = torch.linalg.vector_norm(torch.stack(norms), norm_type)
+        norms = [torch.linalg.vector_norm(t, order).to(device) for t in tensors]
+        total = torch.linalg.vector_norm(torch.stack(norms), order)
     if error_if_nonfinite and not torch.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it "
+            f"The total norm of order {order} for gradients from `parameters` is non-finite, so it "
             "cannot be clipped. To disable this error and scale the gradients by the non-finite norm anyway, "
             "set `error_if_nonfinite=False`"
         )
