@@ -32,7 +32,7 @@ def run(function, library):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yielded = [plain(value, library) for value in function(library)]
-    return yielded, [(w.category.__name__, text(w.message).split(". ")[0]) for w in caught]
+    return yielded, [(w.category.__name__, text(w.message).split(". ")[0].rstrip(".")) for w in caught]
 
 
 def error(call, *args, **kwargs):

@@ -144,7 +144,12 @@ def test_parameter_dict(torch):
     yield list(held.copy()), list(held.fromkeys(["p", "q"], 2).items()), repr(held)
     for wrong in (3, [3], [(1, 2, 3)]):
         yield error(held.update, wrong)
-    yield error(lambda: held["zz"]), error(lambda: held[0])[0], error(held, 1), error(held.copy().update, {1: 2})[0]
+    yield (
+        error(lambda: held["zz"]),
+        error(lambda: held[0])[0],
+        error(held, 1),
+        error(held.copy().update, {1: 2})[0],
+    )
     held.clear()
     yield len(held), error(held.popitem), error(held.pop, "a"), repr(nn.ParameterDict())
     yield list(nn.ParameterDict([("z", 1), ("a", 2)])), list(nn.ParameterDict(OrderedDict(z=1, a=2)))
