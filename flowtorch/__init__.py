@@ -36,7 +36,20 @@ channels_last, channels_last_3d = dtypes.channels_last, dtypes.channels_last_3d
 bool = dtypes.bool_          # noqa: A001
 
 # The op families, in the order of their dependencies. Importing one fills the registry.
-for _family in ("copy", "view", "factory", "pointwise", "pointwise_unary", "reduction", "activation", "pad", "recurrent", "channel_norm"):
+for _family in (
+    "copy",
+    "view",
+    "factory",
+    "pointwise",
+    "pointwise_unary",
+    "reduction",
+    "scan",
+    "softmax",
+    "activation",
+    "pad",
+    "recurrent",
+    "channel_norm",
+):
     importlib.import_module(f"flowtorch.ops.{_family}")
 importlib.import_module("flowtorch.functional_nn")
 

@@ -14,7 +14,7 @@ from flowtorch.devices import device as Device
 from flowtorch.dtypes import dtype as DType
 
 if TYPE_CHECKING:
-    from flowtorch._methods import Methods   # what the records attach: a stub derived from them
+    from flowtorch._methods import Methods  # what the records attach: a stub derived from them
 else:
     Methods = object
 

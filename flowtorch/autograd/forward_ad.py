@@ -98,7 +98,7 @@ def propagate(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
         return result
     result = interpret(op, tuple(primals[:op.positional]),
                        dict(zip(op.names[op.positional:], primals[op.positional:], strict=True)))
-    if not alive or not duals or not op.differentiable and not isinstance(op.family, Views):
+    if not alive or not duals or (not op.differentiable and not isinstance(op.family, Views)):
         return result
     found = tangents(op, values, primals, level)
     if isinstance(result, Tensor):

@@ -9,7 +9,6 @@ from typing import Any
 
 from flowtorch import overrides
 
-
 # Context variables rather than thread-locals: every thread starts with the defaults all the same, a read costs a tenth,
 # and asynchronous tasks do not see each other's blocks.
 _enabled: ContextVar[bool] = ContextVar("grad_enabled", default=True)

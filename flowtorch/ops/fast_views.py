@@ -6,7 +6,6 @@ compiled once per number of parameters, and each op gets a copy with its own par
 from __future__ import annotations
 
 import linecache
-
 from collections.abc import Callable
 from typing import Any
 

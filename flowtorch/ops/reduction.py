@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
-
-from flowtorch.ops.families import normalize_dims, reduction
-from flowtorch.ops.op import composite
+from flowtorch.ops.factory import ones_like as _ones_like
+from flowtorch.ops.families import named_result, normalize_dims, op, reduction
+from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.pointwise import conj, maximum, minimum
 from flowtorch.tensor import Tensor
 
 _add_reduce = np.add.reduce
@@ -87,3 +88,354 @@ def sum_to_size(self, *size):
     return out.reshape(shape) if lead else out
 
 
+
+
+def along(dim: int, ndim: int) -> int:
+    """One dimension, counted from the front."""
+    (d,) = normalize_dims(dim, ndim) or (0,)
+    return d
+
+
+def _need_elements(array: np.ndarray, dim: Any, name: str) -> None:
+    """Extrema of nothing do not exist: PyTorch's errors for reductions over a dimension of size 0."""
+    if array.size:
+        return
+    if dim is None:
+        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+                           "with the 'dim' argument.")
+    for d in normalize_dims(dim, array.ndim):
+        if array.shape[d] == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
+@reduction(name="_prod_all", method=False, node="ProdBackward0",
+           vjp=(lambda g, input, dim, keepdim: _prod_backward(g, input, dim, keepdim),))
+def prod_(input, dim=None, keepdim=False, *, dtype=None):
+    """The product over ``dim`` (all by default)."""
+    target = accumulation_type(input, dtype)
+    axes = normalize_dims(dim, input.ndim)
+    if target.itemsize == 2 and target.kind not in "iu":
+        return np.multiply.reduce(input.astype(np.float32), axis=axes, keepdims=keepdim).astype(target)
+    return np.multiply.reduce(input, axis=axes, dtype=target, keepdims=keepdim)
+
+
+@composite(method=True, out=True)
+def prod(input, dim=None, keepdim=False, *, dtype=None):
+    """The product of all elements, or over dimension ``dim``."""
+    if dim is not None and isinstance(dim, (tuple, list)):
+        raise TypeError("prod(): argument 'dim' must be int, not tuple")
+    if dtype is not None and dtype is not input.dtype:
+        input = input.to(dtype)
+    return prod_(input, dim, keepdim)
+
+
+def _prod_backward(g, input, dim, keepdim):
+    """The product of the other elements, as exclusive products from both sides: right also where elements are 0."""
+    shape = input.shape
+    if not shape:
+        return g
+    if dim is None:
+        flat = input.reshape(-1)
+        return (g * conj(_others(flat, 0))).reshape(shape)
+    g = expand_reduced(g, tuple(shape), dim, keepdim)
+    return g * conj(_others(input, dim))
+
+
+def _others(x, dim):
+    n = x.shape[dim]
+    if n <= 1:
+        return _ones_like(x)
+    one = _ones_like(x.narrow(dim, 0, 1))
+    cat = REGISTRY["cat"].public
+    before = cat([one, x.narrow(dim, 0, n - 1)], dim).cumprod(dim)
+    after = cat([one, x.narrow(dim, 1, n - 1).flip((dim,))], dim).cumprod(dim).flip((dim,))
+    return before * after
+
+
+# ---------------------------------------------------------------- extrema
+
+def _even(g, input, out, dim, keepdim):
+    """The gradient shared evenly among the elements that attain the extremum."""
+    shape = tuple(input.shape)
+    g, out = expand_reduced(g, shape, dim, keepdim), expand_reduced(out, shape, dim, keepdim)
+    mask = (input == out) | (input.isnan() & out.isnan()) if input.dtype.is_floating_point else input == out
+    return mask * (g / mask.sum(normalize_dims(dim, len(shape)) if shape else None, True))
+
+
+@reduction(rejects=("complex",), vjp=(lambda g, input, out, dim, keepdim: _even(g, input, out, dim, keepdim),), low="keep")
+def amax(input, dim=(), keepdim=False):
+    """The largest element over ``dim``; ties share the gradient."""
+    _need_elements(input, dim if dim != () else None, "amax")
+    return np.maximum.reduce(input, axis=normalize_dims(dim, input.ndim), keepdims=keepdim)
+
+
+@reduction(rejects=("complex",), vjp=(lambda g, input, out, dim, keepdim: _even(g, input, out, dim, keepdim),), low="keep")
+def amin(input, dim=(), keepdim=False):
+    """The smallest element over ``dim``; ties share the gradient."""
+    _need_elements(input, dim if dim != () else None, "amin")
+    return np.minimum.reduce(input, axis=normalize_dims(dim, input.ndim), keepdims=keepdim)
+
+
+@composite(method=True, out=True)
+def aminmax(input, *, dim=None, keepdim=False):
+    """(smallest, largest) element over ``dim``."""
+    if dim is None:
+        if input.numel() == 0:
+            raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        dims = ()
+    else:
+        dims = (dim,)
+    return named_result("aminmax", ("min", "max"))((amin(input, dims, keepdim), amax(input, dims, keepdim)))
+
+
+def _arg(find: Any, name: str, doc: str) -> Any:
+    def body(input, dim=None, keepdim=False):
+        _need_elements(input, dim, name)
+        if dim is None:
+            index = np.asarray(find(input.reshape(-1)), np.int64)
+            return index.reshape((1,) * input.ndim) if keepdim else index
+        if input.ndim == 0:
+            normalize_dims(dim, 0)
+            return np.zeros((), np.int64)
+        return find(input, axis=dim, keepdims=keepdim).astype(np.int64, copy=False)
+    body.__name__, body.__doc__ = name, doc
+    return reduction(body, rejects=("complex", "bool"))
+
+
+argmax = _arg(np.argmax, "argmax", "The index of the largest element (the first nan counts as such) over ``dim``.")
+argmin = _arg(np.argmin, "argmin", "The index of the smallest element (the first nan counts as such) over ``dim``.")
+
+
+def _at(g, input_shape, out_index, dim, keepdim):
+    """A gradient put back at the index it was taken from."""
+    grad = g.new_zeros(input_shape)
+    if not input_shape:
+        return g
+    if not keepdim:
+        g, out_index = g.unsqueeze(dim), out_index.unsqueeze(dim)
+    return grad.scatter(dim, out_index, g)
+
+
+def _extreme(find: Any, reduce: Any, name: str, doc: str) -> Any:
+    def body(input, dim, keepdim=False):
+        _need_elements(input, dim, name)
+        if input.ndim == 0:
+            normalize_dims(dim, 0)
+            return input.copy(), np.zeros((), np.int64)
+        index = find(input, axis=dim, keepdims=True)
+        values = np.take_along_axis(input, index, dim)
+        if not keepdim:
+            index, values = index.squeeze(dim), values.squeeze(dim)
+        return values, index.astype(np.int64, copy=False)
+    body.__name__, body.__doc__ = name, doc
+    made = op(body, name=f"_{name}_dim", tensors=("input",), outputs=("values", "indices"), method=False, low="keep",
+              rejects=("complex",), node=f"{name.capitalize()}Backward0",
+              vjp=(lambda g, out, input_shape, dim, keepdim: _at(g[0], input_shape, out[1], dim, keepdim),))
+    return made
+
+
+_max_dim = _extreme(np.argmax, np.maximum, "max", "(largest element, its index) over ``dim``.")
+_min_dim = _extreme(np.argmin, np.minimum, "min", "(smallest element, its index) over ``dim``.")
+
+
+def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> Any:
+    """``max`` and ``min``: of all elements, along a dimension, or of two tensors."""
+    def call(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+        other = kwargs.pop("other", args[0] if args and isinstance(args[0], Tensor) else None)
+        if other is not None:
+            return pairwise(input, other, out=out)
+        if args or kwargs:
+            dim = kwargs.pop("dim", args[0] if args else None)
+            keepdim = kwargs.pop("keepdim", args[1] if len(args) > 1 else False)
+            if kwargs or len(args) > 2:
+                raise TypeError(f"{name}() received an invalid combination of arguments")
+            if dim is None:
+                raise TypeError(f"{name}() received an invalid combination of arguments - dim must be int")
+            result = named_result(name, ("values", "indices"))(along(input, dim, keepdim))
+            if out is not None:
+                from flowtorch.ops.dispatch import write_out
+
+                return write_out(along.op, out, result)
+            return result
+        if input.numel() == 0:
+            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+                               "with the 'dim' argument.")
+        return whole(input, out=out) if out is not None else whole(input)
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return composite(call, method=True)
+
+
+max_ = _overloads("max", _max_dim, amax, maximum, "The largest element; (values, indices) along ``dim``; the larger of two tensors.")
+min_ = _overloads("min", _min_dim, amin, minimum, "The smallest element; (values, indices) along ``dim``; the smaller of two tensors.")
+
+
+# ---------------------------------------------------------------- logical
+
+def _logical(ufunc: Any, name: str, doc: str) -> Any:
+    def body(input, dim=None, keepdim=False):
+        out = ufunc.reduce(input if input.dtype.kind == "b" else input.astype(bool), axis=normalize_dims(dim, input.ndim), keepdims=keepdim)
+        return np.asarray(out, np.uint8) if input.dtype == np.uint8 else out
+    body.__name__, body.__doc__ = name, doc
+    return reduction(body)
+
+
+all_ = _logical(np.logical_and, "all", "Whether all elements are nonzero.")
+any_ = _logical(np.logical_or, "any", "Whether any element is nonzero.")
+
+
+@reduction(out=False)
+def count_nonzero(input, dim=None):
+    """How many elements are not zero."""
+    return np.asarray(np.count_nonzero(input, axis=normalize_dims(dim, input.ndim)), np.int64)
+
+
+# ---------------------------------------------------------------- spread
+
+def _moments(input: np.ndarray, dim: Any, correction: Any, keepdim: bool) -> tuple:
+    """(variance, mean) in two passes."""
+    axes = normalize_dims(dim, input.ndim)
+    n = _count(input.shape, dim)
+    mean = np.mean(input, axis=axes, keepdims=True, dtype=input.dtype)
+    deviation = input - mean
+    square = (deviation * deviation.conj()).real if input.dtype.kind == "c" else deviation * deviation
+    total = _add_reduce(square, axis=axes, keepdims=keepdim)
+    d = square.dtype.type
+    divisor = n - correction
+    variance = total / d(divisor if divisor > 0 else 0)
+    return variance, mean if keepdim else mean.squeeze(axes) if axes else mean.reshape(variance.shape)
+
+
+def _correct(unbiased: Any, correction: Any) -> Any:
+    if correction is None:
+        return 1 if unbiased is None or unbiased else 0
+    return correction
+
+
+@op(name="_var", tensors=("input",), method=False, node="VarBackward0", rejects=("integer", "bool"),
+    vjp=(lambda g, input, dim, correction, keepdim: _var_backward(g, input, dim, correction, keepdim),))
+def _var(input, dim=None, correction=1, keepdim=False):
+    """The variance over ``dim``."""
+    return _moments(input, dim, correction, keepdim)[0]
+
+
+def _var_backward(g, input, dim, correction, keepdim):
+    shape = tuple(input.shape)
+    n = _count(shape, dim)
+    g = expand_reduced(g, shape, dim, keepdim)
+    return g * ((input - input.mean(dim, True)) * (2.0 / (n - correction) if n > correction else float("nan")))
+
+
+def _spread_arguments(name: str, args: tuple, unbiased: Any, dim: Any) -> tuple:
+    """var(unbiased), var(dim, unbiased, keepdim): which positional arguments are what."""
+    rest = list(args)
+    keepdim = None
+    if rest and isinstance(rest[0], bool):
+        unbiased = rest.pop(0)
+    elif rest:
+        dim = rest.pop(0)
+        if rest:
+            unbiased = rest.pop(0)
+        if rest:
+            keepdim = rest.pop(0)
+    if rest:
+        raise TypeError(f"{name}() received an invalid combination of arguments")
+    return unbiased, dim, keepdim
+
+
+def _variance(name: str, finish: Any, doc: str) -> Any:
+    def call(input: Any, *args: Any, dim: Any = None, unbiased: Any = None, correction: Any = None, keepdim: bool = False) -> Any:
+        unbiased, dim, given = _spread_arguments(name, args, unbiased, dim)
+        c = _correct(unbiased, correction)
+        keepdim = keepdim if given is None else given
+        if input.dtype.rank < 2:
+            raise RuntimeError(f"{name}: only support floating point and complex dtypes" if "mean" not in name else
+                               f"{name} only support floating point and complex dtypes")
+        n = _count(tuple(input.shape), dim)
+        if n - c <= 0:
+            import warnings
+
+            warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+                          "(input numel divided by output numel).", UserWarning, stacklevel=2)
+        return finish(input, dim, c, keepdim)
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = doc
+    return composite(call, method="mean" not in name, out="mean" not in name)
+
+
+def _std(input, dim, correction, keepdim):
+    return _std_of(input, dim, correction, keepdim)
+
+
+@op(name="_std", tensors=("input",), method=False, node="StdBackward0", rejects=("integer", "bool"),
+    vjp=(lambda g, input, out, dim, correction, keepdim: _var_backward(
+        (g / (out * 2)).masked_fill(out == 0, 0), input, dim, correction, keepdim),))
+def _std_of(input, dim=None, correction=1, keepdim=False):
+    """The standard deviation over ``dim``."""
+    return np.sqrt(_moments(input, dim, correction, keepdim)[0])
+
+
+def _var_mean(name, first):
+    return lambda x, dim, c, k: (first(x, dim, c, k), x.mean(dim, k))
+
+
+var = _variance("var", _var, "The variance over ``dim``, with ``correction`` (1) subtracted from the count.")
+std = _variance("std", _std, "The standard deviation over ``dim``, with ``correction`` (1) subtracted from the count.")
+var_mean = _variance("var_mean", _var_mean("var_mean", _var), "(variance, mean) over ``dim``.")
+std_mean = _variance("std_mean", _var_mean("std_mean", _std), "(standard deviation, mean) over ``dim``.")
+
+
+# ---------------------------------------------------------------- log-sum-exp, sums without nan
+
+@reduction(name="_logsumexp", method=False, node="LogsumexpBackward0",
+           vjp=(lambda g, input, out, dim, keepdim: _logsumexp_backward(g, input, out, dim, keepdim),))
+def _logsumexp(input, dim, keepdim=False):
+    """log(sum(exp(input))) over ``dim``, without overflow."""
+    axes = normalize_dims(dim, input.ndim)
+    if input.size == 0:
+        return np.log(_add_reduce(np.exp(input), axis=axes, keepdims=keepdim))
+    top = np.maximum.reduce(input.real, axis=axes, keepdims=True)
+    top = np.where(np.isinf(top), top.dtype.type(0), top)
+    total = _add_reduce(np.exp(input - top), axis=axes, keepdims=keepdim)
+    return np.log(total) + (top if keepdim else top.squeeze(axes))
+
+
+def _logsumexp_backward(g, input, out, dim, keepdim):
+    shape = tuple(input.shape)
+    g, out = expand_reduced(g, shape, dim, keepdim), expand_reduced(out, shape, dim, keepdim)
+    return g * conj((input - out).exp().masked_fill(input == float("-inf"), 0))
+
+
+@composite(method=True, out=True)
+def logsumexp(input, dim, keepdim=False):
+    """log(sum(exp(input))) over ``dim``, without overflow."""
+    if input.dtype.rank < 2:
+        input = input.to(dtypes.get_default_dtype())
+    return _logsumexp(input, dim, keepdim)
+
+
+@composite(method=True, out=True)
+def nansum(input, dim=None, keepdim=False, *, dtype=None):
+    """The sum of the elements that are not nan."""
+    if input.dtype.is_complex:
+        raise RuntimeError("nansum does not support complex inputs")
+    if input.dtype.is_floating_point:
+        input = input.masked_fill(input.isnan(), 0)
+    return sum_(input, dim, keepdim, dtype=dtype)
+
+
+@composite(method=True, out=True)
+def nanmean(input, dim=None, keepdim=False, *, dtype=None):
+    """The mean of the elements that are not nan."""
+    if not input.dtype.is_floating_point and not input.dtype.is_complex:
+        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {input.dtype.label}")
+    factor = (~input.isnan().detach()).sum(dim, keepdim)
+    return nansum(input, dim, keepdim, dtype=dtype) / factor
+
+
+@composite(method=True, out=True)
+def dist(input, other, p=2):
+    """The p-norm of ``input - other``."""
+    return (input - other).norm(p)

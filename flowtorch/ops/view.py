@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.dtypes import dtype as DType
+from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops.families import NeedsCopy, normalize_dim, normalize_dims, view
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.tensor import address_of, owner_of, wrap

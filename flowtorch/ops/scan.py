@@ -1,0 +1,118 @@
+"""Scans: running sums, products, extrema and log-sum-exps along a dimension."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch.autograd.mode import grad_enabled
+from flowtorch.ops.factory import ones_like as _ones_like
+from flowtorch.ops.families import normalize_dims, op
+from flowtorch.ops.op import REGISTRY
+from flowtorch.ops.pointwise import conj
+from flowtorch.ops.reduction import accumulation_type, along
+
+
+def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
+    def body(input, dim, *, dtype=None):
+        target = accumulation_type(input, dtype)
+        if input.ndim == 0:
+            normalize_dims(dim, 0)
+            return input.astype(target)
+        return ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target)
+    body.__name__, body.__doc__ = name, doc
+    return op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast")
+
+
+cumsum = _scan(np.add, "cumsum", lambda g, dim: _reverse_cumsum(g, dim), "The running sum along ``dim``.")
+cumprod = _scan(np.multiply, "cumprod", lambda g, input, out, dim: _cumprod_backward(g, input, out, dim),
+                "The running product along ``dim``.")
+
+
+def _reverse_cumsum(g, dim):
+    if g.dim() == 0 or g.numel() <= 1:
+        return g
+    return g.flip((dim,)).cumsum(dim).flip((dim,))
+
+
+def _cumprod_backward(g, input, out, dim):
+    if input.dim() == 0 or input.numel() == 0:
+        return g
+    zeros = input == 0
+    if not zeros.any().item() and not _differentiated(input):
+        return _reverse_cumsum(g * conj(out), dim) / conj(input)
+    # With zeros (and to be differentiable again there): d out_j / d x_i is the product of x_0 .. x_j without x_i.
+    n = input.shape[dim]
+    parts = []
+    cat = REGISTRY["cat"].public
+    one = _ones_like(input.narrow(dim, 0, 1))
+    for i in range(n):
+        before = one if i == 0 else input.narrow(dim, 0, i).prod(dim, True)
+        if i + 1 < n:
+            after = cat([one, input.narrow(dim, i + 1, n - i - 1).cumprod(dim)], dim)
+        else:
+            after = one
+        parts.append((g.narrow(dim, i, n - i) * conj(before * after)).sum(dim, True))
+    return cat(parts, dim)
+
+
+def _differentiated(input):
+    return grad_enabled() and input.requires_grad
+
+
+def _running(name: str, ufunc: Any, doc: str) -> Any:
+    def body(input, dim):
+        if input.ndim == 0:
+            normalize_dims(dim, 0)
+            return input.copy(), np.zeros((), np.int64)
+        d = along(dim, input.ndim)
+        values = ufunc.accumulate(input, axis=d)
+        # A new record is where the element equals the running extremum: ties move on to the later index, as in PyTorch.
+        record = (input == values) | (np.isnan(input) if input.dtype.kind == "f" else False)
+        shape = [1] * input.ndim
+        shape[d] = -1
+        index = np.where(record, np.arange(input.shape[d]).reshape(shape), 0)
+        return values, np.maximum.accumulate(index, axis=d).astype(np.int64)
+    body.__name__, body.__doc__ = name, doc
+    return op(body, tensors=("input",), outputs=("values", "indices"), low="keep", rejects=("complex",),
+              vjp=(lambda g, out, input_shape, dim: _running_backward(g[0], out[1], input_shape, dim),))
+
+
+def _running_backward(g, index, shape, dim):
+    if not shape or 0 in shape:
+        return g
+    return g.new_zeros(shape).scatter_add(dim, index, g)
+
+
+cummax = _running("cummax", np.maximum, "(running maximum, its index) along ``dim``.")
+cummin = _running("cummin", np.minimum, "(running minimum, its index) along ``dim``.")
+
+
+@op(tensors=("input",), rejects=("integer", "bool"),
+    vjp=(lambda g, input, out, dim: _logcumsumexp_backward(g, input, out, dim),))
+def logcumsumexp(input, dim):
+    """The running log-sum-exp along ``dim``."""
+    if input.ndim == 0:
+        normalize_dims(dim, 0)
+        return input.copy()
+    d = along(dim, input.ndim)
+    if input.size == 0:
+        return input.copy()
+    if input.dtype.kind == "c":
+        top = np.maximum.reduce(input.real, axis=d, keepdims=True)
+        top = np.where(np.isfinite(top), top, 0)
+        return (np.log(np.add.accumulate(np.exp(input.astype(np.complex128) - top), axis=d)) + top).astype(input.dtype)
+    return np.logaddexp.accumulate(input, axis=d)
+
+
+def _logcumsumexp_backward(g, input, out, dim):
+    if input.dim() == 0 or input.numel() == 0:
+        return g
+    if input.dtype.is_complex:
+        return conj(input).exp() * _reverse_cumsum(g * (-conj(out)).exp(), dim)
+    # sum_j>=i g_j exp(x_i - out_j), positive and negative parts apart so that logarithms exist.
+    def part(h):
+        return ((h.log() - out).flip((dim,)).logcumsumexp(dim).flip((dim,)) + input).exp()
+    return part(g.clamp(min=0)) - part((-g).clamp(min=0))
+
+

@@ -1,0 +1,78 @@
+"""Softmax and log-softmax, with their adjoints as ops of their own so that every order of derivative exists."""
+from __future__ import annotations
+
+import numpy as np
+
+from flowtorch.ops.families import normalize_dims, op
+from flowtorch.ops.op import composite
+from flowtorch.ops.reduction import along
+
+_add_reduce = np.add.reduce
+
+
+def _softmax_kernel(input: np.ndarray, d: int) -> np.ndarray:
+    if input.size == 0:
+        return input.copy()
+    e = np.subtract(input, np.maximum.reduce(input, axis=d, keepdims=True))
+    np.exp(e, e)
+    e /= _add_reduce(e, axis=d, keepdims=True)
+    return e
+
+
+@op(name="_softmax", tensors=("input",), method=False, node="SoftmaxBackward0", rejects=("integer", "bool", "complex"),
+    vjp=(lambda g, out, dim: _softmax_backward(g, out, dim),))
+def _softmax(input, dim):
+    """Scale the slices of ``input`` along ``dim`` to be positive and sum to one."""
+    if input.ndim == 0:
+        normalize_dims(dim, 0)
+        return np.ones_like(input)
+    return _softmax_kernel(input, along(dim, input.ndim))
+
+
+@op(name="_softmax_backward", method=False, tensors=("grad", "output"), low="upcast",
+    vjp=(lambda g, output, dim: _softmax_backward(g, output, dim),
+         lambda g, grad, output, dim: g * grad - (grad * output).sum(dim, True) * g - grad * (g * output).sum(dim, True)))
+def _softmax_backward(grad, output, dim):
+    """The gradient of softmax from its output."""
+    if grad.ndim == 0:
+        return np.zeros_like(grad)
+    t = grad * output
+    t -= output * _add_reduce(t, axis=along(dim, grad.ndim), keepdims=True)
+    return t
+
+
+@op(name="_log_softmax", tensors=("input",), method=False, node="LogSoftmaxBackward0", rejects=("integer", "bool", "complex"),
+    vjp=(lambda g, out, dim: _log_softmax_backward(g, out, dim),))
+def _log_softmax(input, dim):
+    """The logarithm of softmax, without overflow."""
+    if input.ndim == 0:
+        normalize_dims(dim, 0)
+        return np.zeros_like(input)
+    if input.size == 0:
+        return input.copy()
+    d = along(dim, input.ndim)
+    shifted = input - np.maximum.reduce(input, axis=d, keepdims=True)
+    shifted -= np.log(_add_reduce(np.exp(shifted), axis=d, keepdims=True))
+    return shifted
+
+
+@op(name="_log_softmax_backward", method=False, tensors=("grad", "output"),
+    vjp=(lambda g, output, dim: g - (g * output.exp()).sum(dim, True),
+         lambda g, grad, output, dim: -(g * output.exp()) * grad.sum(dim, True)))
+def _log_softmax_backward(grad, output, dim):
+    """The gradient of log_softmax from its output."""
+    if grad.ndim == 0:
+        return np.zeros_like(grad)
+    return grad - np.exp(output) * _add_reduce(grad, axis=along(dim, grad.ndim), keepdims=True)
+
+
+@composite(method=True, out=True)
+def softmax(input, dim, dtype=None):
+    """Scale the slices of ``input`` along ``dim`` to be positive and sum to one."""
+    return _softmax(input if dtype is None else input.to(dtype), dim)
+
+
+@composite(method=True, out=True)
+def log_softmax(input, dim, dtype=None):
+    """The logarithm of softmax along ``dim``."""
+    return _log_softmax(input if dtype is None else input.to(dtype), dim)
