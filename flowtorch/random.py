@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import operator
 import secrets
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+
+from flowtorch import devices
 
 __all__ = [
     "fork_rng",
@@ -22,11 +25,13 @@ __all__ = [
 
 _DEFAULT_SEED = 67280421310721
 _WORDS = 624
-# PyTorch's state blob: the C struct of its older generators, then the float32 half of a normal pair (never used on CPU).
+# PyTorch's state blob: the C struct of its older generators, then the float32 half of a normal pair (never
+# used on CPU).
 _STATE = np.dtype(
     [
         ("seed", "<u8"), ("left", "<i4"), ("seeded", "<i4"), ("next", "<u8"), ("words", "<u8", (_WORDS,)),
-        ("normal_x", "<f8"), ("normal_y", "<f8"), ("normal_rho", "<f8"), ("normal_is_valid", "<i4"), ("pad", "<i4"),
+        ("normal_x", "<f8"), ("normal_y", "<f8"), ("normal_rho", "<f8"), ("normal_is_valid", "<i4"), ("pad",
+        "<i4"),
         ("next_float_normal", "<f4"), ("next_float_normal_is_valid", "<i4"),
     ]
 )  # fmt: skip
@@ -37,9 +42,14 @@ class Generator:
 
     __slots__ = ("__weakref__", "_bits", "_bits_current", "_device", "_draw", "_next_normal", "_seed")
 
+    _bits: Any  # numpy's twister, made at the first draw
+    _bits_current: bool  # whether it was seeded since the last manual_seed
+    _draw: Any  # its method that draws words; None before the first draw
+    _next_normal: float | None  # the second of a pair of normal numbers, kept for the next call
+
     def __init__(self, device: Any = "cpu") -> None:
         self._device = _cpu_device(device)
-        self._bits: Any = None
+        self._bits = None
         self._restart(_DEFAULT_SEED)
 
     @property
@@ -48,7 +58,7 @@ class Generator:
         return self._device
 
     def manual_seed(self, seed: int, /) -> Generator:
-        """Restart the stream from ``seed`` (any integer of 64 bits, signed or not) and return the generator."""
+        """Restart the stream from ``seed``, an integer of 64 bits, signed or not; return the generator."""
         if not _is_plain_integer(seed):
             raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
         self._restart(_unsigned64(seed))
@@ -110,9 +120,9 @@ class Generator:
         self.manual_seed(state[0])
         self.set_state(state[2])
 
-    # The words. numpy's twister is the same one; it is made at the first draw, because importing numpy.random costs a
-    # tenth of the whole import budget and many programs never draw. ``_draw`` is None until then: PyTorch's state bytes
-    # tell a twister that nothing was drawn from since it was seeded.
+    # The words. numpy's twister is the same one; it is made at the first draw, because importing numpy.random
+    # costs a tenth of the whole import budget and many programs never draw. ``_draw`` is None until then:
+    # PyTorch's state bytes tell a twister that nothing was drawn from since it was seeded.
 
     def _raw(self, count: int) -> np.ndarray:
         """Draw ``count`` 32-bit words, as an array of uint64."""
@@ -144,8 +154,8 @@ class Generator:
 
     def _restart(self, seed: int) -> None:
         self._seed = seed
-        self._next_normal: float | None = None
-        self._draw: Any = None
+        self._next_normal = None
+        self._draw = None
         self._bits_current = False
 
     def _mark(self) -> Any:
@@ -174,7 +184,8 @@ class Generator:
     def _load_state_bytes(self, blob: np.ndarray) -> None:
         if blob.size != _STATE.itemsize:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {_STATE.itemsize} but found the input RNG state size to be "
+                f"Expected a CPUGeneratorImplState of size {_STATE.itemsize} but found the input RNG state "
+                f"size to be "
                 f"{blob.size}"
             )
         state = np.frombuffer(blob.tobytes(), _STATE)[0]
@@ -191,8 +202,13 @@ class Generator:
         self._next_normal = float(state["normal_y"]) if state["normal_is_valid"] else None
 
 
-def _cpu_device(device: Any) -> Any:
-    return device
+def _cpu_device(device: Any) -> devices.device:
+    found = devices.cpu if device is None else devices.device(device)
+    if found.type == "meta":
+        raise RuntimeError("META device type not an accelerator.")
+    if found.type != "cpu":
+        raise NotImplementedError(f"flowtorch has random generators on the CPU alone, not on {found.type!r}")
+    return found
 
 
 def _is_plain_integer(value: Any) -> bool:
@@ -207,3 +223,76 @@ def _unsigned64(seed: Any) -> int:
 
 
 default_generator = Generator()
+# Called with every seed given to all devices at once; generators of other devices add themselves.
+seed_listeners: list[Callable[[int], Any]] = []
+
+
+def manual_seed(seed: Any) -> Generator:
+    """Seed the generators of all devices and return the CPU's. ``seed`` is anything ``int`` takes."""
+    seed = int(seed)
+    default_generator.manual_seed(seed)
+    for listener in seed_listeners:
+        listener(seed)
+    return default_generator
+
+
+def seed() -> int:
+    """Seed the generators of all devices with a number from the operating system and return it."""
+    number = default_generator.seed()
+    for listener in seed_listeners:
+        listener(number)
+    return number
+
+
+def initial_seed() -> int:
+    """Return the seed that the CPU's default generator was last started from."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state() -> Any:
+    """Return the state of the CPU's default generator as a uint8 tensor."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state: Any) -> None:
+    """Set the CPU's default generator to a state from ``get_rng_state``, here or in PyTorch."""
+    default_generator.set_state(new_state)
+
+
+@contextlib.contextmanager
+def fork_rng(
+    devices: Any = None,
+    enabled: bool = True,
+    _caller: str = "fork_rng",
+    _devices_kw: str = "devices",
+    device_type: str | None = None,
+) -> Iterator[None]:
+    """Context after which the random streams stand where they stood before it.
+
+    The CPU's always, and those of ``devices``, which by default are all of ``device_type``.
+    """
+    if not enabled or device_type == "meta":
+        yield
+        return
+    module = sys.modules.get(f"flowtorch.{device_type or 'cuda'}")
+    if devices is None:
+        devices = range(module.device_count()) if module else ()
+    elif module is None and devices:
+        module = __import__(f"flowtorch.{device_type or 'cuda'}", fromlist=["get_rng_state"])
+    devices = list(devices)
+    state = default_generator._state_bytes()
+    others = [module.get_rng_state(device) for device in devices] if module else []
+    try:
+        yield
+    finally:
+        default_generator._load_state_bytes(state)
+        for device, other in zip(devices, others, strict=False):
+            module.set_rng_state(other, device)  # type: ignore[union-attr]
+
+
+def thread_safe_generator() -> Generator | None:
+    """Return the generator of a DataLoader worker that is a thread, or None anywhere else."""
+    data = sys.modules.get("flowtorch.utils.data")
+    info = data.get_worker_info() if data else None
+    rng = info.rng if info is not None and getattr(info, "worker_method", None) == "thread" else None
+    return None if rng is None else rng.torch_generator

@@ -15,7 +15,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 # matching name counts. What is not listed stands on top of everything, and no listed module may import it.
 LAYERS = [
     ["dtypes", "devices", "overrides"],
-    ["array", "autograd.mode"],
+    ["array", "autograd.mode", "random", "streams"],
     ["tensor"],
     ["autograd.node", "errors", "utils.hooks"],
     ["ops.op", "ops.dispatch", "ops.families"],

@@ -1,15 +1,14 @@
 """Pairs of normal numbers in float32, rounded exactly as PyTorch's vectorised kernel rounds them.
 
-That kernel evaluates the logarithm and the sine of the Cephes library in float32 with fused multiply-adds. numpy has no
-fused multiply-add, but the product of two float32 numbers is exact in float64, so adding there and rounding the sum to
-float32 is one (short of a double rounding that changes one result in some ten million). Everything here is float32;
-arrays named ``wide`` hold float32 numbers in float64.
+That kernel evaluates the logarithm and the sine of the Cephes library in float32 with fused multiply-adds.
+numpy has no fused multiply-add, but the product of two float32 numbers is exact in float64, so adding there
+and rounding the sum to float32 is one (short of a double rounding that changes one result in some ten
+million). Everything here is float32; arrays named ``wide`` hold float32 numbers in float64.
 """
 
 from __future__ import annotations
 
 import numpy as np
-
 
 
 def _narrow(value: float) -> np.ndarray:
@@ -56,7 +55,7 @@ class BoxMuller:
         self._i, self._j = np.empty((2, size), np.int32)
 
     def __call__(self, u1: np.ndarray, u2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Two independent normal numbers from ``u1`` in (0, 1] and ``u2`` in [0, 1); ``u2`` is overwritten."""
+        """Two independent normal numbers from ``u1`` in (0, 1] and ``u2`` in [0, 1); overwrites both."""
         radius = u1
         self._log(u1, radius)
         radius *= _MINUS_TWO
@@ -146,7 +145,9 @@ class BoxMuller:
         self._fused(sine, wide_x, x, sine)
         return self._place(octant, sine, cosine)
 
-    def _place(self, octant: np.ndarray, sine: np.ndarray, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _place(
+        self, octant: np.ndarray, sine: np.ndarray, cosine: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Swap and negate sine and cosine as the octant says."""
         sign, kept = self._j, self._a
         swapped = np.bitwise_and(octant, _INT_TWO, sign) != 0

@@ -17,7 +17,7 @@ _NO_MASS = "invalid multinomial distribution (sum of probabilities <= 0)"
 
 
 def multinomial(gen: Generator, prob: np.ndarray, count: int, replacement: bool = False) -> np.ndarray:
-    """Draw ``count`` category indices for the weights along the last dimension of the vector or matrix ``prob``."""
+    """Draw ``count`` category indices for the weights along the last dimension of ``prob`` (1-d or 2-d)."""
     _check_multinomial(prob, count, replacement)
     if replacement and count > 1:
         rows = prob.reshape(-1, prob.shape[-1]) if prob.ndim == 2 else prob[np.newaxis]
@@ -64,7 +64,9 @@ def _with_replacement(gen: Generator, rows: np.ndarray, count: int) -> np.ndarra
     if not (wide >= 0).all():
         raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
     if not np.isfinite(wide).all():
-        raise RuntimeError("invalid multinomial distribution (encountering probability entry = infinity or NaN)")
+        raise RuntimeError(
+            "invalid multinomial distribution (encountering probability entry = infinity or NaN)"
+        )
     if rows.shape[0] and rows.shape[1] == 0:
         raise RuntimeError(_NO_MASS)
     cumulative = np.cumsum(wide, axis=1, dtype=wide.dtype)

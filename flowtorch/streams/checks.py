@@ -7,20 +7,28 @@ from collections.abc import Iterable
 import numpy as np
 
 _SCALAR_NAMES = {
-    "float64": "Double", "float32": "Float", "float16": "Half", "bfloat16": "BFloat16", "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble", "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte",
-    "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64", "bool": "Bool", "float8_e4m3fn": "Float8_e4m3fn",
-    "float8_e5m2": "Float8_e5m2", "float8_e4m3fnuz": "Float8_e4m3fnuz", "float8_e5m2fnuz": "Float8_e5m2fnuz",
+    "float64": "Double", "float32": "Float", "float16": "Half", "bfloat16": "BFloat16",
+    "complex64": "ComplexFloat", "complex128": "ComplexDouble", "bool": "Bool",
+    "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char",
+    "uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64",
+    "float8_e4m3fn": "Float8_e4m3fn", "float8_e4m3fnuz": "Float8_e4m3fnuz",
+    "float8_e5m2": "Float8_e5m2", "float8_e5m2fnuz": "Float8_e5m2fnuz",
 }  # fmt: skip
 _CPP_NAMES = {
-    "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int64": "long int",
-    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>", "int32": "int", "int16": "short int",
-    "int8": "signed char", "uint8": "unsigned char", "uint16": "short unsigned int", "uint32": "unsigned int",
-    "uint64": "long unsigned int", "bool": "bool",
+    "float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
+    "complex64": "c10::complex<float>", "complex128": "c10::complex<double>", "bool": "bool",
+    "int64": "long int", "int32": "int", "int16": "short int", "int8": "signed char",
+    "uint8": "unsigned char", "uint16": "short unsigned int", "uint32": "unsigned int",
+    "uint64": "long unsigned int",
 }  # fmt: skip
 # Digits of the significand, the hidden one included.
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
-_MAX = {"float64": np.finfo("f8").max, "float32": np.finfo("f4").max, "float16": 65504.0, "bfloat16": 3.3895313892515355e38}
+_MAX: dict[str, float] = {
+    "float64": float(np.finfo("f8").max),
+    "float32": float(np.finfo("f4").max),
+    "float16": 65504.0,
+    "bfloat16": 3.3895313892515355e38,
+}
 
 
 def is_low_precision(dtype: np.dtype) -> bool:
@@ -29,7 +37,7 @@ def is_low_precision(dtype: np.dtype) -> bool:
 
 
 def through_float32(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Round float64 numbers that are to become half-precision ones to float32 first, as PyTorch's casts do."""
+    """Round float64 numbers bound for half precision to float32 first, as PyTorch's casts do."""
     return values.astype(np.float32) if is_low_precision(dtype) else values
 
 
@@ -45,7 +53,7 @@ def cpp_name(dtype: np.dtype) -> str:
 
 def not_implemented(kernel: str, dtype: np.dtype) -> NotImplementedError:
     """The error of a kernel that has no code for a dtype."""
-    return NotImplementedError(f'"{kernel}" not implemented for \'{scalar_name(dtype)}\'')
+    return NotImplementedError(f"\"{kernel}\" not implemented for '{scalar_name(dtype)}'")
 
 
 def show(value: float) -> str:
@@ -55,7 +63,7 @@ def show(value: float) -> str:
 
 def check_bounds(dtype: np.dtype, bounds: Iterable[tuple[str, float]]) -> float:
     """Hold named numbers to the finite range of ``dtype``, and return the largest number in it."""
-    limit = float(_MAX[dtype.name])
+    limit = _MAX[dtype.name]
     for name, value in bounds:
         if not -limit <= value <= limit:
             raise RuntimeError(f"{name} is out of bounds for {cpp_name(dtype)}")

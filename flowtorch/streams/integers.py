@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,8 +25,8 @@ _SMALL_PERMUTATION = 800
 def random_(gen: Generator, out: np.ndarray, low: int | None = None, high: int | None = None) -> np.ndarray:
     """Fill ``out`` with integers drawn uniformly.
 
-    With both bounds from [low, high); with ``low`` alone up to the largest integer the dtype holds; with neither from
-    0 to the largest integer up to which a dtype holds all.
+    With both bounds from [low, high); with ``low`` alone up to the largest integer the dtype holds; with
+    neither from 0 to the largest integer up to which a dtype holds all.
     """
     if low is None:
         return _random_default(gen, out)
@@ -63,7 +63,9 @@ def _random_all(gen: Generator, out: np.ndarray) -> np.ndarray:
     if name in ("float16", "bool", "uint16", "uint32", "uint64") or out.dtype.kind == "c":
         raise not_implemented("random_full_64_bits_range_kernel_cpu", out.dtype)
     if name not in ("int64", "float64", "float32", "bfloat16"):
-        raise RuntimeError("random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16")
+        raise RuntimeError(
+            "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16"
+        )
 
     def draw(flat: np.ndarray) -> None:
         for start, stop in chunks(flat.size):
@@ -98,7 +100,8 @@ def _open_range(dtype: np.dtype, low: int) -> tuple[int, int]:
         low = _next_integer(dtype, low)
         if not low < last:
             raise RuntimeError(
-                "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' casted to dtype, but got "
+                "random_ expects 'from' casted to dtype to be less than or equal to 'to_inc' casted to "
+                "dtype, but got "
                 f"from={low} > to_inc={last}"
             )
     elif dtype.kind in "iub":
@@ -126,7 +129,7 @@ def _next_integer(dtype: np.dtype, low: int) -> int:
 
 
 def _previous_bound(dtype: np.dtype, high: int) -> int:
-    """``high``, or the integer before it that ``dtype`` holds where the last of the range would round up to it."""
+    """``high``, or the integer before it that ``dtype`` holds where ``high - 1`` would round up to it."""
     last = _as_integer(dtype, high - 1)
     if last >= high:
         return last - 2 ** (abs(high - 1).bit_length() - DIGITS[dtype.name])
@@ -151,7 +154,8 @@ def _check_range(dtype: np.dtype, low: int, last: int) -> None:
             if abs(value) > 2**digits:
                 warnings.warn(
                     f"{name} is out of bounds [-(2^{digits}), 2^{digits}]. Due to precision limitations "
-                    f"{cpp_name(dtype)} can support discrete uniform distribution only within this range. This warning "
+                    f"{cpp_name(dtype)} can support discrete uniform distribution only within this range. "
+                    f"This warning "
                     "will become an error in version 1.7 release, please fix the code in advance",
                     stacklevel=3,
                 )
@@ -167,7 +171,8 @@ def _check_range(dtype: np.dtype, low: int, last: int) -> None:
 def _fill_range(gen: Generator, flat: np.ndarray, low: int, count: int, wide: bool | None = None) -> None:
     if wide is None:
         wide = count >= _WIDE_RANGE
-    draw, word = (draw64, np.uint64) if wide else (draw32, np.uint32)
+    draw: Any = draw64 if wide else draw32
+    word: Any = np.uint64 if wide else np.uint32
     # int64 is what PyTorch computes in before it casts; it wraps around.
     offset = np.array(low, np.int64)
     for start, stop in chunks(flat.size):
@@ -230,8 +235,8 @@ def _shuffle_vectorized(steps: np.ndarray, n: int) -> np.ndarray:
     own = np.arange(n)
     places = own.copy()
     places[:-1] += steps
-    # Before step i, place i holds what the last earlier step to choose i put there: what that step found at its own
-    # place. Following these steps back to one whose place nobody chose gives the number found at i.
+    # Before step i, place i holds what the last earlier step to choose i put there: what that step found at
+    # its own place. Following these steps back to one whose place nobody chose gives the number found at i.
     chosen = places.copy()
     chosen[places == own] = n
     found = np.arange(n + 1)
@@ -242,7 +247,8 @@ def _shuffle_vectorized(steps: np.ndarray, n: int) -> np.ndarray:
         if np.array_equal(further, found):
             break
         found = further
-    # Step i takes what is at places[i]: untouched, or what the previous step that chose the same place left there.
+    # Step i takes what is at places[i]: untouched, or what the previous step that chose the same place left
+    # there.
     later, earlier = _repeats(places, own)
     places[later] = found.take(earlier)
     return places

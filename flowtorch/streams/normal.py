@@ -70,7 +70,7 @@ def _scaled(values: np.ndarray, mean: float, std: float) -> np.ndarray:
 
 
 def serial_normals(gen: Generator, count: int) -> np.ndarray:
-    """Draw ``count`` standard normal numbers in pairs; the generator keeps the half of a pair that is left over."""
+    """Draw ``count`` standard normal numbers in pairs; the generator keeps the half of a pair left over."""
     values = np.empty(count)
     kept = gen._next_normal
     used = 0
@@ -117,8 +117,8 @@ def _fill_blocks(gen: Generator, flat: np.ndarray, mean: float, std: float) -> N
     for start, stop in chunks(whole):
         units = unit(gen, stop - start)
         if rest and stop == whole:
-            # A last block that is not whole is replaced by a fresh one that ends where the array ends. In the full
-            # precisions it has used up its words by then.
+            # A last block that is not whole is replaced by a fresh one that ends where the array ends. In the
+            # full precisions it has used up its words by then.
             if not is_low_precision(flat.dtype):
                 unit(gen, rest)
             units = np.concatenate((units, unit(gen, _BLOCK)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowtorch.streams.checks import not_implemented
+from flowtorch.streams.checks import not_implemented, through_float32
 from flowtorch.streams.uniform import unit_doubles
 
 if TYPE_CHECKING:
@@ -96,9 +96,6 @@ def _poisson(rate: float, unit: Callable[[], float]) -> int:
 
 def _poisson_rejection(rate: float, unit: Callable[[], float]) -> int:
     # Transformed rejection with squeeze (Hoermann 1993, algorithm PTRS).
-    if math.isinf(rate):
-        unit(), unit()
-        return _INT64_MIN
     log_rate = math.log(rate)
     b = 0.931 + 2.53 * math.sqrt(rate)
     a = -0.059 + 0.02483 * b
@@ -120,8 +117,8 @@ def _poisson_rejection(rate: float, unit: Callable[[], float]) -> int:
 
 
 def _floor64(value: float) -> int:
-    floor = math.floor(value)
-    return floor if _INT64_MIN <= floor < -_INT64_MIN else _INT64_MIN
+    # A number out of range becomes what the processor's conversion makes of it.
+    return math.floor(value) if abs(value) < 2.0**63 else _INT64_MIN
 
 
 def binomial(gen: Generator, count: np.ndarray, prob: np.ndarray) -> np.ndarray:
@@ -137,13 +134,14 @@ def binomial(gen: Generator, count: np.ndarray, prob: np.ndarray) -> np.ndarray:
         mean = n * q
         deviation = np.sqrt(mean * (one - q))
         parameters = (n, p, q, mean, deviation, q / (one - q), np.floor((n + one) * q), np.log1p(-q))
-        rows = zip(*(parameter.tolist() for parameter in parameters), strict=True)
     with _Units(gen, n.size) as unit:
-        values = [_binomial(*row, unit) for row in rows]
+        rows = zip(*(parameter.tolist() for parameter in parameters), strict=True)
+        values = [_binomial(unit, *row) for row in rows]
     return _shaped(values, count)
 
 
 def _binomial(
+    unit: Callable[[], float],
     count: float,
     prob: float,
     lower: float,
@@ -152,7 +150,6 @@ def _binomial(
     odds: float,
     mode: float,
     log_failure: float,
-    unit: Callable[[], float],
 ) -> float:
     # ``lower`` is the smaller of the probabilities of success and failure, whose number is drawn.
     if count <= 0 or prob <= 0:
@@ -235,7 +232,7 @@ def _stirling(k: float) -> float:
 
 
 def standard_gamma(gen: Generator, alpha: np.ndarray) -> np.ndarray:
-    """Draw from gamma distributions of shape ``alpha`` and scale 1, never less than the smallest normal number."""
+    """Draw from gamma distributions of shape ``alpha``; never less than the smallest normal number."""
     if alpha.dtype.name not in ("float64", "float32"):
         raise not_implemented("gamma_cpu", alpha.dtype)
     values = np.array(_gammas(gen, alpha), np.float64).astype(alpha.dtype)
@@ -291,7 +288,6 @@ def _gamma(d: float, power: float, unit: Callable[[], float], normal: Callable[[
 
 
 def _shaped(values: list[Any], like: np.ndarray) -> np.ndarray:
-    array = np.array(values, np.float64)
-    if like.dtype.itemsize == 2:
-        array = array.astype(np.float32)
-    return array.astype(like.dtype).reshape(like.shape)
+    array = through_float32(np.array(values, np.float64), like.dtype)
+    with np.errstate(over="ignore"):
+        return array.astype(like.dtype).reshape(like.shape)

@@ -66,7 +66,8 @@ def _check_uniform(dtype: np.dtype, low: float, high: float) -> None:
         )
     if high - low > limit:
         raise RuntimeError(
-            f"uniform_ expects to-from <= std::numeric_limits<{scalar_name(dtype)}>::max(), but found to={show(high)} "
+            f"uniform_ expects to-from <= std::numeric_limits<{scalar_name(dtype)}>::max(), but found "
+            f"to={show(high)} "
             f"and from={show(low)} which result in to-from to exceed the limit"
         )
 
@@ -82,8 +83,8 @@ def _fill_uniform64(gen: Generator, flat: np.ndarray, low: float, high: float) -
 
 
 def _fill_uniform32(gen: Generator, flat: np.ndarray, low: float, high: float) -> None:
-    # The half precisions draw as float32 and round once; a result that rounds up to the excluded bound becomes the
-    # lower one.
+    # The half precisions draw as float32 and round once; a result that rounds up to the excluded bound
+    # becomes the lower one.
     low32, high32 = np.float32(low), np.float32(high)
     trivial = low == 0 and high == 1
     wraps = not trivial or flat.dtype != np.float32
@@ -99,7 +100,7 @@ def _fill_uniform32(gen: Generator, flat: np.ndarray, low: float, high: float) -
 
 
 def bernoulli_(gen: Generator, out: np.ndarray, p: float | np.ndarray = 0.5) -> np.ndarray:
-    """Fill ``out`` with ones of probability ``p`` (a number, or an array that broadcasts to ``out``) and zeros."""
+    """Fill ``out`` with ones of probability ``p`` (a number, or an array that broadcasts) and zeros."""
     if isinstance(p, np.ndarray):
         return _bernoulli_array(gen, out, p)
     if not 0 <= p <= 1:
@@ -199,6 +200,7 @@ def _fill_transformed(gen: Generator, flat: np.ndarray, transform: Any) -> None:
 def _check_continuous(name: str, dtype: np.dtype, naming: Any) -> None:
     if not (dtype.kind == "f" or is_low_precision(dtype)):
         raise RuntimeError(
-            f"{name} distribution is a continuous probability distribution. dtype must be a floating point but you "
+            f"{name} distribution is a continuous probability distribution. dtype must be a floating point "
+            f"but you "
             f"specified {naming(dtype)}"
         )
