@@ -9,6 +9,7 @@ from typing import Any
 from flowtorch import overrides
 from flowtorch.autograd.engine import backward
 from flowtorch.autograd.node import Output, edge, node_hooks, node_of
+from flowtorch.ops.op import REGISTRY
 from flowtorch.tensor import Tensor
 from flowtorch.utils.hooks import RemovableHandle
 
@@ -111,6 +112,16 @@ def _output_nr(self: Tensor) -> int:
     return e.index if type(e) is Output else 0
 
 
+def _real(self: Tensor) -> Tensor:
+    """The real part, a view of the same memory; real tensors come back as they are."""
+    return REGISTRY["real"].public(self) if self.is_complex() else self
+
+
+def _imag(self: Tensor) -> Tensor:
+    """The imaginary part, a view of the same memory."""
+    return REGISTRY["imag"].public(self)
+
+
 def attach() -> None:
     """Give Tensor these methods; called once by the package."""
     Tensor.backward = _backward                                          # type: ignore[attr-defined]
@@ -120,4 +131,6 @@ def attach() -> None:
     Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook    # type: ignore[attr-defined]
     Tensor.retain_grad = retain_grad                                     # type: ignore[attr-defined]
     Tensor.retains_grad = property(_retains_grad)                        # type: ignore[attr-defined]
+    Tensor.real = property(_real, lambda self, value: _real(self).copy_(value))       # type: ignore[attr-defined]
+    Tensor.imag = property(_imag, lambda self, value: _imag(self).copy_(value))       # type: ignore[attr-defined]
     Tensor.output_nr = property(_output_nr)                              # type: ignore[attr-defined]

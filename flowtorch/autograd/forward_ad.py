@@ -14,6 +14,7 @@ from flowtorch.autograd.mode import enable_grad, grad_mode
 from flowtorch.ops.dispatch import interpret, interpret_inplace
 from flowtorch.ops.families import Pointwise, Views
 from flowtorch.ops.op import Op
+from flowtorch.overrides import _disabled_torch_function_impl
 from flowtorch.tensor import Tensor, shared_counter
 
 _new = object.__new__
@@ -36,6 +37,7 @@ class Dual(Tensor):
     level: int
     primal: Tensor
     tangent: Tensor | None
+    __torch_function__ = staticmethod(_disabled_torch_function_impl)     # type: ignore[assignment]
 
     def __flowtorch_interpret__(self, op: Op, values: list, out: Any, inplace: bool = False) -> Any:
         return propagate(self.level, op, values, out, inplace)

@@ -89,6 +89,8 @@ class Pointwise(Family):
         plan = (fast, tensor_type(out, t.device), full, ufunc)
         if t.plain and not t.inference:
             op.plans[t] = plan
+            if not op.numbers and len(op.tensors) > 1:       # maximum(x, 2): a number is an error
+                return plan
             if d.rank >= 1:
                 op.int_plans[t] = plan
             if d.rank >= 2:
@@ -207,12 +209,12 @@ class General(Family):
             v = values[i]
             if isinstance(v, Tensor):
                 arrays[i] = v._array
-                source = source or v
+                source = v if source is None else source
                 if v._type.dtype in LOW_PRECISION and op.low == "upcast":
                     low = low or v._type.dtype
             elif isinstance(v, (list, tuple)):
                 arrays[i] = [self.element(op, i, t, k)._array for k, t in enumerate(v)]
-                source = source or (v[0] if v else None)
+                source = (v[0] if v else None) if source is None else source
                 for t in v:
                     if t._type.dtype in LOW_PRECISION and op.low == "upcast":
                         low = low or t._type.dtype

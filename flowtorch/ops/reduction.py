@@ -58,7 +58,7 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean over dimension(s) ``dim`` (all by default)."""
     target = input.dtype if dtype is None else dtype.numpy
     if target.kind in "biu":
-        raise RuntimeError("mean(): could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+        raise RuntimeError(f"mean(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} dtype must be either a floating point or complex dtype. "
                            f"Got: {dtypes.from_numpy_dtype(target).label}")
     axes = normalize_dims(dim, input.ndim)
     if target is input.dtype and target.kind == "f":
@@ -126,7 +126,7 @@ def prod(input, dim=None, keepdim=False, *, dtype=None):
         raise TypeError("prod(): argument 'dim' must be int, not tuple")
     if dtype is not None and dtype is not input.dtype:
         input = input.to(dtype)
-    return prod_(input, dim, keepdim)
+    return prod_(input, dim, keepdim, dtype=dtype)
 
 
 def _prod_backward(g, input, dim, keepdim):

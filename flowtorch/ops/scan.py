@@ -19,6 +19,8 @@ def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
         if input.ndim == 0:
             normalize_dims(dim, 0)
             return input.astype(target)
+        if target.itemsize == 2 and target.kind not in "iu":             # one rounding at the end
+            return ufunc.accumulate(input.astype(np.float32), axis=along(dim, input.ndim)).astype(target)
         return ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target)
     body.__name__, body.__doc__ = name, doc
     return op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast")
@@ -99,10 +101,20 @@ def logcumsumexp(input, dim):
     if input.size == 0:
         return input.copy()
     if input.dtype.kind == "c":
-        top = np.maximum.reduce(input.real, axis=d, keepdims=True)
-        top = np.where(np.isfinite(top), top, 0)
-        return (np.log(np.add.accumulate(np.exp(input.astype(np.complex128) - top), axis=d)) + top).astype(input.dtype)
+        return _complex_logcumsumexp(input, d)
     return np.logaddexp.accumulate(input, axis=d)
+
+
+def _complex_logcumsumexp(input: np.ndarray, d: int) -> np.ndarray:
+    """Step by step along ``d``, so that the imaginary part is continued rather than wrapped into (-pi, pi]."""
+    x = np.moveaxis(input.astype(np.complex128), d, 0)
+    out = np.empty_like(x)
+    out[0] = total = x[0]
+    for i in range(1, len(x)):
+        first = total.real >= x[i].real
+        high, low = np.where(first, total, x[i]), np.where(first, x[i], total)
+        out[i] = total = np.where(low.real == -np.inf, high, high + np.log1p(np.exp(low - high)))
+    return np.moveaxis(out, 0, d).astype(input.dtype)
 
 
 def _logcumsumexp_backward(g, input, out, dim):
