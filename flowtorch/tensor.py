@@ -19,6 +19,7 @@ else:
     Methods = object
 
 _new = object.__new__
+_StrideTrick: Any = type(np.lib.stride_tricks.as_strided(np.zeros(1), (1,)).base)    # what as_strided puts in between
 
 
 class Size(tuple):
@@ -522,8 +523,12 @@ def address_of(array: np.ndarray) -> int:
 def owner_of(array: np.ndarray) -> np.ndarray:
     """The array that owns (or, for foreign memory, first described) the memory: the tensor's storage."""
     base = array.base
-    while isinstance(base, np.ndarray):
-        array, base = base, base.base
+    while base is not None:
+        if isinstance(base, np.ndarray):
+            array = base
+        elif type(base) is not _StrideTrick:
+            break
+        base = base.base
     return array
 
 

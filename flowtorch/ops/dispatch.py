@@ -161,7 +161,10 @@ def make_node(op: Op, values: list, inputs: list, edges: tuple, self_copy: Any =
     node.seq = next_seq()
     node.edges = edges
     node.hooks = None
-    if len(inputs) == len(op.tensors):
+    if op.many:
+        last = len(op.savers) - 1
+        kept = [t if op.savers[min(i, last)] else None for i, t in enumerate(inputs)]
+    elif len(inputs) == len(op.tensors):
         kept = []
         for i, (t, users) in enumerate(zip(inputs, op.savers, strict=True)):
             keep = any(edges[j] is not None for j in users)

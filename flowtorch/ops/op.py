@@ -38,6 +38,7 @@ class Op:
     ``vjps``      per input: (function, names it wants) or None
     ``joint``     the one function that gives all gradients (instead of ``vjps``), with the names it wants
     ``linear``    the output is linear in these inputs together: forward mode applies the op to the tangents
+    ``many``      the last tensor parameter is a list of tensors: a derivative that names it gets the whole list
     ``rejects``   kinds of dtype that PyTorch refuses ("bool", "complex", "float", "integer", "inexact"), or kind -> message
     """
 
@@ -47,7 +48,8 @@ class Op:
                  inplace: bool = False, out: bool = True, namespace: str = "torch", dunder: str | None = None,
                  outputs: tuple[str, ...] | None = None, cuda: Any = None, node: str | None = None,
                  low: str = "upcast", batch: Any = None, precise: bool = False, variadic: str | None = None,
-                 numbers: tuple[str, ...] | None = None, changes_type: bool = False) -> None:
+                 numbers: tuple[str, ...] | None = None, changes_type: bool = False,
+                 many: bool = False) -> None:
         self.name, self.family, self.body, self.ufunc, self.expr = name, family, body, ufunc, expr
         self.doc = body.__doc__
         self.names, self.defaults, self.positional = parameters(body)
@@ -64,6 +66,7 @@ class Op:
         self.numbers = self.tensors[1:] if numbers is None else numbers      # operands that may be Python numbers
         self.changes_type = changes_type     # a view op whose result has another dtype, or several results
         self.variadic = variadic        # the last positional parameter may be spread: x.view(2, 3)
+        self.many = many                # the last tensor parameter is a list of tensors
         self.jvp_rule: Any = None
         self.plans: dict = {}
         self.int_plans: dict = {}
@@ -143,6 +146,9 @@ class Op:
     def value(self, node: Node, want: tuple[str, Any]) -> Any:
         """One argument of a derivative function, fetched from the node."""
         what, which = want
+        if self.many and what in ("input", "shape") and which == len(self.tensors) - 1:
+            every = range(which, len(node.edges))
+            return [fetch(node, i) if what == "input" else node.shapes[i][0] for i in every]
         if what == "input":
             return fetch(node, which)
         if what == "out":

@@ -1,0 +1,246 @@
+"""Joining tensors: cat and stack, and the composites that arrange what they join."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch import overrides
+from flowtorch.autograd.mode import grad_mode
+from flowtorch.dtypes import can_cast
+from flowtorch.ops import dispatch
+from flowtorch.ops.dispatch import interpret, record
+from flowtorch.ops.families import General, convert_array, normalize_dim, result_dtype
+from flowtorch.ops.op import Op, composite
+from flowtorch.tensor import Tensor, wrap
+
+_active = overrides.active
+
+
+class Join(General):
+    """One result from a list of tensors, promoted to their common dtype."""
+
+    name = "join"
+
+    def compute(self, op: Op, values: list) -> Any:
+        tensors = values[0]
+        if not isinstance(tensors, (tuple, list)):
+            raise TypeError(f"{op.name}(): argument 'tensors' (position 1) must be tuple of Tensors, "
+                            f"not {type(tensors).__name__}")
+        for k, t in enumerate(tensors):
+            if not isinstance(t, Tensor):
+                raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(t).__name__}")
+        if len({t._type.dtype for t in tensors}) > 1:
+            common = result_dtype(tensors)
+            if all(t._type.device.type == "cpu" for t in tensors):
+                tensors = [wrap(convert_array(t._array, common), t._type.with_dtype(common)) for t in tensors]
+            else:
+                tensors = [t.to(common) for t in tensors]
+        return super().compute(op, [list(tensors), *values[1:]])
+
+
+def _define(body: Any, name: str) -> Op:
+    op = Op(name, Join(), body, tensors=("tensors",), many=True, linear=True, low="keep", method=False)
+    op.public = dispatch.general(op)
+    return op
+
+
+def _keeps_format(result: np.ndarray, arrays: list) -> bool:
+    """Whether ``result`` is channels-last as all of ``arrays`` are; PyTorch then keeps that order."""
+    if result.ndim not in (4, 5):
+        return False
+    order = (0, *range(2, result.ndim), 1)
+    return all(a.transpose(order).flags.c_contiguous for a in arrays)
+
+
+def _cat_body(tensors, dim=0):
+    """Join tensors along an existing dimension."""
+    for k, a in enumerate(tensors):
+        if a.ndim == 0:
+            raise RuntimeError(f"zero-dimensional tensor (at position {k}) cannot be concatenated")
+    full = [a for a in tensors if a.shape != (0,)] or tensors[:1]
+    first = full[0]
+    dim = normalize_dim(dim, first.ndim)
+    for k, a in enumerate(tensors):
+        if a.shape == (0,):
+            continue
+        if a.ndim != first.ndim:
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {a.ndim}")
+        for d in range(a.ndim):
+            if d != dim and a.shape[d] != first.shape[d]:
+                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {first.shape[d]} "
+                                   f"but got size {a.shape[d]} for tensor number {k} in the list.")
+    out = np.concatenate(full, dim) if len(full) > 1 else full[0].copy()
+    if out.size == 0:
+        return np.empty(out.shape, out.dtype)
+    return out if out.flags.c_contiguous or _keeps_format(out, full) else np.ascontiguousarray(out)
+
+
+_cat = _define(_cat_body, "cat")
+
+
+@_cat.derivative
+def _cat_derivative(g, tensors_shape, dim, needs):
+    sizes = [0 if s == (0,) and g.dim() > 1 else s[dim] for s in tensors_shape]
+    pieces = g.split_with_sizes(sizes, dim)
+    return tuple([None if not n else p if s != (0,) else p.reshape(0)
+                  for p, s, n in zip(pieces, tensors_shape, needs, strict=True)])
+
+
+def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
+    """Join tensors along an existing dimension."""
+    if not _active and out is None:
+        try:
+            tx = tensors[0]._type
+            arrays = [t._array for t in tensors if t._type is tx]
+            if len(arrays) == len(tensors) and tx.plain and not tx.inference and not grad_mode.inference and (
+                    type(tensors) is not Tensor):
+                a = np.concatenate(arrays, dim)
+                if a.size == 0:
+                    return interpret(_cat, (tensors, dim), {})
+                if not a.flags.c_contiguous and not _keeps_format(a, arrays):
+                    a = np.ascontiguousarray(a)
+                result = wrap(a, tx)
+                if grad_mode.enabled:
+                    for t in tensors:
+                        if t._requires_grad or t._view is not None:
+                            record(_cat, [tensors, dim], result)
+                            break
+                return result
+        except Exception:
+            pass
+    if isinstance(tensors, (tuple, list)) and not tensors:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    if out is not None and isinstance(out, Tensor) and not all(
+            can_cast(t._type.dtype, out._type.dtype) for t in tensors if isinstance(t, Tensor)):
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {out._type.dtype.label}")
+    return interpret(_cat, (tensors, dim), {"out": out})
+
+
+_cat.public = cat
+cat.op = _cat                                                           # type: ignore[attr-defined]
+
+
+def _stack_body(tensors, dim=0):
+    """Join tensors of one shape along a new dimension."""
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    first = tensors[0]
+    dim = normalize_dim(dim, first.ndim + 1)
+    for k, a in enumerate(tensors):
+        if a.shape != first.shape:
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
+                               f"{list(a.shape)} at entry {k}")
+    out = np.empty((*first.shape[:dim], len(tensors), *first.shape[dim:]), first.dtype)
+    return np.stack(tensors, dim, out=out)
+
+
+_stack = _define(_stack_body, "stack")
+
+
+@_stack.derivative
+def _stack_derivative(g, dim, needs):
+    return tuple([x if n else None for x, n in zip(g.unbind(dim), needs, strict=True)])
+
+
+def stack(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
+    """Join tensors of one shape along a new dimension."""
+    if not _active and out is None:
+        try:
+            tx = tensors[0]._type
+            arrays = [t._array for t in tensors if t._type is tx]
+            if len(arrays) == len(tensors) and tx.plain and not tx.inference and not grad_mode.inference and (
+                    type(tensors) is not Tensor):
+                result = wrap(np.array(arrays) if dim == 0 else _stack_body(arrays, dim), tx)
+                if result._array.dtype == tx.numpy and result._array.ndim == arrays[0].ndim + 1:
+                    if grad_mode.enabled:
+                        for t in tensors:
+                            if t._requires_grad or t._view is not None:
+                                record(_stack, [tensors, dim], result)
+                                break
+                    return result
+        except Exception:
+            pass
+    return interpret(_stack, (tensors, dim), {"out": out})
+
+
+_stack.public = stack
+stack.op = _stack                                                       # type: ignore[attr-defined]
+
+
+def _concatenate(name: str) -> Any:
+    def join(tensors, dim=0, *, axis=None, out=None):
+        return cat(tensors, dim if axis is None else axis, out=out)
+    join.__name__ = join.__qualname__ = name
+    join.__doc__ = "Join tensors along an existing dimension; another name of ``cat``."
+    return composite(join)
+
+
+concat, concatenate = _concatenate("concat"), _concatenate("concatenate")
+
+
+def _nonempty(tensors: Any, name: str) -> Any:
+    if isinstance(tensors, Tensor) or not isinstance(tensors, (tuple, list)):
+        raise TypeError(f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, "
+                        f"not {type(tensors).__name__}")
+    if not tensors:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return tensors
+
+
+def _at_least(t: Any, n: int) -> Any:
+    if t.dim() >= n:
+        return t
+    if n == 1:
+        return t.reshape(1)
+    if n == 2:
+        return t.reshape(1, 1) if t.dim() == 0 else t.unsqueeze(0)
+    return t.reshape(1, 1, 1) if t.dim() == 0 else t.unsqueeze(0).unsqueeze(-1) if t.dim() == 1 else t.unsqueeze(-1)
+
+
+def _at_least_op(n: int) -> Any:
+    def atleast(*tensors):
+        if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+            tensors = tuple(tensors[0])
+            return tuple(_at_least(t, n) for t in tensors)
+        if len(tensors) == 1:
+            return _at_least(tensors[0], n)
+        return tuple(_at_least(t, n) for t in tensors)
+    atleast.__name__ = atleast.__qualname__ = f"atleast_{n}d"
+    atleast.__doc__ = f"Each tensor with at least {n} dimensions, as a view."
+    return composite(atleast)
+
+
+atleast_1d, atleast_2d, atleast_3d = _at_least_op(1), _at_least_op(2), _at_least_op(3)
+
+
+@composite
+def hstack(tensors, *, out=None):
+    """Join side by side: along dimension 1, or 0 for vectors."""
+    tensors = [_at_least(t, 1) for t in _nonempty(tensors, "hstack")]
+    return cat(tensors, 0 if tensors[0].dim() == 1 else 1, out=out)
+
+
+@composite
+def vstack(tensors, *, out=None):
+    """Join one below the other; vectors count as rows."""
+    return cat([_at_least(t, 2) for t in _nonempty(tensors, "vstack")], 0, out=out)
+
+
+@composite
+def row_stack(tensors, *, out=None):
+    """Join one below the other; another name of ``vstack``."""
+    return cat([_at_least(t, 2) for t in _nonempty(tensors, "vstack")], 0, out=out)
+
+
+@composite
+def dstack(tensors, *, out=None):
+    """Join along a third dimension."""
+    return cat([_at_least(t, 3) for t in _nonempty(tensors, "dstack")], 2, out=out)
+
+
+@composite
+def column_stack(tensors, *, out=None):
+    """Join side by side; vectors and numbers count as columns."""
+    tensors = _nonempty(tensors, "column_stack")
+    return cat([t.reshape(t.numel(), 1) if t.dim() <= 1 else t for t in tensors], 1, out=out)

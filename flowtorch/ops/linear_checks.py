@@ -1,0 +1,143 @@
+"""What the matrix products refuse, in PyTorch's words: one check per op, called with the op's arguments."""
+from __future__ import annotations
+
+from typing import Any
+
+_C_NAMES = {"bool": "bool", "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int",
+            "int64": "long int", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float",
+            "float64": "double", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}
+
+
+def _by(shape: Any) -> str:
+    return "x".join(map(str, shape))
+
+
+def _label(t: Any) -> str:
+    return t.dtype.label
+
+
+def _no_bool(t: Any, kernel: str) -> None:
+    if t.dtype.name == "bool":
+        raise NotImplementedError(f'"{kernel}" not implemented for \'Bool\'')
+
+
+def check_mm(a: Any, b: Any, rows: int | None = None) -> None:
+    """Two matrices; ``rows`` stands in for the row count where batches were folded or a vector became a row."""
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {_C_NAMES.get(a.dtype.name, a.dtype.name)} "
+                           f"!= {_C_NAMES.get(b.dtype.name, b.dtype.name)}")
+    left = (a.shape[-2] if rows is None else rows, a.shape[-1])
+    if left[1] != b.shape[0]:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({_by(left)} and {_by(b.shape)})")
+    _no_bool(a, "addmm_impl_cpu_")
+
+
+def check_mv(a: Any, b: Any, rows: int | None = None) -> None:
+    """A matrix and a vector."""
+    if a.dtype is not b.dtype:
+        raise RuntimeError("addmv input tensors must have the same dtype, but got "
+                           f"{_label(b)}, {_label(a)}, and {_label(b)}")
+    n = a.shape[-2] if rows is None else rows
+    if a.shape[-1] != b.shape[0]:
+        raise RuntimeError(f"size mismatch, got input ({n}), mat ({n}x{a.shape[-1]}), vec ({b.shape[0]})")
+    _no_bool(a, "addmv_impl_cpu")
+
+
+def check_dot(a: Any, b: Any) -> None:
+    """Two vectors."""
+    if a.dim() != 1 or b.dim() != 1:
+        raise RuntimeError(f"1D tensors expected, but got {a.dim()}D and {b.dim()}D tensors")
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {_label(a)} and {_label(b)}")
+    if a.shape != b.shape:
+        raise RuntimeError(f"inconsistent tensor size, expected tensor [{a.shape[0]}] and src [{b.shape[0]}] to have the same "
+                           f"number of elements, but got {a.shape[0]} and {b.shape[0]} elements respectively")
+    _no_bool(a, "dot")
+
+
+def check_bmm(a: Any, b: Any, batch: tuple = (), left: tuple = ()) -> None:
+    """Two batches of matrices; ``batch`` and ``left`` give the broadcast batch and the left matrix's shape."""
+    if a.shape[-1] != b.shape[-2]:
+        n = 1
+        for s in batch or a.shape[:-2]:
+            n *= s
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{n}, {a.shape[-1]}] but got: "
+                           f"[{n if batch else b.shape[0]}, {b.shape[-2]}].")
+    if a.dtype is not b.dtype:
+        raise RuntimeError(f"expected scalar type {_label(a)} but found {_label(b)}")
+    _no_bool(a, "bmm")
+
+
+def check_matmul(a: Any, b: Any) -> None:
+    """matmul of any ranks, reported as the op of fixed rank that PyTorch would run."""
+    if a.dim() == 0 or b.dim() == 0:
+        raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {a.dim()}D and {b.dim()}D")
+    if a.dim() == 1 and b.dim() == 1:
+        check_dot(a, b)
+    elif b.dim() == 1:
+        check_mv(a, b, _count(a.shape[:-1]))
+    elif b.dim() == 2:
+        check_mm(a, b, _count(a.shape[:-1]))
+    else:
+        batch = _broadcast(a.shape[:-2], b.shape[:-2])
+        check_bmm(a, b, batch)
+
+
+def _count(shape: Any) -> int:
+    n = 1
+    for s in shape:
+        n *= s
+    return n
+
+
+def _broadcast(a: Any, b: Any) -> tuple:
+    from flowtorch.errors import broadcast_error
+
+    text = broadcast_error([tuple(a), tuple(b)])
+    if text is not None:
+        raise RuntimeError(text)
+    n = max(len(a), len(b))
+    a, b = (1,) * (n - len(a)) + tuple(a), (1,) * (n - len(b)) + tuple(b)
+    return tuple(y if x == 1 else x for x, y in zip(a, b, strict=True))
+
+
+def _linear(input: Any, weight: Any, bias: Any = None) -> None:
+    if input.dim() == 0 or weight.dim() == 0:
+        raise RuntimeError(f"both arguments to linear need to be at least 1D, but they are {input.dim()}D and "
+                           f"{weight.dim()}D")
+    if weight.dim() > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {weight.dim()}D")
+    if bias is not None and bias.dtype is not weight.dtype and weight.dim() == 2:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(bias)} and {_label(weight)}")
+    if input.dtype is not weight.dtype:
+        if bias is not None and input.dim() == 2:
+            raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(bias)} and {_label(weight)}")
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {_C_NAMES.get(input.dtype.name)} != "
+                           f"{_C_NAMES.get(weight.dtype.name)}")
+    if input.shape[-1] != weight.shape[-1]:
+        if weight.dim() == 1:
+            check_matmul(input, weight)
+        rows = _count(input.shape[:-1])
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and "
+                           f"{weight.shape[1]}x{weight.shape[0]})")
+    _no_bool(input, "addmm_impl_cpu_")
+    if bias is not None:
+        result = (*input.shape[:-1], *weight.shape[:-1])
+        check_expand(bias, result if len(result) <= 2 else (_count(result[:-1]), result[-1]))
+
+
+def check_expand(t: Any, shape: tuple) -> None:
+    """The sentence of ``expand`` if ``t`` does not broadcast to ``shape``."""
+    have = tuple(t.shape)
+    if len(have) > len(shape):
+        raise RuntimeError(f"expand(torch.{_label(t)}Tensor{{{list(have)}}}, size={list(shape)}): the number of sizes provided "
+                           f"({len(shape)}) must be greater or equal to the number of dimensions in the tensor ({len(have)})")
+    lead = len(shape) - len(have)
+    for d in range(len(have) - 1, -1, -1):
+        if have[d] not in (1, shape[lead + d]):
+            raise RuntimeError(f"The expanded size of the tensor ({shape[lead + d]}) must match the existing size ({have[d]}) "
+                               f"at non-singleton dimension {lead + d}.  Target sizes: {list(shape)}.  Tensor sizes: "
+                               f"{list(have)}")
+
+
+CHECKS = {"matmul": check_matmul, "linear": _linear}
