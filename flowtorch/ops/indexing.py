@@ -9,7 +9,7 @@ import numpy as np
 from flowtorch import overrides
 from flowtorch.array.scatter import add_rows, linear_index
 from flowtorch.array.tensortype import tensor_type
-from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import Node, next_seq, view_edge
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops import dispatch
@@ -17,7 +17,7 @@ from flowtorch.ops.dispatch import check_inplace, interpret, make_node, rebase_h
 from flowtorch.ops.families import convert_array, op, view
 from flowtorch.ops.index_parse import parse
 from flowtorch.ops.op import REGISTRY, composite
-from flowtorch.tensor import Tensor, View, wrap
+from flowtorch.tensor import Tensor, wrap
 
 _new = object.__new__
 _active = overrides.active
@@ -119,45 +119,39 @@ def getitem(self: Any, index: Any) -> Any:
                 return _getitem_tensor(self, index)
             else:
                 return _getitem(self, index)
-            if tx.plain and not tx.inference:
+            if tx.fast:
                 t = _new(Tensor)
                 t._array = a
                 t._type = tx
+                t._requires_grad = False
+                t._node = None
                 t._grad = None
                 counter = self._counter
                 if type(counter) is int:
                     counter = self._counter = [counter]
                 t._counter = counter
-                t._view = v = _new(View)
                 parent = self._view
-                v.version = counter[0]
+                recording = grad_enabled()
                 if parent is None:
-                    v.base = self
-                    v.steps = ((getitem, (index,)),)
-                    v.origin = None
-                else:
-                    v.base = parent.base
-                    v.steps = (*parent.steps, (getitem, (index,)))
-                    v.origin = parent.origin
-                if not grad_mode.enabled:
-                    v.origin = "inference" if grad_mode.inference else v.origin or "no_grad"
-                elif self._requires_grad or parent is not None:
-                    e = view_edge(self) if parent is not None else self._node or self
-                    if e is not None:
-                        n = _new(_select if kind is int else _slice if kind is slice else _node_class(index))
-                        n.seq = next_seq()
-                        n.edges = (e,)
-                        n.hooks = None
-                        n.saved = ()
-                        n.shape = a.shape
-                        n.type = tx
-                        n.params = index
-                        n.shapes = self._array.shape
-                        t._node = n
-                        t._requires_grad = True
+                    t._view = (self, None if recording else "no_grad", counter[0], None, getitem, (index,))
+                    if not recording or not self._requires_grad:
                         return t
-                t._node = None
-                t._requires_grad = False
+                    e = self._node or self
+                else:
+                    t._view = (parent[0], parent[1] if recording else "no_grad", counter[0], parent, getitem, (index,))
+                    e = view_edge(self) if recording else None
+                    if e is None:
+                        return t
+                t._node = n = _new(_select if kind is int else _slice if kind is slice else _node_class(index))
+                n.seq = next_seq()
+                n.edges = (e,)
+                n.hooks = None
+                n.saved = ()
+                n.shape = a.shape
+                n.type = tx
+                n.params = index
+                n.shapes = self._array.shape
+                t._requires_grad = True
                 return t
         except (IndexError, TypeError, AttributeError):
             pass
@@ -183,8 +177,8 @@ def _getitem_tensor(self: Any, index: Any) -> Any:
     """``self[index]`` for a plain tensor index on a plain tensor without history: one numpy call."""
     tx, ti = self._type, index._type
     name = ti.dtype.name
-    if (not tx.plain or not ti.plain or tx.inference or grad_mode.inference or (name != "bool" and name != "int64")
-            or index._array.ndim == 0 or (self.requires_grad and grad_mode.enabled)):
+    if (not tx.fast or not ti.plain or grad_mode.inference or (name != "bool" and name != "int64")
+            or index._array.ndim == 0 or (self.requires_grad and grad_enabled())):
         return _getitem(self, index)
     a = self._array
     if not a.flags.c_contiguous:
@@ -402,7 +396,7 @@ def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate
     every = (target, values, *indices)
     if overrides.state.modes or not all(t._type.plain for t in every):
         return dispatch.interpret_inplace(_put, (target, values, indices, dims, accumulate), {})
-    recording = grad_mode.enabled and (target.requires_grad or values.requires_grad)
+    recording = grad_enabled() and (target.requires_grad or values.requires_grad)
     if dispatch.has_internal_overlap(target._array):
         warnings.warn("Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing "
                       "this operation. This also applies to advanced indexing e.g. tensor[indices] = tensor", stacklevel=4)
@@ -446,8 +440,7 @@ def setitem(self: Any, index: Any, value: Any) -> None:
 def _set_plainly(self: Any, index: Any, value: Any) -> bool:
     """One numpy assignment where no history is at stake. False, or an exception before any change: do it properly."""
     tx = self._type
-    if not tx.plain or tx.inference or ((self._requires_grad or self._view is not None) and (
-            grad_mode.enabled and self.requires_grad)):
+    if not tx.fast or ((self._requires_grad or self._view is not None) and grad_enabled() and self.requires_grad):
         return False
     kind = type(index)
     if kind is tuple:
@@ -470,7 +463,7 @@ def _set_plainly(self: Any, index: Any, value: Any) -> bool:
         a[at] = value
     elif source is Tensor:
         if value._type is not tx or (value._counter is self._counter) or value._type.inference or (
-                (value._requires_grad or value._view is not None) and grad_mode.enabled and value.requires_grad):
+                (value._requires_grad or value._view is not None) and grad_enabled() and value.requires_grad):
             return False
         a[at] = value._array
     else:

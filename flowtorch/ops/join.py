@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
-from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.dtypes import can_cast
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, record
@@ -93,7 +93,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
         try:
             tx = tensors[0]._type
             arrays = [t._array for t in tensors if t._type is tx]
-            if len(arrays) == len(tensors) and tx.plain and not tx.inference and not grad_mode.inference and (
+            if len(arrays) == len(tensors) and tx.fast and not grad_mode.inference and (
                     type(tensors) is not Tensor):
                 a = np.concatenate(arrays, dim)
                 if a.size == 0:
@@ -101,7 +101,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
                 if not a.flags.c_contiguous and not _keeps_format(a, arrays):
                     a = np.ascontiguousarray(a)
                 result = wrap(a, tx)
-                if grad_mode.enabled:
+                if grad_enabled():
                     for t in tensors:
                         if t._requires_grad or t._view is not None:
                             record(_cat, [tensors, dim], result)
@@ -149,11 +149,11 @@ def stack(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
         try:
             tx = tensors[0]._type
             arrays = [t._array for t in tensors if t._type is tx]
-            if len(arrays) == len(tensors) and tx.plain and not tx.inference and not grad_mode.inference and (
+            if len(arrays) == len(tensors) and tx.fast and not grad_mode.inference and (
                     type(tensors) is not Tensor):
                 result = wrap(np.array(arrays) if dim == 0 else _stack_body(arrays, dim), tx)
                 if result._array.dtype == tx.numpy and result._array.ndim == arrays[0].ndim + 1:
-                    if grad_mode.enabled:
+                    if grad_enabled():
                         for t in tensors:
                             if t._requires_grad or t._view is not None:
                                 record(_stack, [tensors, dim], result)

@@ -8,7 +8,7 @@ import numpy as np
 
 from flowtorch import overrides
 from flowtorch.array.tensortype import tensor_type
-from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, saved_hooks, view_edge
 from flowtorch.dtypes import complex64, complex128, float32, float64
 from flowtorch.ops import dispatch
@@ -84,7 +84,7 @@ def adjoint(x: Any) -> Any:
 
 def _plain_grad(g: Any, x: Any) -> bool:
     """Whether a first-order gradient may be computed on the arrays at once."""
-    return type(g) is Tensor and not grad_mode.enabled and g._type is x._type and g._type in _fast_types
+    return type(g) is Tensor and not grad_enabled() and g._type is x._type and g._type in _fast_types
 
 
 def _grad_left(g, other):
@@ -164,7 +164,7 @@ def _matmul_closure(operator: bool) -> Any:
                     t._counter = 0
                     t._view = None
                     if (input._requires_grad or other._requires_grad or input._view is not None
-                            or other._view is not None) and grad_mode.enabled:
+                            or other._view is not None) and grad_enabled():
                         _record_matmul(input, other, t)
                     return t
             except Exception:
@@ -292,7 +292,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
                 t._grad = None
                 t._counter = 0
                 t._view = None
-                if grad_mode.enabled and (
+                if grad_enabled() and (
                         input._requires_grad or weight._requires_grad or (bias is not None and bias._requires_grad)
                         or input._view is not None or weight._view is not None
                         or (bias is not None and bias._view is not None)):

@@ -8,7 +8,7 @@ import numpy as np
 
 from flowtorch import dtypes, overrides
 from flowtorch.array.tensortype import tensor_type
-from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, record
 from flowtorch.ops.families import Pointwise, common_device, result_dtype
@@ -64,15 +64,15 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     if not _active and out is None:
         try:
             tx = input._type if type(input) is not float else other._type
-            if condition._type.dtype is dtypes.bool_ and condition._type.plain and tx.plain and (
-                    not tx.inference and not grad_mode.inference and tx.dtype.rank >= 2):
+            if condition._type.dtype is dtypes.bool_ and condition._type.plain and tx.fast and (
+                    not grad_mode.inference and tx.dtype.rank >= 2):
                 kind = type(other)
                 a = input._array if type(input) is not float else tx.scalar(input)
                 b = (other._array if other._type is tx else None) if kind is not float and kind is not int else (
                     tx.scalar(other))
                 if b is not None and (type(input) is not float or kind is Tensor) and tx.compute is tx.numpy:
                     t = wrap(np.where(condition._array, a, b), tx)
-                    if grad_mode.enabled:
+                    if grad_enabled():
                         for x in (input, other):
                             if type(x) is Tensor and (x._requires_grad or x._view is not None):
                                 record(_where, [condition, input, other], t)
