@@ -90,7 +90,7 @@ class UninitializedTensorMixin:
     # Looked up by name, because the operations themselves are defined after this layer is loaded.
     _allowed_names = frozenset(
         {"__hash__", "__get__", "__set__", "size", "copy_", "data", "dtype", "device", "get_device"}
-        | {"is_complex", "is_floating_point", "requires_grad", "requires_grad_", "detach", "to"}
+        | {"is_complex", "is_floating_point", "requires_grad", "requires_grad_", "detach", "to", "_to_copy"}
         | {"is_meta", "cpu", "cuda", "half", "float", "double", "bfloat16", "char", "short", "int", "long"}
     )
 

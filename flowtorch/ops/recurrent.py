@@ -49,14 +49,9 @@ def _array(g: Any, like: np.ndarray) -> np.ndarray:
     return np.zeros_like(like) if g is None else g._array
 
 
-def _sigmoid_row(gates: int, hidden: int, dtype: np.dtype, tanh_at: int | None) -> tuple:
-    """Factors that turn one tanh over all gates into the sigmoid for most: sigmoid(x) = tanh(x / 2) / 2 + 1 / 2."""
-    factor = np.full(gates * hidden, 0.5, dtype)
-    shift = np.full(gates * hidden, 0.5, dtype)
-    if tanh_at is not None:
-        factor[tanh_at * hidden:(tanh_at + 1) * hidden] = 1
-        shift[tanh_at * hidden:(tanh_at + 1) * hidden] = 0
-    return factor, shift
+def _filled(row: np.ndarray, n: int) -> np.ndarray:
+    """``row`` repeated ``n`` times in memory: adding a matrix is several times faster than broadcasting a row."""
+    return np.ascontiguousarray(np.broadcast_to(row, (n, row.size)))
 
 
 def _composite(kind: str, g: list, inputs: tuple, needs: tuple, **options: Any) -> tuple:
@@ -75,32 +70,34 @@ def _composite(kind: str, g: list, inputs: tuple, needs: tuple, **options: Any) 
 
 @_layer(name="lstm_layer", tensors=("gates", "h0", "c0", "w_hh", "w_hr"), node="LstmBackward0")
 def lstm_layer(gates, h0, c0, w_hh, w_hr=None, batch_sizes=(), reverse=False):
-    """All steps of one LSTM layer: packed outputs, last h and c, and the activated gates and cells for backward."""
-    hidden = c0.shape[1]
-    factor, shift = _sigmoid_row(4, hidden, gates.dtype, 2)
-    gates = gates.copy()
-    cells = np.empty((gates.shape[0], hidden), gates.dtype)
-    output = np.empty((gates.shape[0], h0.shape[1]), gates.dtype)
+    """All steps of one LSTM layer: packed outputs, last h and c; for backward the gates, cells and their tanh."""
+    total, hidden = gates.shape[0], c0.shape[1]
+    third = slice(2 * hidden, 3 * hidden)
+    # One tanh serves all gates: sigmoid(x) = tanh(x / 2) / 2 + 1 / 2. The first half goes into the weights.
+    half = np.full(4 * hidden, 0.5, gates.dtype)
+    half[third] = 1
+    w = np.ascontiguousarray(w_hh.T) * half
+    half, shift = _filled(half, len(h0)), _filled(1 - half, len(h0))
+    active = np.empty_like(gates, order="C")
+    cells, squashed = np.empty((2, total, hidden), gates.dtype)
+    output = np.empty((total, h0.shape[1]), gates.dtype)
     h, c = h0.copy(), c0.copy()
-    w = w_hh.T
+    product = np.empty_like(half)
     for rows, n in _steps(batch_sizes, reverse):
-        a = gates[rows]
-        a += h[:n] @ w
-        a *= factor
+        a = np.multiply(gates[rows], half[:n], active[rows])
+        a += np.matmul(h[:n], w, product[:n])
         np.tanh(a, a)
-        a *= factor
-        a += shift
-        now = c[:n]
-        now *= a[:, hidden:2 * hidden]
-        now += a[:, :hidden] * a[:, 2 * hidden:3 * hidden]
-        cells[rows] = now
-        y = np.tanh(now)
-        y *= a[:, 3 * hidden:]
+        a *= half[:n]
+        a += shift[:n]
+        cell = np.multiply(c[:n], a[:, hidden:2 * hidden], cells[rows])
+        cell += a[:, :hidden] * a[:, third]
+        c[:n] = cell
+        y = np.tanh(cell, squashed[rows]) * a[:, 3 * hidden:]
         if w_hr is not None:
             y = y @ w_hr.T
         output[rows] = y
         h[:n] = y
-    return output, h, c, gates, cells
+    return output, h, c, active, cells, squashed
 
 
 @lstm_layer.derivative
@@ -109,42 +106,45 @@ def _lstm_gradient(g, out, gates, h0, c0, w_hh, w_hr, batch_sizes, reverse, need
         inputs = (gates, h0, c0, w_hh, w_hr)
         return _composite("lstm", g[:3], inputs, needs, batch_sizes=batch_sizes, reverse=reverse)
     arrays = [None if t is None else t._array for t in (h0, c0, w_hh, w_hr)]
-    return tuple(None if a is None else wrap(a) for a in _lstm_backward(
-        g, *[t._array for t in (out[0], out[3], out[4])], *arrays, _steps(batch_sizes, reverse)))
+    saved = [t._array for t in (out[0], out[3], out[4], out[5])]
+    results = _lstm_backward(g, *saved, *arrays, _steps(batch_sizes, reverse))
+    return tuple(None if a is None else wrap(a) for a in results)
 
 
-def _lstm_backward(g, output, gates, cells, h0, c0, w_hh, w_hr, steps):
+def _lstm_backward(g, output, gates, cells, squashed, h0, c0, w_hh, w_hr, steps):
     hidden = c0.shape[1]
-    i, f, new, o = (gates[:, k * hidden:(k + 1) * hidden] for k in range(4))
     before = _previous(cells, c0, steps)
-    squashed = np.tanh(cells)
-    # What a gradient of c (three gates) or of h (the output gate) becomes at each gate's input.
-    slope = np.empty_like(gates)
-    s = [slope[:, k * hidden:(k + 1) * hidden] for k in range(4)]
-    np.multiply(new * i, 1 - i, s[0])
-    np.multiply(before * f, 1 - f, s[1])
-    np.multiply(i, 1 - new * new, s[2])
-    np.multiply(squashed * o, 1 - o, s[3])
-    through = o * (1 - squashed * squashed)
     dh, dc = _gradient_of_last(g[1], h0), _gradient_of_last(g[2], c0)
     dy = _array(g[0], output)
     dgates = np.empty_like(gates)
-    dprojected = np.empty_like(output) if w_hr is not None else None
+    dprojected = None if w_hr is None else np.empty_like(output)
+    slopes = np.empty((len(h0), 4 * hidden), gates.dtype)
     for rows, n in steps[::-1]:
-        d = dh[:n] + dy[rows]
+        a, d, slope = gates[rows], dgates[rows], slopes[:n]
+        new = a[:, 2 * hidden:3 * hidden]
+        np.subtract(1, a, slope)
+        slope *= a
+        np.subtract(1, new * new, slope[:, 2 * hidden:3 * hidden])
+        e = dh[:n] + dy[rows]
         if w_hr is not None:
-            dprojected[rows] = d
-            d = d @ w_hr
+            dprojected[rows] = e
+            e = e @ w_hr
+        t = squashed[rows]
+        np.multiply(t, e, d[:, 3 * hidden:])
+        e *= a[:, 3 * hidden:]
         cell = dc[:n]
-        cell += d * through[rows]
-        a = dgates[rows]
-        k = slope[rows]
-        np.multiply(k[:, :3 * hidden].reshape(n, 3, hidden), cell[:, None], a[:, :3 * hidden].reshape(n, 3, hidden))
-        np.multiply(k[:, 3 * hidden:], d, a[:, 3 * hidden:])
-        cell *= gates[rows, hidden:2 * hidden]
-        dh[:n] = a @ w_hh
+        cell += e
+        e *= t
+        e *= t
+        cell -= e
+        np.multiply(new, cell, d[:, :hidden])
+        np.multiply(before[rows], cell, d[:, hidden:2 * hidden])
+        np.multiply(a[:, :hidden], cell, d[:, 2 * hidden:3 * hidden])
+        cell *= a[:, hidden:2 * hidden]
+        d *= slope
+        np.matmul(d, w_hh, dh[:n])
     dw_hh = dgates.T @ _previous(output, h0, steps)
-    dw_hr = None if w_hr is None else dprojected.T @ (o * squashed)
+    dw_hr = None if w_hr is None else dprojected.T @ (gates[:, 3 * hidden:] * squashed)
     return dgates, dh, dc, dw_hh, dw_hr
 
 
@@ -152,40 +152,41 @@ def _lstm_backward(g, output, gates, cells, h0, c0, w_hh, w_hr, steps):
 
 @_layer(name="gru_layer", tensors=("gates", "h0", "w_hh", "b_hh"), node="GruBackward0")
 def gru_layer(gates, h0, w_hh, b_hh=None, batch_sizes=(), reverse=False):
-    """All steps of one GRU layer: packed outputs, last h, and the activated gates and hidden shares for backward."""
-    hidden = h0.shape[1]
-    gates = gates.copy()
-    share = np.empty_like(h0, shape=(gates.shape[0], hidden))
-    output = np.empty_like(share)
+    """All steps of one GRU layer: packed outputs, last h; for backward the gates and the new gate's hidden share."""
+    total, hidden = gates.shape[0], h0.shape[1]
+    two = 2 * hidden
+    active = np.empty_like(gates, order="C")
+    share, output = np.empty((2, total, hidden), gates.dtype)
     h = h0.copy()
-    w = w_hh.T
+    w = np.ascontiguousarray(w_hh.T)
+    bias = _filled(np.zeros(3 * hidden, gates.dtype) if b_hh is None else b_hh, len(h0))
+    product = np.empty_like(bias)
     for rows, n in _steps(batch_sizes, reverse):
-        a = gates[rows]
-        b = h[:n] @ w
-        if b_hh is not None:
-            b += b_hh
-        rz = a[:, :2 * hidden]
-        rz += b[:, :2 * hidden]
-        rz *= 0.5
-        np.tanh(rz, rz)
-        rz *= 0.5
-        rz += 0.5
-        share[rows] = b[:, 2 * hidden:]
-        new = a[:, 2 * hidden:]
-        new += a[:, :hidden] * b[:, 2 * hidden:]
+        x, a = gates[rows], active[rows]
+        b = np.matmul(h[:n], w, product[:n])
+        b += bias[:n]
+        both = np.add(x[:, :two], b[:, :two], a[:, :two])
+        both *= 0.5
+        np.tanh(both, both)
+        both *= 0.5
+        both += 0.5
+        share[rows] = b[:, two:]
+        new = np.multiply(a[:, :hidden], b[:, two:], a[:, two:])
+        new += x[:, two:]
         np.tanh(new, new)
         now = h[:n]
         now -= new
-        now *= a[:, hidden:2 * hidden]
+        now *= a[:, hidden:two]
         now += new
         output[rows] = now
-    return output, h, gates, share
+    return output, h, active, share
 
 
 @gru_layer.derivative
 def _gru_gradient(g, out, gates, h0, w_hh, b_hh, batch_sizes, reverse, needs):
     if grad_mode.enabled:
-        return _composite("gru", g[:2], (gates, h0, w_hh, b_hh), needs, batch_sizes=batch_sizes, reverse=reverse)
+        inputs = (gates, h0, w_hh, b_hh)
+        return _composite("gru", g[:2], inputs, needs, batch_sizes=batch_sizes, reverse=reverse)
     arrays = [t._array for t in (out[0], out[2], out[3], h0, w_hh)]
     dinput, dh, dhidden, dw_hh = _gru_backward(g, *arrays, _steps(batch_sizes, reverse))
     return wrap(dinput), wrap(dh), wrap(dw_hh), None if b_hh is None else wrap(dhidden.sum(0))
@@ -193,23 +194,25 @@ def _gru_gradient(g, out, gates, h0, w_hh, b_hh, batch_sizes, reverse, needs):
 
 def _gru_backward(g, output, gates, share, h0, w_hh, steps):
     hidden = h0.shape[1]
-    r, z, new = (gates[:, k * hidden:(k + 1) * hidden] for k in range(3))
+    two = 2 * hidden
     before = _previous(output, h0, steps)
-    to_new = (1 - z) * (1 - new * new)                       # d new-gate input / d h
-    to_z = (before - new) * z * (1 - z)
-    to_r = share * r * (1 - r)                               # d reset-gate input / d new-gate input
     dh = _gradient_of_last(g[1], h0)
     dy = _array(g[0], output)
     dinput, dhidden = np.empty_like(gates), np.empty_like(gates)
+    slopes = np.empty((len(h0), two), gates.dtype)
     for rows, n in steps[::-1]:
-        d = dh[:n] + dy[rows]
-        a, b = dinput[rows], dhidden[rows]
-        np.multiply(d, to_new[rows], a[:, 2 * hidden:])
-        np.multiply(d, to_z[rows], a[:, hidden:2 * hidden])
-        np.multiply(a[:, 2 * hidden:], to_r[rows], a[:, :hidden])
-        b[:, :2 * hidden] = a[:, :2 * hidden]
-        np.multiply(a[:, 2 * hidden:], r[rows], b[:, 2 * hidden:])
-        d *= z[rows]
+        a, b, d = dinput[rows], dhidden[rows], dh[:n] + dy[rows]
+        r, z, new = (gates[rows, k * hidden:(k + 1) * hidden] for k in range(3))
+        slope = np.subtract(1, gates[rows, :two], slopes[:n])
+        to_new = np.multiply(d, slope[:, hidden:], a[:, two:])
+        to_new *= 1 - new * new
+        np.multiply(d, before[rows] - new, a[:, hidden:two])
+        np.multiply(to_new, share[rows], a[:, :hidden])
+        slope *= gates[rows, :two]
+        a[:, :two] *= slope
+        b[:, :two] = a[:, :two]
+        np.multiply(to_new, r, b[:, two:])
+        d *= z
         d += b @ w_hh
         dh[:n] = d
     return dinput, dh, dhidden, dhidden.T @ before
@@ -220,12 +223,12 @@ def _gru_backward(g, output, gates, share, h0, w_hh, steps):
 @_layer(name="rnn_layer", tensors=("gates", "h0", "w_hh"), node="RnnBackward0")
 def rnn_layer(gates, h0, w_hh, batch_sizes=(), reverse=False, relu=False):
     """All steps of one plain recurrent layer: packed outputs and the last h."""
-    output = gates.copy()
+    output = np.empty_like(gates, order="C")
     h = h0.copy()
-    w = w_hh.T
+    w = np.ascontiguousarray(w_hh.T)
     for rows, n in _steps(batch_sizes, reverse):
-        a = output[rows]
-        a += h[:n] @ w
+        a = np.matmul(h[:n], w, output[rows])
+        a += gates[rows]
         if relu:
             np.maximum(a, 0, out=a)
         else:

@@ -141,13 +141,13 @@ def relu6(input, inplace: bool = False):
     return hardtanh(input, 0, 6, inplace)
 
 
-@composite(namespace="nn.functional")
+@composite(namespace="nn.functional", out=True)
 def softplus(input, beta: float = 1, threshold: float = 20):
     """``log(1 + exp(beta * input)) / beta``, linear where ``beta * input`` exceeds ``threshold``."""
     return ops.softplus(input, beta, threshold)
 
 
-@composite(namespace="nn.functional")
+@composite(namespace="nn.functional", out=True)
 def gelu(input, *, approximate: str = "none"):
     """``input`` times the normal distribution function of ``input``, or its tanh approximation."""
     if approximate == "none":
@@ -181,7 +181,7 @@ def hardswish(input, inplace: bool = False):
     return _hardswish_(input) if inplace else ops.hardswish(input)
 
 
-@composite(namespace="nn.functional")
+@composite(namespace="nn.functional", out=True)
 def softshrink(input, lambd: float = 0.5):
     """Move every element ``lambd`` towards zero, stopping there."""
     if lambd < 0:
