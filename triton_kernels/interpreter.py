@@ -11,13 +11,11 @@ from __future__ import annotations
 import math
 import types
 
-import ml_dtypes
-import numpy as np
 import triton.language as tl
 import triton.runtime.interpreter as interpreter
 from triton.language.extra import libdevice
 
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+np = interpreter.np
 Builder = interpreter.InterpreterBuilder
 Handle = interpreter.TensorHandle
 
@@ -67,7 +65,7 @@ def launch(kernel, grid: tuple[int, ...], arguments: tuple) -> None:
         elif kind.startswith(("fp", "bf")):
             typed.append(_Scalar(value, kind))
         else:
-            typed.append(value)
+            typed.append(int(value))
     with np.errstate(all="ignore"):
         kernel.function[grid](*typed, **kernel.constants)
 
@@ -100,12 +98,15 @@ def _is_bfloat16(dtype) -> bool:
 def _widen(handle):
     """A handle's data with bfloat16, which the interpreter keeps as bit patterns, as float32."""
     bits = _is_bfloat16(handle.dtype) and handle.data.dtype == np.uint16
-    return handle.data.view(BFLOAT16).astype(np.float32) if bits else handle.data
+    return (handle.data.astype(np.uint32) << 16).view(np.float32) if bits else handle.data
 
 
-def _narrow(data: np.ndarray) -> np.ndarray:
+def _narrow(data):
     """bfloat16 bit patterns, rounded to nearest even."""
-    return np.asarray(data, np.float32).astype(BFLOAT16).view(np.uint16)
+    single = np.ascontiguousarray(data, np.float32).reshape(np.shape(data))
+    bits = single.view(np.uint32)
+    rounded = (bits + (0x7FFF + ((bits >> 16) & 1)).astype(np.uint32)) >> 16
+    return np.where(np.isnan(single), (bits >> 16) | 0x40, rounded).astype(np.uint16)
 
 
 def _cast(self, source, wanted):
@@ -136,6 +137,10 @@ def _repair_arithmetic() -> None:
     # minnum and maxnum return the number where one operand is NaN; the interpreter has them propagate it
     Builder.create_minnumf = lambda self, left, right: self.binary_op(left, right, np.fmin)
     Builder.create_maxnumf = lambda self, left, right: self.binary_op(left, right, np.fmax)
+    # all bits set: -1 does not go into an unsigned array under numpy 2
+    Builder.get_all_ones_value = lambda self, kind: Handle(
+        ~np.zeros(1, interpreter._get_np_dtype(kind)), kind.scalar
+    )
     dot = Builder.create_dot
 
     def create_dot(self, left, right, *rest):

@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 
 from triton.backends.compiler import GPUTarget
 
 from .compile import INTERPRET, Kernel, compile_kernel
 
+Launcher = Callable[[Kernel, tuple[int, ...], tuple], None]
 _STATIC_SHARED_LIMIT = 48 * 1024
 
 
 def launch(kernel: Kernel, grid: tuple[int, ...], arguments: Sequence) -> None:
     """Run `kernel` over `grid`; `arguments` are addresses and numbers in the signature's order."""
-    _launcher()(kernel, grid, tuple(arguments))
+    if _launcher is None:
+        raise RuntimeError("no launcher is installed: set TRITON_INTERPRET=1, or install a CupyLauncher")
+    _launcher(kernel, grid, tuple(arguments))
 
 
-@functools.cache
-def _launcher() -> Callable[[Kernel, tuple[int, ...], tuple], None]:
-    if INTERPRET:
-        from . import interpreter
-
-        return interpreter.launch
-    return CupyLauncher()
+def install(launcher: Launcher | None) -> None:
+    """Make `launcher` the one that `launch` uses."""
+    global _launcher
+    _launcher = launcher
 
 
 class CupyLauncher:
     """Launches compiled kernels as CuPy functions, on CuPy's current device and stream."""
 
-    def __init__(self, cupy=None):
-        if cupy is None:
-            import cupy
+    def __init__(self, cupy):
         self.cupy = cupy
         self.current_device = cupy.cuda.runtime.getDevice
+        # CuPy itself passes Python numbers as int64 and float64
+        self.types = {"fp32": cupy.float32, "fp64": cupy.float64, "i32": cupy.int32}
 
     def __call__(self, kernel: Kernel, grid: tuple[int, ...], arguments: tuple) -> None:
         device = self.current_device()
@@ -56,16 +55,16 @@ class CupyLauncher:
         function = module.get_function(compiled.metadata.name)
         shared = compiled.metadata.shared
         if shared > _STATIC_SHARED_LIMIT:
-            from cupy_backends.cuda.api import driver
-
+            driver = self.cupy.cuda.driver
             driver.funcSetAttribute(
                 function.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared
             )
-        return function, (32 * compiled.metadata.num_warps,), shared, self.converters(kernel)
+        convert = tuple(self.types.get(kind) for kind in kernel.signature.values())
+        return function, (32 * compiled.metadata.num_warps,), shared, convert
 
-    def converters(self, kernel: Kernel) -> tuple:
-        """What gives each argument its declared type; CuPy itself passes 64-bit integers and float64."""
-        import numpy
 
-        types = {"fp32": numpy.float32, "fp64": numpy.float64, "i32": numpy.int32}
-        return tuple(types.get(kind) for kind in kernel.signature.values())
+_launcher: Launcher | None = None
+if INTERPRET:
+    from .interpreter import launch as _interpret
+
+    _launcher = _interpret

@@ -145,7 +145,7 @@ def _dense(space: _Space, last: int) -> list[int]:
 def _call(rule: str, dtypes: tuple[str, str, str], space: _Space, splits: int, count: int | None) -> Call:
     kept, reduced = space.kept, space.reduced
     unit = "reduced" if reduced and reduced[-1][1] == 1 else "kept" if kept and kept[-1][1] == 1 else ""
-    tile = _tile(space, unit)
+    tile = _tile(space, unit, dtypes[2])
     steps = [step for _, step, _ in kept] + [step for _, step in reduced]
     if unit:
         steps.remove(1)
@@ -163,15 +163,17 @@ def _call(rule: str, dtypes: tuple[str, str, str], space: _Space, splits: int, c
     )
     chunk = triton.cdiv(triton.cdiv(space.inner, splits), tile[1]) * tile[1]
     integers = (
-        space.outer, space.inner, chunk, count or 1,
+        space.outer, space.inner, chunk, 1 if count is None else count,
         *(size for size, _, _ in kept[1:]), *(size for size, _ in reduced[1:]),
         *(step for _, step, _ in kept), *(step for _, step in reduced), *(step for _, _, step in kept),
     )  # fmt: skip
     return Call(build(variant), (triton.cdiv(space.outer, tile[0]), splits), integers)
 
 
-def _tile(space: _Space, unit: str) -> tuple[int, int]:
-    limit = space.elements or (65536 if INTERPRET else 4096)
+def _tile(space: _Space, unit: str, state: str) -> tuple[int, int]:
+    # 64-bit accumulators and addresses each take twice the registers
+    fitting = 4096 // (2 if space.wide else 1) // (2 if state.endswith("64") else 1)
+    limit = space.elements or (65536 if INTERPRET else fitting)
     rows = triton.next_power_of_2(max(space.outer, 1))
     cols = triton.next_power_of_2(max(space.inner, 1))
     if unit == "reduced" or INTERPRET:
@@ -213,6 +215,7 @@ def _body(variant: Variant) -> list[str]:
         x_kept[-1] = "1"
     elif variant.unit == "reduced":
         x_reduced[-1] = "1"
+    inner = offset("ir", x_reduced) if variant.reduced else "r * 0"
     load = "x != 0" if variant.rule in ("any", "all") else "x"
     return [
         f"k = tl.program_id(0){wide} * KEPT + tl.arange(0, KEPT)",
@@ -232,7 +235,7 @@ def _body(variant: Variant) -> list[str]:
             for line in coordinates("r", ["", *(f"r{d}" for d in range(1, variant.reduced))], "ir")
         ),
         "    mask = (k < kept)[:, None] & (r < stop)[None, :]",
-        f"    x = tl.load(x_at + ({offset('ir', x_reduced)})[None, :], mask=mask)",
+        f"    x = tl.load(x_at + ({inner})[None, :], mask=mask)",
         f"    x = tl.where(mask, ({load}).to({state}), tl.full((), {identity}, {state}))",
         f"    acc = {rule.combine.format(**words)}",
         f"total = {rule.finish.format(**words)}",

@@ -112,12 +112,13 @@ def digamma(x):
     """Derivative of lgamma: reflection, recurrence up to 10, then the asymptotic series."""
     below = x < 0.5
     value = tl.where(below, 1 - x, x)
-    shift = value * 0
+    one = tl.zeros_like(x) + 1
+    shift = tl.zeros_like(x)
     for _ in tl.static_range(10):
         small = value < 10
-        shift = tl.where(small, shift + divide(value * 0 + 1, value), shift)
+        shift = tl.where(small, shift + divide(one, value), shift)
         value = tl.where(small, value + 1, value)
-    inverse = divide(value * 0 + 1, value)
+    inverse = divide(one, value)
     square = inverse * inverse
     series = square * (
         1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square * (1 / 132))))
@@ -127,7 +128,7 @@ def digamma(x):
     reflected = result - 3.141592653589793 * divide(libdevice.cos(angle), libdevice.sin(angle))
     pole = (x <= 0) & (x == tl.floor(x))
     reflected = tl.where(
-        pole, tl.where(x == 0, libdevice.copysign(x * 0 + float("inf"), -x), float("nan")), reflected
+        pole, tl.where(x == 0, libdevice.copysign(one / 0, x * -1.0), float("nan")), reflected
     )
     return tl.where(below, reflected, result)
 

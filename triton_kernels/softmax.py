@@ -93,7 +93,7 @@ def build(variant: Variant) -> Kernel:
     signature |= dict.fromkeys(integers, "i64" if variant.wide else "i32")
     constants = {"ROWS": variant.tile[0], "COLS": variant.tile[1]}
     name = f"{'log_' * variant.log}softmax{'_backward' * variant.backward}"
-    warps = min(max(4, variant.tile[0] * variant.tile[1] // 1024), 16)
+    warps = min(max(4, variant.tile[0] * variant.tile[1] // 512), 16)
     return define(name, signature, constants, _body(variant, names), divisible, warps)
 
 

@@ -71,7 +71,9 @@ _TEMPLATES |= {
 }
 _TEMPLATES |= {
     ("where", "*"): "tl.where({0}, {1}, {2})",
-    ("neg", "*"): "-{0}",
+    ("neg", "i"): "-{0}",
+    # Triton's own negation is 0 - x, which gives +0 for +0
+    ("neg", "f"): "{0} * -1.0",
     ("abs", "*"): "tl.abs({0})",
     ("bitwise_not", "*"): "~{0}",
     ("logical_not", "*"): "~{0}",

@@ -1,0 +1,89 @@
+"""Memory of device "cuda": CuPy's arrays, or numpy's where Triton's interpreter stands in for a GPU."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from flowtorch import devices
+
+
+@functools.cache
+def kernels() -> ModuleType:
+    """The package of Triton kernels, with the launcher for this process's device installed."""
+    if devices.interpreted_cuda():
+        if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
+            raise RuntimeError(
+                "FLOWTORCH_CUDA=interpret needs TRITON_INTERPRET=1 before triton is first imported"
+            )
+        os.environ["TRITON_INTERPRET"] = "1"
+        return _package()
+    package = _package()
+    launch = importlib.import_module(f"{package.__name__}.launch")
+    launch.install(launch.CupyLauncher(array_module()))
+    return package
+
+
+def kernel_module(name: str) -> Any:
+    """One module of the Triton kernels, e.g. "pointwise"."""
+    return importlib.import_module(f"{kernels().__name__}.{name}")
+
+
+def _package() -> ModuleType:
+    name = "flowtorch.triton_kernels"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+    # In a source checkout that is not installed, the kernels lie beside the flowtorch folder.
+    folder = Path(__file__).resolve().parents[2] / "triton_kernels"
+    spec = importlib.util.spec_from_file_location(
+        name, folder / "__init__.py", submodule_search_locations=[str(folder)]
+    )
+    if spec is None or spec.loader is None or not folder.is_dir():
+        raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+    package = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
+    return package
+
+
+@functools.cache
+def array_module() -> Any:
+    """The module that makes device arrays: cupy, or numpy in the interpreter."""
+    return np if devices.interpreted_cuda() else importlib.import_module("cupy")
+
+
+def address(array: Any) -> int:
+    """Where an array's first element is in device memory."""
+    if type(array) is np.ndarray:
+        return array.__array_interface__["data"][0]
+    return array.data.ptr
+
+
+def element_strides(array: Any) -> tuple[int, ...]:
+    """An array's strides, counted in elements."""
+    size = array.itemsize
+    return tuple([step // size for step in array.strides])
+
+
+def empty(shape: Sequence[int], dtype: np.dtype, strides: Sequence[int] | None = None) -> Any:
+    """A new dense device array; `strides` (in elements) say in which order its dimensions lie in memory."""
+    make = array_module().empty
+    if strides is None:
+        return make(shape, dtype)
+    order = sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim]), reverse=True)
+    if order == list(range(len(shape))):
+        return make(shape, dtype)
+    return make([shape[dim] for dim in order], dtype).transpose(
+        [order.index(dim) for dim in range(len(shape))]
+    )

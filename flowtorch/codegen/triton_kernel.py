@@ -1,0 +1,166 @@
+"""Programs and array operations as Triton kernels, called with device arrays: planning, outputs, launch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flowtorch.array.cuda import address, element_strides, empty, kernel_module
+
+from . import planner
+from .lowering import Program
+from .numpy_renderer import numpy_dtype
+from .triton_renderer import render
+
+
+class TritonKernel:
+    """A program as a Triton kernel, called with arrays and numbers like the numpy kernel."""
+
+    def __init__(self, program: Program, name: str = "pointwise"):
+        lines, results = render(program)
+        self.pointwise = kernel_module("pointwise")
+        self.launch = kernel_module("launch").launch
+        self.expression = self.pointwise.Expression(
+            name,
+            tuple(value.type for value in program.inputs),
+            tuple(value.type for value in program.parameters),
+            tuple(value.type for value in program.outputs),
+            lines,
+            results,
+        )
+        self.count = len(program.inputs)
+        self.dtypes = tuple(map(numpy_dtype, self.expression.outputs))
+        self.plans: dict[tuple, tuple] = {}
+
+    def __call__(self, *values: Any, elements: int | None = None) -> Any:
+        arrays = values[: self.count]
+        addresses = [address(array) for array in arrays]
+        aligned = not any(at & 15 for at in addresses)
+        key = (aligned, elements, *[part for array in arrays for part in (array.shape, array.strides)])
+        plan = self.plans.get(key)
+        if plan is None:
+            plan = self.plans[key] = self.plan(arrays, aligned, elements)
+        shape, strides, call = plan
+        outputs = [empty(shape, dtype, strides) for dtype in self.dtypes]
+        if call is not None:
+            places = [address(output) for output in outputs]
+            self.launch(call.kernel, call.grid, (*addresses, *places, *values[self.count :], *call.integers))
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def plan(self, arrays: Sequence[Any], aligned: bool, elements: int | None) -> tuple:
+        """The outputs' shape and strides, and the prepared call (None where there is nothing to do)."""
+        shape = np.broadcast_shapes(*(array.shape for array in arrays))
+        inputs = tuple(planner.broadcast_strides(a.shape, element_strides(a), shape) for a in arrays)
+        place = planner.output_strides(shape, inputs)
+        if 0 in shape:
+            return shape, place, None
+        layout = planner.plan(shape, inputs + (place,) * len(self.dtypes), len(self.dtypes))
+        wide = layout.index_bits == 64
+        call = self.pointwise.prepare(
+            self.expression, layout.kind, layout.shape, layout.strides, wide, aligned, elements
+        )
+        return shape, place, call
+
+
+def reduce(rule: str, input: Any, dims: tuple[int, ...], dtype: str, elements: int | None = None) -> Any:
+    """Reduce `dims` by "sum", "mean", "prod", "amax", "amin", "any" or "all" to an array of `dtype`."""
+    shape = tuple(size for dim, size in enumerate(input.shape) if dim not in dims)
+    output = empty(shape, numpy_dtype(dtype))
+    layout = planner.plan_reduction(input.shape, element_strides(input), dims, element_strides(output))
+    if output.size:
+        aligned = not (address(input) | address(output)) & 15
+        calls, workspace = kernel_module("reduction").prepare(
+            rule,
+            input.dtype.name,
+            dtype,
+            layout.kept,
+            layout.reduced,
+            layout.index_bits == 64,
+            aligned,
+            elements,
+        )
+        arrays = (
+            [input, output]
+            if workspace is None
+            else [input, empty(workspace[:1], np.dtype(workspace[1])), output]
+        )
+        for call, source, target in zip(calls, arrays[:-1], arrays[1:], strict=True):
+            _launch(call, source, target)
+    return output
+
+
+def softmax(input: Any, dim: int, dtype: str, log: bool = False, elements: int | None = None) -> Any:
+    """softmax or its logarithm along `dim`, to an array of `dtype`."""
+    output = empty(
+        input.shape, numpy_dtype(dtype), planner.output_strides(input.shape, (element_strides(input),))
+    )
+    _softmax(log, (input, output), dim, elements)
+    return output
+
+
+def softmax_backward(
+    grad: Any, output: Any, dim: int, dtype: str, log: bool = False, elements: int | None = None
+) -> Any:
+    """The gradient of softmax (or its logarithm) from the incoming gradient and the output."""
+    result = empty(
+        output.shape, numpy_dtype(dtype), planner.output_strides(output.shape, (element_strides(output),))
+    )
+    _softmax(log, (grad, output, result), dim, elements)
+    return result
+
+
+def _softmax(log: bool, arrays: tuple, dim: int, elements: int | None) -> None:
+    shape, strides = arrays[0].shape, tuple(map(element_strides, arrays))
+    if 0 in shape:
+        return
+    along = (shape[dim], *(own[dim] for own in strides)) if shape else (1,) * (1 + len(arrays))
+    others = [d for d in range(len(shape)) if d != dim]
+    layout = planner.plan(
+        tuple(shape[d] for d in others), tuple(tuple(own[d] for d in others) for own in strides)
+    )
+    rows = tuple(zip(layout.shape, *layout.strides, strict=True))
+    aligned = not any(address(array) & 15 for array in arrays)
+    names = tuple(array.dtype.name for array in arrays)
+    call = kernel_module("softmax").prepare(log, names, rows, along, _wide(arrays), aligned, elements)
+    _launch(call, *arrays)
+
+
+def matmul(left: Any, right: Any, dtype: str | None = None, tile: tuple[int, int, int] | None = None) -> Any:
+    """The matrix product over the last two dimensions; the others are broadcast."""
+    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    rows, inner, cols = left.shape[-2], left.shape[-1], right.shape[-1]
+    name = dtype or left.dtype.name
+    output = empty((*batch, rows, cols), numpy_dtype(name))
+    if not output.size:
+        return output
+    arrays = (left, right, output)
+    strides = tuple(map(element_strides, arrays))
+    outer = tuple(
+        planner.broadcast_strides(array.shape[:-2], own[:-2], batch)
+        for array, own in zip(arrays, strides, strict=True)
+    )
+    layout = planner.plan(batch, outer)
+    dims = tuple(zip(layout.shape, *layout.strides, strict=True)) if batch else ()
+    aligned = not any(address(array) & 15 for array in arrays)
+    names = (left.dtype.name, right.dtype.name, name)
+    steps = tuple(own[-2:] for own in strides)
+    call = kernel_module("matmul").prepare(
+        names, (rows, cols, inner), steps, dims, _wide(arrays), aligned, tile
+    )
+    _launch(call, *arrays)
+    return output
+
+
+def _wide(arrays: Sequence[Any]) -> bool:
+    """Whether an offset into one of the arrays does not fit into 32 bits."""
+    return any(
+        sum(abs(step) * (size - 1) for size, step in zip(array.shape, element_strides(array), strict=True))
+        >= 2**31
+        for array in arrays
+    )
+
+
+def _launch(call: Any, *arrays: Any) -> None:
+    kernel_module("launch").launch(call.kernel, call.grid, (*map(address, arrays), *call.integers))
