@@ -53,6 +53,7 @@ for _family in (
     "pad",
     "recurrent",
     "channel_norm",
+    "conv",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 importlib.import_module("flowtorch.functional_nn")

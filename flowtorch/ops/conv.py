@@ -1,0 +1,322 @@
+"""Convolution in one to three dimensions: three bilinear ops, each the derivative of the others.
+
+``convolution(x, w)``, its adjoint in the input ``convolution_input(g, w)`` (also the transposed convolution) and its
+adjoint in the weight ``convolution_weight(g, x)`` are closed under differentiation, so every order of derivative
+exists. The CPU kernels gather windows into columns and multiply matrices, image by image to stay in the cache;
+depthwise convolutions add shifted products instead.
+"""
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from flowtorch.ops.families import op
+from flowtorch.ops.op import REGISTRY, composite
+
+_as_strided = np.lib.stride_tricks.as_strided
+
+
+def _padded(x: np.ndarray, padding: tuple) -> np.ndarray:
+    if not any(padding):
+        return x
+    shape = (*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)))
+    out = np.zeros(shape, x.dtype)
+    out[(slice(None), slice(None), *(slice(p, p + n) for n, p in zip(x.shape[2:], padding, strict=True)))] = x
+    return out
+
+
+def _windows(x: np.ndarray, kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> np.ndarray:
+    """(N, C, *kernel, *out) view of padded ``x``: element [.., k, o] is x[.., o * stride + k * dilation]."""
+    s = x.strides
+    return _as_strided(x, (*x.shape[:2], *kernel, *out),
+                       (*s[:2], *(a * d for a, d in zip(s[2:], dilation, strict=True)),
+                        *(a * t for a, t in zip(s[2:], stride, strict=True))), writeable=False)
+
+
+def output_size(size: tuple, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple) -> tuple:
+    """Spatial size of a convolution's output."""
+    return tuple((n + 2 * p - d * (k - 1) - 1) // s + 1
+                 for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True))
+
+
+def _offsets(kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> Any:
+    """For every kernel position: (position, slices of the padded input that it meets)."""
+    for k in product(*map(range, kernel)):
+        yield k, tuple(slice(i * d, i * d + (o - 1) * s + 1, s)
+                       for i, d, o, s in zip(k, dilation, out, stride, strict=True))
+
+
+def _size(shape: Any) -> int:
+    n = 1
+    for s in shape:
+        n *= s
+    return n
+
+
+def _depthwise(weight: np.ndarray, groups: int) -> bool:
+    return groups > 1 and weight.shape[1] == 1
+
+
+def _is_pointwise(kernel: tuple, stride: tuple, padding: tuple) -> bool:
+    return all(k == 1 for k in kernel) and all(s == 1 for s in stride) and not any(padding)
+
+
+@op(name="convolution", tensors=("input", "weight", "bias"), method=False, out=False, namespace="_conv",
+    vjp=(lambda g, weight, input_shape, stride, padding, dilation, groups:
+         convolution_input(g, weight, input_shape[2:], stride, padding, dilation, groups),
+         lambda g, input, weight_shape, stride, padding, dilation, groups:
+         convolution_weight(g, input, weight_shape[2:], stride, padding, dilation, groups),
+         lambda g: g.sum((0, *range(2, g.dim())))))
+def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
+    """Cross-correlate (N, C, *S) with (F, C / groups, *K); ``bias`` is (F,)."""
+    n, _, *size = input.shape
+    f, c, *kernel = weight.shape
+    out_size = output_size(tuple(size), tuple(kernel), stride, padding, dilation)
+    dtype = np.result_type(input, weight)
+    x = _padded(input, padding)
+    if _depthwise(weight, groups):
+        m = f // groups
+        out = np.zeros((n, groups, m, *out_size), dtype)
+        w = weight.reshape(groups, m, *kernel)
+        ones = (1,) * len(out_size)
+        for k, where in _offsets(tuple(kernel), out_size, stride, dilation):
+            out += x[(slice(None), slice(None), *where)][:, :, None] * w[(..., *k)].reshape(1, groups, m, *ones)
+        out = out.reshape(n, f, *out_size)
+    else:
+        out = np.empty((n, f, *out_size), dtype)
+        columns = c * _size(kernel)
+        w = weight.reshape(groups, f // groups, columns)
+        flat = _is_pointwise(tuple(kernel), stride, padding)
+        for i in range(n):
+            image = x[i:i + 1]
+            cols = image if flat else _windows(image, tuple(kernel), out_size, stride, dilation)
+            np.matmul(w, cols.reshape(groups, columns, -1), out[i].reshape(groups, f // groups, -1))
+    if bias is not None:
+        out += bias.reshape(1, -1, *(1,) * len(out_size))
+    return out
+
+
+@op(name="convolution_input", tensors=("grad", "weight"), method=False, out=False, namespace="_conv",
+    node="ConvolutionBackward0",
+    vjp=(lambda g, weight, stride, padding, dilation, groups: convolution(g, weight, None, stride, padding, dilation, groups),
+         lambda g, grad, weight_shape, stride, padding, dilation, groups:
+         convolution_weight(grad, g, weight_shape[2:], stride, padding, dilation, groups)))
+def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1,), groups=1):
+    """Adjoint of ``convolution`` in its input, for inputs of spatial ``size``: the transposed convolution."""
+    n, f, *out_size = grad.shape
+    _, c, *kernel = weight.shape
+    dtype = np.result_type(grad, weight)
+    if _is_pointwise(tuple(kernel), stride, padding) and tuple(size) == tuple(out_size):
+        w = weight.reshape(groups, f // groups, c)
+        out = np.matmul(w.swapaxes(1, 2), grad.reshape(n, groups, f // groups, -1))
+        return out.reshape(n, groups * c, *size)
+    padded = tuple(s + 2 * p for s, p in zip(size, padding, strict=True))
+    x = np.zeros((n, groups * c, *padded), dtype)
+    if _depthwise(weight, groups):
+        m = f // groups
+        g = grad.reshape(n, groups, m, *out_size)
+        w = weight.reshape(groups, m, *kernel)
+        ones = (1,) * len(out_size)
+        for k, where in _offsets(tuple(kernel), tuple(out_size), stride, dilation):
+            x[(slice(None), slice(None), *where)] += (g * w[(..., *k)].reshape(1, groups, m, *ones)).sum(2)
+    else:
+        w = np.ascontiguousarray(weight.reshape(groups, f // groups, c, -1).transpose(0, 3, 2, 1)).reshape(
+            groups, -1, f // groups)                                    # (groups, K * c, f)
+        for i in range(n):
+            cols = np.matmul(w, grad[i].reshape(groups, f // groups, -1))
+            cols = cols.reshape(groups, *kernel, c, *out_size)
+            image = x[i].reshape(groups, c, *padded)
+            for k, where in _offsets(tuple(kernel), tuple(out_size), stride, dilation):
+                image[(slice(None), slice(None), *where)] += cols[(slice(None), *k)]
+    inner = tuple(slice(p, p + s) for p, s in zip(padding, size, strict=True))
+    return np.ascontiguousarray(x[(slice(None), slice(None), *inner)])
+
+
+@op(name="convolution_weight", tensors=("grad", "input"), method=False, out=False, namespace="_conv",
+    node="ConvolutionBackward0",
+    vjp=(lambda g, input, stride, padding, dilation, groups: convolution(input, g, None, stride, padding, dilation, groups),
+         lambda g, grad, input_shape, stride, padding, dilation, groups:
+         convolution_input(grad, g, input_shape[2:], stride, padding, dilation, groups)))
+def convolution_weight(grad, input, kernel, stride=(1,), padding=(0,), dilation=(1,), groups=1):
+    """Adjoint of ``convolution`` in its weight, for weights of spatial size ``kernel``."""
+    n, f, *out_size = grad.shape
+    c = input.shape[1] // groups
+    dtype = np.result_type(grad, input)
+    x = _padded(input, padding)
+    if groups > 1 and c == 1:
+        m = f // groups
+        g = grad.reshape(n, groups, m, -1)
+        out = np.empty((groups, m, *kernel), dtype)
+        for k, where in _offsets(tuple(kernel), tuple(out_size), stride, dilation):
+            part = x[(slice(None), slice(None), *where)].reshape(n, groups, -1)
+            out[(slice(None), slice(None), *k)] = np.einsum("ngmo,ngo->gm", g, part)
+        return out.reshape(f, 1, *kernel)
+    total = np.zeros((groups, f // groups, c * _size(kernel)), dtype)
+    flat = _is_pointwise(tuple(kernel), stride, padding)
+    for i in range(n):
+        image = x[i:i + 1]
+        cols = image if flat else _windows(image, tuple(kernel), tuple(out_size), stride, dilation)
+        cols = cols.reshape(groups, c * _size(kernel), -1)
+        total += np.matmul(grad[i].reshape(groups, f // groups, -1), cols.swapaxes(1, 2))
+    return total.reshape(f, c, *kernel)
+
+
+# ---------------------------------------------------------------- the public functions
+
+def _tuple(value: Any, n: int, name: str, what: str) -> tuple:
+    if isinstance(value, (tuple, list)):
+        if len(value) == 1:
+            return tuple(value) * n
+        if len(value) != n:
+            raise RuntimeError(f"expected {what} to be a single integer value or a list of {n} values to match the convolution "
+                               f"dimensions, but got {what}={list(value)}")
+        return tuple(int(v) for v in value)
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}(): argument '{what}' must be tuple of ints, but found element of type {type(value).__name__}")
+    return (value.__index__(),) * n
+
+
+def _check(name: str, input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> Any:
+    """(batched input, whether a batch dimension was added); PyTorch's errors for what does not fit."""
+    from flowtorch.tensor import Tensor
+
+    for what, t in (("input", input), ("weight", weight)):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{name}(): argument '{what}' must be Tensor, not {type(t).__name__}")
+    if weight.dim() != n + 2:
+        raise RuntimeError("weight should have at least three dimensions" if weight.dim() < 3 else
+                           f"Expected {n + 2}-dimensional weight for {name}, but got weight of size: {list(weight.shape)}")
+    if input.dim() not in (n + 1, n + 2):
+        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "
+                           f"{list(input.shape)}")
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
+    if input.dtype is not weight.dtype:
+        raise RuntimeError(f"Input type ({_spelled(input)}) and weight type ({_spelled(weight)}) should be the same")
+    if bias is not None and bias.dtype is not input.dtype:
+        raise RuntimeError(f"Input type ({_spelled(input)}) and bias type ({_spelled(bias)}) should be the same")
+    unbatched = input.dim() == n + 1
+    if unbatched:
+        input = input.unsqueeze(0)
+    channels = input.shape[1]
+    expected = weight.shape[0] if transposed else weight.shape[1] * groups
+    if channels != expected:
+        raise RuntimeError(f"Given {'transposed=1' if transposed else 'groups=' + str(groups)}, weight of size "
+                           f"{list(weight.shape)}, expected input{list(input.shape)} to have {expected} channels, but got "
+                           f"{channels} channels instead")
+    outputs = weight.shape[1] * groups if transposed else weight.shape[0]
+    if weight.shape[0] % groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+                           f"size {list(weight.shape)} instead")
+    if bias is not None and (bias.dim() != 1 or bias.shape[0] != outputs):
+        raise RuntimeError(f"Given {'transposed=1, ' if transposed else 'groups=' + str(groups) + ', '}weight of size "
+                           f"{list(weight.shape)}, expected bias to be 1-dimensional with {outputs} elements, but got bias of "
+                           f"size {list(bias.shape)} instead")
+    return input, unbatched
+
+
+def _spelled(t: Any) -> str:
+    return {"float32": "float", "float64": "double", "float16": "Half", "bfloat16": "BFloat16", "int64": "long",
+            "int32": "int"}.get(t.dtype.name, t.dtype.label)
+
+
+def _positive(name: str, stride: tuple, padding: tuple, dilation: tuple) -> None:
+    if any(s <= 0 for s in stride):
+        raise RuntimeError("non-positive stride is not supported")
+    if any(p < 0 for p in padding):
+        raise RuntimeError("negative padding is not supported")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError("dilation should be greater than zero")
+
+
+def _convolve(name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
+              groups: int) -> Any:
+    input, unbatched = _check(name, input, weight, bias, n, groups, False)
+    stride, dilation = _tuple(stride, n, name, "stride"), _tuple(dilation, n, name, "dilation")
+    kernel = tuple(weight.shape[2:])
+    if isinstance(padding, str):
+        input, padding = _named_padding(name, input, padding, kernel, stride, dilation)
+    else:
+        padding = _tuple(padding, n, name, "padding")
+    _positive(name, stride, padding, dilation)
+    size = tuple(s + 2 * p for s, p in zip(input.shape[2:], padding, strict=True))
+    reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
+    if any(s < r for s, r in zip(size, reach, strict=True)):
+        raise RuntimeError(f"Calculated padded input size per channel: ({' x '.join(map(str, size))}). Kernel size: "
+                           f"({' x '.join(map(str, reach))}). Kernel size can't be greater than actual input size")
+    out = convolution(input, weight, bias, stride, padding, dilation, groups)
+    return out.squeeze(0) if unbatched else out
+
+
+def _named_padding(name: str, input: Any, padding: str, kernel: tuple, stride: tuple, dilation: tuple) -> tuple:
+    """(input, padding) for padding "valid" or "same"; an odd total goes to the end, as a padded input."""
+    if padding == "valid":
+        return input, (0,) * len(kernel)
+    if padding != "same":
+        raise RuntimeError(f"Invalid padding string: '{padding}'")
+    if any(s != 1 for s in stride):
+        raise RuntimeError("padding='same' is not supported for strided convolutions")
+    total = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    extra = [t % 2 for t in total]
+    if any(extra):
+        spec = [v for e in reversed(extra) for v in (0, e)]
+        input = REGISTRY["constant_pad_nd"].public(input, spec, 0)
+    return input, tuple(t // 2 for t in total)
+
+
+def _transposed(name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
+                groups: int, dilation: Any) -> Any:
+    input, unbatched = _check(name, input, weight, bias, n, groups, True)
+    stride, dilation = _tuple(stride, n, name, "stride"), _tuple(dilation, n, name, "dilation")
+    padding, extra = _tuple(padding, n, name, "padding"), _tuple(output_padding, n, name, "output_padding")
+    _positive(name, stride, padding, dilation)
+    if any(e < 0 for e in extra):
+        raise RuntimeError("negative output_padding is not supported")
+    for e, s, d in zip(extra, stride, dilation, strict=True):
+        if e >= s and e >= d:
+            raise RuntimeError("output padding must be smaller than either stride or dilation, but got output_padding: "
+                               f"{list(extra)}, stride: {list(stride)}, dilation: {list(dilation)}")
+    kernel = tuple(weight.shape[2:])
+    size = tuple((i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, s, p, d, k, e in
+                 zip(input.shape[2:], stride, padding, dilation, kernel, extra, strict=True))
+    if any(s <= 0 for s in size):
+        raise RuntimeError(f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated output size per "
+                           f"channel: ({' x '.join(map(str, size))}). Output size is too small")
+    out = convolution_input(input, weight, size, stride, padding, dilation, groups)
+    if bias is not None:
+        out = out + bias.view(1, -1, *(1,) * n)
+    return out.squeeze(0) if unbatched else out
+
+
+def _define(n: int) -> tuple:
+    name, transposed_name = f"conv{n}d", f"conv_transpose{n}d"
+
+    def conv(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
+        return _convolve(name, n, input, weight, bias, stride, padding, dilation, groups)
+
+    def conv_transpose(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1):
+        return _transposed(transposed_name, n, input, weight, bias, stride, padding, output_padding, groups, dilation)
+
+    conv.__name__ = conv.__qualname__ = name
+    conv.__doc__ = (f"Cross-correlate a (N, C, {'D, H, W'[9 - 3 * n:]}) input with a (F, C / groups, ...) weight in {n} "
+                    "dimension(s); ``padding`` may be 'same' or 'valid'.")
+    conv_transpose.__name__ = conv_transpose.__qualname__ = transposed_name
+    conv_transpose.__doc__ = f"The transposed convolution in {n} dimension(s), with a (C, F / groups, ...) weight."
+    return tuple(composite(f) for f in (conv, conv_transpose))
+
+
+conv1d, conv_transpose1d = _define(1)
+conv2d, conv_transpose2d = _define(2)
+conv3d, conv_transpose3d = _define(3)
+
+
+@composite
+def conv_tbc(input, weight, bias, pad=0):
+    """1-d convolution of (time, batch, channels) with a (width, in, out) weight."""
+    if input.dim() != 3 or weight.dim() != 3 or bias.dim() != 1:
+        raise RuntimeError("Input must have 3 dims: time, batch, in_channel" if input.dim() != 3 else
+                           "Weight tensor must have 3 dims: kernel_width, in_channels, out_channels." if weight.dim() != 3 else
+                           "Bias must be 1-D")
+    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)
