@@ -14,6 +14,7 @@ import numpy as np
 
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.pointwise import conj
 
 _as_strided = np.lib.stride_tricks.as_strided
 
@@ -65,15 +66,15 @@ def _is_pointwise(kernel: tuple, stride: tuple, padding: tuple) -> bool:
 
 @op(name="convolution", tensors=("input", "weight", "bias"), method=False, out=False, namespace="_conv",
     vjp=(lambda g, weight, input_shape, stride, padding, dilation, groups:
-         convolution_input(g, weight, input_shape[2:], stride, padding, dilation, groups),
+         convolution_input(g, conj(weight), input_shape[2:], stride, padding, dilation, groups),
          lambda g, input, weight_shape, stride, padding, dilation, groups:
-         convolution_weight(g, input, weight_shape[2:], stride, padding, dilation, groups),
+         convolution_weight(g, conj(input), weight_shape[2:], stride, padding, dilation, groups),
          lambda g: g.sum((0, *range(2, g.dim())))))
-def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1):
-    """Cross-correlate (N, C, *S) with (F, C / groups, *K); ``bias`` is (F,)."""
-    n, _, *size = input.shape
+def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1, size=None):
+    """Cross-correlate (N, C, *S) with (F, C / groups, *K); ``bias`` is (F,); ``size`` crops the output."""
+    n = input.shape[0]
     f, c, *kernel = weight.shape
-    out_size = output_size(tuple(size), tuple(kernel), stride, padding, dilation)
+    out_size = output_size(input.shape[2:], tuple(kernel), stride, padding, dilation) if size is None else tuple(size)
     dtype = np.result_type(input, weight)
     x = _padded(input, padding)
     if _depthwise(weight, groups):
@@ -100,9 +101,10 @@ def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
 
 @op(name="convolution_input", tensors=("grad", "weight"), method=False, out=False, namespace="_conv",
     node="ConvolutionBackward0",
-    vjp=(lambda g, weight, stride, padding, dilation, groups: convolution(g, weight, None, stride, padding, dilation, groups),
+    vjp=(lambda g, weight, grad_shape, stride, padding, dilation, groups:
+         convolution(g, conj(weight), None, stride, padding, dilation, groups, grad_shape[2:]),
          lambda g, grad, weight_shape, stride, padding, dilation, groups:
-         convolution_weight(grad, g, weight_shape[2:], stride, padding, dilation, groups)))
+         convolution_weight(conj(grad), g, weight_shape[2:], stride, padding, dilation, groups)))
 def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """Adjoint of ``convolution`` in its input, for inputs of spatial ``size``: the transposed convolution."""
     n, f, *out_size = grad.shape
@@ -136,9 +138,10 @@ def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1
 
 @op(name="convolution_weight", tensors=("grad", "input"), method=False, out=False, namespace="_conv",
     node="ConvolutionBackward0",
-    vjp=(lambda g, input, stride, padding, dilation, groups: convolution(input, g, None, stride, padding, dilation, groups),
+    vjp=(lambda g, input, grad_shape, stride, padding, dilation, groups:
+         convolution(conj(input), g, None, stride, padding, dilation, groups, grad_shape[2:]),
          lambda g, grad, input_shape, stride, padding, dilation, groups:
-         convolution_input(grad, g, input_shape[2:], stride, padding, dilation, groups)))
+         convolution_input(conj(grad), g, input_shape[2:], stride, padding, dilation, groups)))
 def convolution_weight(grad, input, kernel, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """Adjoint of ``convolution`` in its weight, for weights of spatial size ``kernel``."""
     n, f, *out_size = grad.shape
@@ -178,42 +181,48 @@ def _tuple(value: Any, n: int, name: str, what: str) -> tuple:
     return (value.__index__(),) * n
 
 
-def _check(name: str, input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> Any:
-    """(batched input, whether a batch dimension was added); PyTorch's errors for what does not fit."""
+def _check_tensors(name: str, input: Any, weight: Any, bias: Any, n: int) -> None:
     from flowtorch.tensor import Tensor
 
     for what, t in (("input", input), ("weight", weight)):
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}(): argument '{what}' must be Tensor, not {type(t).__name__}")
-    if weight.dim() != n + 2:
-        raise RuntimeError("weight should have at least three dimensions" if weight.dim() < 3 else
-                           f"Expected {n + 2}-dimensional weight for {name}, but got weight of size: {list(weight.shape)}")
+    if weight.dim() < 3:
+        raise RuntimeError("weight should have at least three dimensions")
     if input.dim() not in (n + 1, n + 2):
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "
                            f"{list(input.shape)}")
-    if groups <= 0:
-        raise RuntimeError("non-positive groups is not supported")
     if input.dtype is not weight.dtype:
-        raise RuntimeError(f"Input type ({_spelled(input)}) and weight type ({_spelled(weight)}) should be the same")
+        raise RuntimeError(f"expected scalar type {input.dtype.label} but found {weight.dtype.label}")
     if bias is not None and bias.dtype is not input.dtype:
         raise RuntimeError(f"Input type ({_spelled(input)}) and bias type ({_spelled(bias)}) should be the same")
+
+
+def _check_channels(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> Any:
+    """(batched input, whether a batch dimension was added); PyTorch's errors for channels that do not fit."""
+    given = "transposed=1" if transposed else f"groups={groups}"
+    size = list(weight.shape)
+    if weight.dim() != n + 2:
+        raise RuntimeError(f"Expected {weight.dim()}-dimensional input for {weight.dim()}-dimensional weight {size}, but got "
+                           f"{input.dim()}-dimensional input of size {list(input.shape)} instead")
+    if weight.shape[0] < groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+                           f"[{size}] instead")
+    if weight.shape[0] % groups:
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+                           f"size [{size}] instead")
     unbatched = input.dim() == n + 1
     if unbatched:
         input = input.unsqueeze(0)
     channels = input.shape[1]
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != expected:
-        raise RuntimeError(f"Given {'transposed=1' if transposed else 'groups=' + str(groups)}, weight of size "
-                           f"{list(weight.shape)}, expected input{list(input.shape)} to have {expected} channels, but got "
-                           f"{channels} channels instead")
+        raise RuntimeError(f"Given {given}, weight of size {size}, expected input{list(input.shape)} to have {expected} channels, "
+                           f"but got {channels} channels instead")
     outputs = weight.shape[1] * groups if transposed else weight.shape[0]
-    if weight.shape[0] % groups:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
-                           f"size {list(weight.shape)} instead")
     if bias is not None and (bias.dim() != 1 or bias.shape[0] != outputs):
-        raise RuntimeError(f"Given {'transposed=1, ' if transposed else 'groups=' + str(groups) + ', '}weight of size "
-                           f"{list(weight.shape)}, expected bias to be 1-dimensional with {outputs} elements, but got bias of "
-                           f"size {list(bias.shape)} instead")
+        raise RuntimeError(f"Given {'transposed=1, ' if transposed else ''}weight of size {size}, expected bias to be 1-dimensional "
+                           f"with {outputs} elements, but got bias of size {list(bias.shape)} instead")
     return input, unbatched
 
 
@@ -222,25 +231,29 @@ def _spelled(t: Any) -> str:
             "int32": "int"}.get(t.dtype.name, t.dtype.label)
 
 
-def _positive(name: str, stride: tuple, padding: tuple, dilation: tuple) -> None:
+def _positive(groups: int, stride: tuple, padding: tuple, dilation: tuple) -> None:
+    if groups <= 0:
+        raise RuntimeError("non-positive groups is not supported")
     if any(s <= 0 for s in stride):
         raise RuntimeError("non-positive stride is not supported")
     if any(p < 0 for p in padding):
         raise RuntimeError("negative padding is not supported")
     if any(d <= 0 for d in dilation):
-        raise RuntimeError("dilation should be greater than zero")
+        raise RuntimeError(f"dilation should be greater than zero, but got {list(dilation)}")
 
 
 def _convolve(name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any,
               groups: int) -> Any:
-    input, unbatched = _check(name, input, weight, bias, n, groups, False)
+    _check_tensors(name, input, weight, bias, n)
     stride, dilation = _tuple(stride, n, name, "stride"), _tuple(dilation, n, name, "dilation")
     kernel = tuple(weight.shape[2:])
+    if not isinstance(padding, str):
+        padding = _tuple(padding, n, name, "padding")
+        _positive(groups, stride, padding, dilation)
+    input, unbatched = _check_channels(input, weight, bias, n, groups, False)
     if isinstance(padding, str):
         input, padding = _named_padding(name, input, padding, kernel, stride, dilation)
-    else:
-        padding = _tuple(padding, n, name, "padding")
-    _positive(name, stride, padding, dilation)
+        _positive(groups, stride, padding, dilation)
     size = tuple(s + 2 * p for s, p in zip(input.shape[2:], padding, strict=True))
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     if any(s < r for s, r in zip(size, reach, strict=True)):
@@ -268,10 +281,11 @@ def _named_padding(name: str, input: Any, padding: str, kernel: tuple, stride: t
 
 def _transposed(name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
                 groups: int, dilation: Any) -> Any:
-    input, unbatched = _check(name, input, weight, bias, n, groups, True)
+    _check_tensors(name, input, weight, bias, n)
     stride, dilation = _tuple(stride, n, name, "stride"), _tuple(dilation, n, name, "dilation")
     padding, extra = _tuple(padding, n, name, "padding"), _tuple(output_padding, n, name, "output_padding")
-    _positive(name, stride, padding, dilation)
+    _positive(groups, stride, padding, dilation)
+    input, unbatched = _check_channels(input, weight, bias, n, groups, True)
     if any(e < 0 for e in extra):
         raise RuntimeError("negative output_padding is not supported")
     for e, s, d in zip(extra, stride, dilation, strict=True):
