@@ -51,15 +51,23 @@ class Container(Module):
 
     def __init__(self, **kwargs: Any) -> None:
         if type(self) is Container:
-            warnings.warn(
-                "`nn.Container` is deprecated. All of its functionality is now implemented in `nn.Module`. "
-                "Subclass that instead.",
-                FutureWarning,
-                stacklevel=2,
-            )
+            _warn_of_container()
         super().__init__()
         for name, module in kwargs.items():
             self.add_module(name, module)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        _warn_of_container()
+        super().__init_subclass__(**kwargs)
+
+
+def _warn_of_container() -> None:
+    warnings.warn(
+        "`nn.Container` is deprecated. All of its functionality is now implemented in `nn.Module`. "
+        "Subclass that instead.",
+        FutureWarning,
+        stacklevel=3,
+    )
 
 
 class Sequential(Module):
@@ -309,8 +317,7 @@ class ModuleDict(Module):
                 f"{type(modules).__name__}"
             )
         named = isinstance(modules, (ModuleDict, Mapping))
-        for key, module in modules.items() if named else _pairs(modules,
-                                                                "ModuleDict"):  # type: ignore[union-attr]
+        for key, module in modules.items() if named else _pairs(modules, "ModuleDict"):  # type: ignore[union-attr]
             self[key] = module
 
 

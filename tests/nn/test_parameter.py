@@ -82,7 +82,7 @@ def test_tensors_without_shapes(torch):
             tensor.is_floating_point(),
             hash(tensor) == id(tensor),
         )
-        yield type(pickle.loads(pickle.dumps(tensor))).__name__, type(copy.deepcopy(tensor)).__name__
+        yield type(pickle.loads(pickle.dumps(tensor))).__name__, error(copy.deepcopy, tensor)[0]
         same = tensor
         tensor.materialize((2, 3))
         yield (
@@ -119,6 +119,8 @@ def lazy_layer(torch):
             self.register_buffer("seen", torch.nn.UninitializedBuffer())
 
         def initialize_parameters(self, x):
+            if not self.has_uninitialized_params():
+                return
             with torch.no_grad():
                 self.weight.materialize(x.shape[-1:])
                 self.weight.fill_(2.0)
