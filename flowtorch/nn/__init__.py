@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import common_types as common_types
 from . import init as init
 from . import modules as modules
 from . import parameter as parameter

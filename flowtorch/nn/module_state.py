@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import flowtorch as torch
 
@@ -80,6 +80,8 @@ def _quoted(key: str) -> str:
 
 class _ModuleState:
     """The part of Module that deals in state dicts."""
+
+    T_destination = TypeVar("T_destination", bound=dict[str, Any])
 
     _version: int
     _parameters: dict[str, Any]

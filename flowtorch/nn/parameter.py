@@ -24,9 +24,10 @@ class _ParameterMeta(type(Tensor)):  # type: ignore[misc]
     """Lets tensors of custom classes that carry ``_is_param`` count as instances of Parameter."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        if super().__instancecheck__(instance):
+        # Asked at every assignment to a module: spelled out, without super().
+        if type.__instancecheck__(cls, instance):
             return True
-        return cls is Parameter and isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
+        return cls is Parameter and isinstance(instance, Tensor) and instance._is_param
 
 
 class Parameter(Tensor, metaclass=_ParameterMeta):
@@ -160,7 +161,7 @@ class _BufferMeta(type(Tensor)):  # type: ignore[misc]
     """Lets tensors that carry ``_is_buffer`` count as instances of Buffer, whatever their class."""
 
     def __instancecheck__(cls, instance: object) -> bool:
-        if super().__instancecheck__(instance):
+        if type.__instancecheck__(cls, instance):
             return True
         return cls is Buffer and isinstance(instance, Tensor) and getattr(instance, "_is_buffer", False)
 
