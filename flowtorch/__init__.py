@@ -54,6 +54,7 @@ for _family in (
     "recurrent",
     "channel_norm",
     "conv",
+    "memory",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 importlib.import_module("flowtorch.functional_nn")
@@ -73,7 +74,22 @@ _LAZY = {"nn", "optim", "random", "func", "linalg", "fft", "special", "signal", 
          "nested", "quantization", "ao", "config", "info", "printing", "__future__", "_tensor_str", "_C", "_utils", "_dynamo", "_VF"}
 
 
+# Names that modules outside the registry of ops provide, loaded on first use.
+_ELSEWHERE = {
+    "save": "serialization", "load": "serialization", "set_printoptions": "printing",
+    "is_storage": "storage", "to_dlpack": "utils.dlpack",
+}
+_ELSEWHERE |= {
+    prefix + "Storage": "storage"
+    for prefix in ("Untyped", "Typed", "Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool",
+                   "BFloat16", "ComplexDouble", "ComplexFloat")
+}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _ELSEWHERE:
+        value = globals()[name] = getattr(importlib.import_module(f"flowtorch.{_ELSEWHERE[name]}"), name)
+        return value
     if name in _LAZY:
         try:
             return importlib.import_module(f"flowtorch.{name}")

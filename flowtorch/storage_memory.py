@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,17 @@ from typing import Any
 import numpy as np
 
 from flowtorch.dtypes import dtype as DType
+
+
+class SharedMap(mmap.mmap):
+    """Memory that other processes see, too."""
+
+
+def is_shared_map(array: Any) -> bool:
+    """Whether an array lies in memory that other processes see."""
+    while array is not None and not isinstance(array, SharedMap):
+        array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
+    return array is not None
 
 
 def detached(array: Any) -> Any:
@@ -25,9 +37,7 @@ def array_over(memory: Any, dtype: DType, offset: int, size: Sequence[int], stri
     if any(n < 0 for n in size):
         raise RuntimeError(f"Trying to create tensor with negative dimension {min(size)}: {list(size)}")
     if any(s < 0 for s in stride):
-        raise RuntimeError(
-            f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
-        )
+        raise RuntimeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}")
     if offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {offset}")
     width = dtype.itemsize
@@ -62,7 +72,10 @@ def mapped(filename: str | os.PathLike, shared: bool, nbytes: int) -> np.ndarray
     """The first bytes of a file, mapped: copy on write, or writing through."""
     if not nbytes:
         return np.empty(0, np.uint8)
-    return detached(np.memmap(filename, np.uint8, "r+" if shared else "c", 0, (nbytes,)))
+    with open(filename, "r+b" if shared else "rb") as file:
+        kind = SharedMap if shared else mmap.mmap
+        memory = kind(file.fileno(), nbytes, access=mmap.ACCESS_WRITE if shared else mmap.ACCESS_COPY)
+    return np.frombuffer(memory, np.uint8)
 
 
 def elements(data: Sequence, dtype: DType) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import mmap
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from flowtorch import devices, dtypes
 from flowtorch.devices import device as Device
 from flowtorch.dtypes import dtype as DType
-from flowtorch.storage_memory import address, byte, detached, host, listing, mapped, wrapped
+from flowtorch.storage_memory import SharedMap, address, byte, detached, host, is_shared_map, listing, mapped, wrapped
 from flowtorch.tensor import owner_of
 
 S = TypeVar("S", bound="StorageBase")
@@ -126,13 +125,12 @@ for _name, _dtype in CONVERSIONS.items():
 class UntypedStorage(StorageBase):
     """A run of bytes on one device. Slices and the tensors made from it share its memory."""
 
-    __slots__ = ("_bytes", "device", "filename", "shared")
+    __slots__ = ("_bytes", "device", "filename")
     __module__ = "flowtorch.storage"
 
     def __init__(self, data: int | Sequence[int] = 0, *, device: Any = None) -> None:
         self.device = devices.resolve(device)
         self.filename: str | None = None
-        self.shared: Any = None  # what keeps shared memory mapped
         if not isinstance(data, (int, np.integer)):
             self._bytes: Any = np.array([byte(item, data) for item in data], np.uint8)
         elif data < 0:
@@ -149,7 +147,7 @@ class UntypedStorage(StorageBase):
     def _around(cls, array: Any, device: Device = devices.cpu) -> UntypedStorage:
         """The storage whose memory is the flat uint8 array ``array``."""
         self = object.__new__(cls)
-        self._bytes, self.device, self.filename, self.shared = array, device, None, None
+        self._bytes, self.device, self.filename = array, device, None
         return self
 
     def nbytes(self) -> int:
@@ -173,7 +171,7 @@ class UntypedStorage(StorageBase):
 
     def is_shared(self) -> bool:
         """Whether other processes can see the memory."""
-        return self.shared is not None or self.device.type == "cuda"
+        return self.device.type == "cuda" or is_shared_map(self._bytes)
 
     def untyped(self) -> UntypedStorage:
         """Return the storage itself."""
@@ -215,9 +213,7 @@ class UntypedStorage(StorageBase):
         """Copy the bytes of another storage of the same size."""
         source = source.untyped()
         if len(source) != len(self):
-            raise RuntimeError(
-                f"size does not match, self was {len(self)} bytes but src was {len(source)} bytes"
-            )
+            raise RuntimeError(f"size does not match, self was {len(self)} bytes but src was {len(source)} bytes")
         self._bytes[...] = _on_device(source._bytes, self.device)
         return self
 
@@ -276,10 +272,7 @@ class UntypedStorage(StorageBase):
     @classmethod
     def _new_shared(cls, size: int, *, device: Any = "cpu") -> UntypedStorage:
         """A new storage whose memory forked processes share."""
-        memory = mmap.mmap(-1, max(size, 1))
-        self = cls._around(np.frombuffer(memory, np.uint8, size))
-        self.shared = memory
-        return self
+        return cls._around(np.frombuffer(SharedMap(-1, max(size, 1)), np.uint8, size))
 
     @classmethod
     def from_file(cls, filename: str | os.PathLike, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
@@ -294,7 +287,7 @@ class UntypedStorage(StorageBase):
             raise RuntimeError(f"unable to mmap {nbytes} bytes from file <{name}>: it has {present} bytes")
         self = cls._around(mapped(name, shared, nbytes or present))
         if shared:
-            self.filename, self.shared = name, self._bytes
+            self.filename = name
         return self
 
     @classmethod

@@ -31,6 +31,7 @@ from flowtorch.serialization.options import (
 from flowtorch.serialization.pickling import UnpicklingError, make_pickler, trusting_unpickler
 from flowtorch.serialization.restricted import RestrictedUnpickler, globals_in
 from flowtorch.storage import LEGACY_CLASSES, TypedStorage, UntypedStorage, detached
+from flowtorch.storage_memory import mapped
 from flowtorch.tensor import wrap
 
 DEFAULT_PROTOCOL = 2
@@ -320,7 +321,7 @@ def _map_file(path: Any) -> np.ndarray:
     import mmap
 
     shared = get_default_mmap_options() == mmap.MAP_SHARED
-    return np.memmap(path, np.uint8, "r+" if shared else "c")
+    return mapped(path, shared, os.path.getsize(path))
 
 
 class _ArchiveStorages:

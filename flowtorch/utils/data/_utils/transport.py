@@ -20,6 +20,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.storage import TypedStorage, UntypedStorage, storage_of
+from flowtorch.storage_memory import SharedMap
 from flowtorch.tensor import Tensor
 
 SHARED_DIRECTORY = "/dev/shm"
@@ -144,7 +145,7 @@ def receive(message: tuple) -> Any:
         places, size = _layout(parts)
         descriptor = os.open(path, os.O_RDWR)
         try:
-            memory = memoryview(mmap.mmap(descriptor, size))
+            memory = memoryview(SharedMap(descriptor, size))
         finally:
             os.close(descriptor)
             os.unlink(path)
