@@ -156,9 +156,7 @@ def test_orthogonal(orthogonal_map, trivial):
     def compare(torch):
         for shape in ((3, 3), (4, 2), (2, 4)):
             net = torch.nn.Linear(*shape, dtype=torch.float64)
-            torch.nn.utils.parametrizations.orthogonal(
-                net, "weight", orthogonal_map, use_trivialization=trivial
-            )
+            torch.nn.utils.parametrizations.orthogonal(net, "weight", orthogonal_map, use_trivialization=trivial)
             weight = net.weight
             short = weight if weight.shape[0] <= weight.shape[1] else weight.mT
             yield bool(torch.allclose(short @ short.mT, torch.eye(min(shape), dtype=torch.float64)))
