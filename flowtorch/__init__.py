@@ -55,6 +55,8 @@ for _family in (
     "channel_norm",
     "conv",
     "memory",
+    "pooling",
+    "adaptive_pooling",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 importlib.import_module("flowtorch.functional_nn")

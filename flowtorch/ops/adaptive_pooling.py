@@ -1,0 +1,176 @@
+"""Pooling to a given output size: adaptive averages and maxima, fractional maxima."""
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from flowtorch.ops.families import op
+from flowtorch.ops.op import composite
+from flowtorch.ops.pooling import _batched, _ints, _put_back
+
+
+def _bins(n: int, out: int) -> list[tuple[int, int]]:
+    """Start and end of the ``out`` windows that cover ``n`` elements."""
+    return [(i * n // out, -(-(i + 1) * n // out)) for i in range(out)]
+
+
+def _averaging(n: int, out: int, dtype: np.dtype) -> np.ndarray:
+    matrix = np.zeros((out, n), dtype)
+    for i, (a, b) in enumerate(_bins(n, out)):
+        matrix[i, a:b] = 1 / (b - a)
+    return matrix
+
+
+@op(name="_adaptive_avg_pool", tensors=("input",), method=False, out=False, linear=True, node="AdaptiveAvgPoolBackward0",
+    rejects=("complex", "bool", "integer"),
+    vjp=(lambda g, input_shape: _adaptive_avg_pool_backward(g, tuple(input_shape)[2:]),))
+def _adaptive_avg_pool(input, size):
+    """Means of (N, C, *S) over windows that give ``size``: one averaging matrix per dimension."""
+    out = input
+    for d, n in enumerate(size):
+        matrix = _averaging(out.shape[2 + d], n, out.dtype)
+        out = np.moveaxis(np.matmul(np.moveaxis(out, 2 + d, -1), matrix.T), -1, 2 + d)
+    return np.ascontiguousarray(out)
+
+
+@op(name="_adaptive_avg_pool_backward", tensors=("grad",), method=False, out=False, linear=True, node="AdaptiveAvgPoolBackward0",
+    vjp=(lambda g, grad_shape: _adaptive_avg_pool(g, tuple(grad_shape)[2:]),))
+def _adaptive_avg_pool_backward(grad, size):
+    """The adjoint of ``_adaptive_avg_pool``."""
+    out = grad
+    for d, n in enumerate(size):
+        matrix = _averaging(n, grad.shape[2 + d], grad.dtype)
+        out = np.moveaxis(np.matmul(np.moveaxis(out, 2 + d, -1), matrix), -1, 2 + d)
+    return np.ascontiguousarray(out)
+
+
+@op(name="_window_max", tensors=("input",), method=False, out=False, outputs=("values", "indices"), low="keep",
+    rejects=("complex", "bool"), node="AdaptiveMaxPoolBackward0", vjp=(lambda g, out, input_shape: _put_back(g[0], out[1], input_shape),))
+def _window_max(input, windows):
+    """(maxima, flat indices) of (N, C, *S) over a grid of windows, given per dimension as (start, end) pairs."""
+    n, c, *size = input.shape
+    shape = (n, c, *(len(w) for w in windows))
+    values, indices = np.empty(shape, input.dtype), np.empty(shape, np.int64)
+    strides = [int(np.prod(size[d + 1:])) for d in range(len(size))]
+    for at in product(*(range(len(w)) for w in windows)):
+        spans = [w[i] for w, i in zip(windows, at, strict=True)]
+        part = input[(slice(None), slice(None), *(slice(a, b) for a, b in spans))].reshape(n, c, -1)
+        best = part.argmax(-1)
+        values[(slice(None), slice(None), *at)] = np.take_along_axis(part, best[..., None], -1)[..., 0]
+        inner = np.unravel_index(best, tuple(b - a for a, b in spans))
+        indices[(slice(None), slice(None), *at)] = sum((i + a) * s for i, (a, _), s in zip(inner, spans, strides, strict=True))
+    return values, indices
+
+
+def _target(name: str, input: Any, output_size: Any, n: int) -> tuple:
+    """The output size with None replaced by the input's."""
+    if not isinstance(output_size, (tuple, list)):
+        output_size = (output_size,) * n
+    if len(output_size) != n:
+        raise RuntimeError(f"{name}: output_size must be {n}" if n > 1 else
+                           f"{name}() argument 'output_size' must be a single int or a list of size 1")
+    size = tuple(s if o is None else int(o) for o, s in zip(output_size, input.shape[-n:], strict=True))
+    if any(s < 0 for s in size):
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {list(size)}")
+    return size
+
+
+def _define(n: int) -> tuple:
+    avg_name, max_name = f"adaptive_avg_pool{n}d", f"adaptive_max_pool{n}d"
+
+    def avg(input, output_size):
+        size = _target(avg_name, input, output_size, n)
+        x, unbatched = _batched(avg_name, input, n)
+        out = _adaptive_avg_pool(x, size)
+        return out.squeeze(0) if unbatched else out
+
+    def with_indices(input, output_size, return_indices=False):
+        size = _target(max_name, input, output_size, n)
+        x, unbatched = _batched(max_name, input, n)
+        windows = tuple(tuple(_bins(s, o)) for s, o in zip(x.shape[2:], size, strict=True))
+        values, indices = _window_max(x, windows)
+        return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
+
+    def maximum(input, output_size, return_indices=False):
+        values, indices = with_indices(input, output_size)
+        return (values, indices) if return_indices else values
+
+    for f, label, doc in ((avg, avg_name, "Means over windows that give ``output_size``."),
+                          (with_indices, max_name + "_with_indices", "Maxima over windows that give ``output_size``, and their "
+                           "flat indices."),
+                          (maximum, max_name, "Maxima over windows that give ``output_size``.")):
+        f.__name__ = f.__qualname__ = label
+        f.__doc__ = doc
+    return tuple(composite(f, namespace="nn.functional") for f in (avg, with_indices, maximum))
+
+
+adaptive_avg_pool1d, adaptive_max_pool1d_with_indices, adaptive_max_pool1d = _define(1)
+adaptive_avg_pool2d, adaptive_max_pool2d_with_indices, adaptive_max_pool2d = _define(2)
+adaptive_avg_pool3d, adaptive_max_pool3d_with_indices, adaptive_max_pool3d = _define(3)
+
+
+def _fractional_starts(sample: float, n: int, out: int, kernel: int) -> list[tuple[int, int]]:
+    """Pseudo-random window starts (Graham, "Fractional max-pooling", 2014) for one dimension."""
+    if out == 1:
+        return [(n - kernel, n)]
+    alpha = (n - kernel) / (out - 1)
+    starts = [int((i + sample) * alpha) - int(sample * alpha) for i in range(out - 1)]
+    starts.append(n - kernel)
+    return [(s, s + kernel) for s in starts]
+
+
+def _define_fractional(n: int) -> tuple:
+    name = f"fractional_max_pool{n}d"
+
+    def with_indices(input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
+        kernel = _ints(kernel_size, n, name, "kernel_size")
+        if output_size is None:
+            ratio = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
+            if len(ratio) != n:
+                raise ValueError(f"{name} requires output_ratio to either be a single float or tuple of floats.")
+            output_size = tuple(int(s * r) for s, r in zip(input.shape[-n:], ratio, strict=True))
+        size = _ints(output_size, n, name, "output_size")
+        x, unbatched = _batched(name, input, n)
+        for s, k, o in zip(x.shape[2:], kernel, size, strict=True):
+            if o + k - 1 > s:
+                raise RuntimeError(f"{name}(): pool size ({k}) too large relative to input size ({s})")
+        if _random_samples is None:
+            import flowtorch
+
+            _random_samples = flowtorch.rand((x.shape[0], x.shape[1], n), dtype=x.dtype)
+        return _fractional(x, _random_samples, kernel, size, unbatched)
+
+    def pool(input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
+        values, indices = with_indices(input, kernel_size, output_size, output_ratio, False, _random_samples)
+        return (values, indices) if return_indices else values
+
+    for f, label in ((with_indices, name + "_with_indices"), (pool, name)):
+        f.__name__ = f.__qualname__ = label
+        f.__doc__ = "Maxima over pseudo-random windows that give ``output_size`` (Graham, 2014)."
+    return tuple(composite(f, namespace="nn.functional") for f in (with_indices, pool))
+
+
+def _fractional(x: Any, samples: Any, kernel: tuple, size: tuple, unbatched: bool) -> tuple:
+    """Each image and channel has windows of its own."""
+    import flowtorch
+
+    rows = []
+    drawn = samples.tolist()
+    for i in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            # The samples' last dimension runs from the innermost spatial dimension outwards.
+            windows = tuple(tuple(_fractional_starts(u, s, o, k)) for u, s, o, k in
+                            zip(reversed(drawn[i][c]) if len(kernel) == 2 else drawn[i][c], x.shape[2:], size, kernel, strict=True))
+            rows.append(_window_max(x[i:i + 1, c:c + 1], windows))
+    shape = (*x.shape[:2], *size)
+    values = flowtorch.cat([r[0] for r in rows]).view(shape) if rows else x.new_zeros(shape)
+    indices = flowtorch.cat([r[1] for r in rows]).view(shape) if rows else x.new_zeros(shape).long()
+    return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
+
+
+fractional_max_pool2d_with_indices, fractional_max_pool2d = _define_fractional(2)
+fractional_max_pool3d_with_indices, fractional_max_pool3d = _define_fractional(3)

@@ -1,0 +1,287 @@
+"""Pooling over windows in one to three dimensions: maxima with their indices, averages, adaptive and fractional forms.
+
+The kernels visit kernel positions, not windows: each position is one strided slice of the whole input, so a k x k
+pooling is k * k passes of vector operations without gathering the windows.
+"""
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from flowtorch.ops.families import op
+from flowtorch.ops.op import composite
+
+
+def pooled_size(n: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
+    """Number of windows along one dimension; the last must start inside the input or its left padding."""
+    span = n + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)
+    out = span // stride + 1
+    if ceil_mode and (out - 1) * stride >= n + padding:
+        out -= 1
+    return out
+
+
+def _positions(kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> Any:
+    for k in product(*map(range, kernel)):
+        yield k, tuple(slice(i * d, i * d + (o - 1) * s + 1, s)
+                       for i, d, o, s in zip(k, dilation, out, stride, strict=True))
+
+
+def _extended(x: np.ndarray, padding: tuple, kernel: tuple, out: tuple, stride: tuple, dilation: tuple, fill: Any) -> np.ndarray:
+    """``x`` with its padding, and as much beyond the end as the last windows of ceil mode reach."""
+    need = tuple(max((o - 1) * s + d * (k - 1) + 1, n + p) for o, s, d, k, n, p in
+                 zip(out, stride, dilation, kernel, x.shape[2:], padding, strict=True))
+    if need == x.shape[2:] and not any(padding):
+        return x
+    full = np.full((*x.shape[:2], *need), fill, x.dtype)
+    full[(slice(None), slice(None), *(slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True)))] = x
+    return full
+
+
+def _lowest(dtype: np.dtype) -> Any:
+    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+
+
+# ---------------------------------------------------------------- maxima
+
+@op(name="_max_pool", tensors=("input",), method=False, out=False, outputs=("values", "indices"), node="MaxPoolWithIndicesBackward0",
+    rejects=("complex", "bool"), low="keep",
+    vjp=(lambda g, out, input_shape: _put_back(g[0], out[1], input_shape),))
+def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
+    """(maxima, flat spatial indices) of the windows of (N, C, *S); the first of equals wins, nan wins over all."""
+    size = input.shape[2:]
+    out = tuple(pooled_size(n, *a, ceil_mode) for n, *a in zip(size, kernel, stride, padding, dilation, strict=True))
+    x = _extended(input, padding, kernel, out, stride, dilation, _lowest(input.dtype))
+    best = index = None
+    is_float = input.dtype.kind not in "iu"
+    starts = [np.arange(o) * s - p for o, s, p in zip(out, stride, padding, strict=True)]
+    for k, where in _positions(kernel, out, stride, dilation):
+        part = x[(slice(None), slice(None), *where)]
+        flat = np.zeros((), np.int64)
+        inside = True
+        for d, n in enumerate(size):
+            at = starts[d] + k[d] * dilation[d]
+            at = at.reshape((-1,) + (1,) * (len(size) - 1 - d))
+            flat = flat * n + at
+            inside = inside & (at >= 0) & (at < n)
+        if best is None:
+            best, index = part.copy(), np.broadcast_to(flat, part.shape).copy()
+            seen = np.broadcast_to(inside, part.shape[2:])
+            continue
+        better = part > best
+        if is_float:
+            better |= np.isnan(part)
+        if not np.all(seen):                          # a window that starts in the padding: its first real element counts
+            better |= inside & ~seen
+            seen = seen | inside
+        np.copyto(best, part, where=better)
+        np.copyto(index, flat, where=better)
+    return best, index
+
+
+def _put_back(g: Any, index: Any, shape: tuple) -> Any:
+    """Each gradient added where its maximum came from."""
+    n = 1
+    for s in shape[2:]:
+        n *= s
+    flat = g.new_zeros((*shape[:2], n)).scatter_add(2, index.flatten(2), g.flatten(2))
+    return flat.view(shape)
+
+
+# ---------------------------------------------------------------- averages
+
+def _counts(n: int, kernel: int, stride: int, padding: int, out: int, include: bool) -> np.ndarray:
+    """How many positions the windows along one dimension have, with or without the padding."""
+    start = np.arange(out) * stride - padding
+    end = np.minimum(start + kernel, n + padding)
+    if not include:
+        start, end = np.maximum(start, 0), np.minimum(end, n)
+    return end - start
+
+
+def _divisor(size: tuple, kernel: tuple, stride: tuple, padding: tuple, out: tuple, include: bool, override: Any) -> Any:
+    if override is not None:
+        return np.asarray(override)
+    total = np.ones((), np.int64)
+    for n, k, s, p, o in zip(size, kernel, stride, padding, out, strict=True):
+        total = np.multiply.outer(total, _counts(n, k, s, p, o, include))
+    return total
+
+
+@op(name="_avg_pool", tensors=("input",), method=False, out=False, linear=True, node="AvgPoolBackward0", rejects=("complex", "bool"),
+    vjp=(lambda g, input_shape, kernel, stride, padding, ceil_mode, include, override:
+         _avg_pool_backward(g, input_shape[2:], kernel, stride, padding, ceil_mode, include, override),))
+def _avg_pool(input, kernel, stride, padding, ceil_mode, include, override):
+    """Means of the windows of (N, C, *S)."""
+    size = input.shape[2:]
+    ones = (1,) * len(size)
+    out = tuple(pooled_size(n, k, s, p, 1, ceil_mode) for n, k, s, p in zip(size, kernel, stride, padding, strict=True))
+    x = _extended(input, padding, kernel, out, stride, ones, 0)
+    total = np.zeros((*input.shape[:2], *out), input.dtype)
+    for _, where in _positions(kernel, out, stride, ones):
+        total += x[(slice(None), slice(None), *where)]
+    divisor = _divisor(size, kernel, stride, padding, out, include, override)
+    if input.dtype.kind in "iu":
+        return total // divisor.astype(input.dtype)
+    return total / divisor.astype(input.dtype)
+
+
+@op(name="_avg_pool_backward", tensors=("grad",), method=False, out=False, linear=True, node="AvgPoolBackward0",
+    vjp=(lambda g, kernel, stride, padding, ceil_mode, include, override:
+         _avg_pool(g, kernel, stride, padding, ceil_mode, include, override),))
+def _avg_pool_backward(grad, size, kernel, stride, padding, ceil_mode, include, override):
+    """The adjoint of ``_avg_pool``: every gradient spread over its window."""
+    out = grad.shape[2:]
+    ones = (1,) * len(size)
+    g = grad / _divisor(tuple(size), kernel, stride, padding, out, include, override).astype(grad.dtype)
+    need = tuple(max((o - 1) * s + k, n + p) for o, s, k, n, p in zip(out, stride, kernel, size, padding, strict=True))
+    full = np.zeros((*grad.shape[:2], *need), grad.dtype)
+    for _, where in _positions(kernel, out, stride, ones):
+        full[(slice(None), slice(None), *where)] += g
+    return np.ascontiguousarray(full[(slice(None), slice(None), *(slice(p, p + n) for p, n in zip(padding, size, strict=True)))])
+
+
+# ---------------------------------------------------------------- arguments of the public functions
+
+def _ints(value: Any, n: int, name: str, what: str) -> tuple:
+    if isinstance(value, (tuple, list)):
+        if len(value) not in (1, n):
+            raise RuntimeError(f"{name}: {what} must either be a single int, or a tuple of {n} ints" if n > 1 else
+                               f"{name}() {what} must be an int or int list of size 1 but got size {len(value)}")
+        values = tuple(int(v) for v in value)
+        return values * n if len(values) == 1 else values
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}(): argument '{what}' must be tuple of ints, but found element of type {type(value).__name__}")
+    return (value.__index__(),) * n
+
+
+def _batched(name: str, input: Any, n: int) -> tuple:
+    from flowtorch.tensor import Tensor
+
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    if input.dim() not in (n + 1, n + 2):
+        raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D input tensor, but got {list(input.shape)}" if n == 1 else
+                           f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
+                           f"but got: {list(input.shape)}")
+    if any(s == 0 for s in input.shape[-n - 1:]):
+        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: "
+                           f"{list(input.shape)}")
+    return (input.unsqueeze(0), True) if input.dim() == n + 1 else (input, False)
+
+
+def _geometry(name: str, input: Any, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple:
+    kernel = _ints(kernel_size, n, name, "kernel_size")
+    empty = stride is None or (isinstance(stride, (tuple, list)) and not stride)
+    stride = kernel if empty else _ints(stride, n, name, "stride")
+    padding, dilation = _ints(padding, n, name, "padding"), _ints(dilation, n, name, "dilation")
+    if any(k <= 0 for k in kernel):
+        raise RuntimeError(f"kernel size should be greater than zero, but got {_named(kernel, 'k')}")
+    if any(s <= 0 for s in stride):
+        raise RuntimeError("stride should not be zero" if 0 in stride else
+                           f"stride should be greater than zero, but got {_named(stride, 'd')}")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError(f"dilation should be greater than zero, but got {_named(dilation, 'dilation')}")
+    if any(p < 0 for p in padding):
+        raise RuntimeError(f"pad must be non-negative, but got pad: {min(padding)}")
+    for p, k, d in zip(padding, kernel, dilation, strict=True):
+        if p > ((k - 1) * d + 1) // 2:
+            raise RuntimeError("pad should be at most half of effective kernel size, but got "
+                               f"pad={p}, kernel_size={k} and dilation={d}")
+    out = tuple(pooled_size(*a, ceil_mode) for a in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True))
+    if any(o < 1 for o in out):
+        raise RuntimeError(f"Given input size: ({'x'.join(map(str, input.shape[1:]))}). Calculated output size: "
+                           f"({'x'.join(map(str, (input.shape[1], *out)))}). Output size is too small")
+    return kernel, stride, padding, dilation
+
+
+def _named(values: tuple, letter: str) -> str:
+    return " ".join(f"{letter}{axis}: {v}" for axis, v in zip("THW"[3 - len(values):], values, strict=True))
+
+
+def _define_max(n: int) -> tuple:
+    name = f"max_pool{n}d"
+
+    def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        x, unbatched = _batched(name, input, n)
+        values, indices = _max_pool(x, *_geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode), ceil_mode)
+        return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
+
+    def pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        values, indices = with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+        return (values, indices) if return_indices else values
+
+    def unpool(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+        return _unpool(n, input, indices, kernel_size, stride, padding, output_size)
+
+    doc = f"The maxima of sliding windows of (N, C, {'D, H, W'[9 - 3 * n:]})"
+    for f, label, text in ((with_indices, name + "_with_indices", doc + ", and where they stand."),
+                           (pool, name, doc + "; with ``return_indices`` also where they stand."),
+                           (unpool, f"max_unpool{n}d", "Put maxima back where they stood, zeros elsewhere.")):
+        f.__name__ = f.__qualname__ = label
+        f.__doc__ = text
+    return composite(with_indices, namespace="nn.functional"), composite(pool, namespace="nn.functional"), composite(
+        unpool, namespace="nn.functional")
+
+
+def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Any:
+    name = f"max_unpool{n}d"
+    kernel = _ints(kernel_size, n, name, "kernel_size")
+    stride = kernel if stride is None or stride == [] else _ints(stride, n, name, "stride")
+    padding = _ints(padding, n, name, "padding")
+    if indices.dtype.name != "int64":
+        raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype.label}")
+    if indices.shape != input.shape:
+        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices "
+                           f"tensor with shape: {list(indices.shape)}")
+    default = tuple((s - 1) * t + k - 2 * p for s, t, k, p in zip(input.shape[-n:], stride, kernel, padding, strict=True))
+    if output_size is None:
+        size = default
+    else:
+        size = tuple(output_size)[-n:]
+        if len(output_size) not in (n, n + 2) and len(output_size) != n + 1:
+            raise ValueError(f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a length of "
+                             f"'{len(output_size)}'")
+        for d, (s, low, high) in enumerate(zip(size, [a - b for a, b in zip(default, stride, strict=True)],
+                                               [a + b for a, b in zip(default, stride, strict=True)], strict=True)):
+            if not low < s < high:
+                raise ValueError(f"invalid output_size \"{tuple(size)}\" (dim {d} must be between {low} and {high})")
+    lead = tuple(input.shape[:-n])
+    total = 1
+    for s in size:
+        total *= s
+    if input.numel() and (indices.min().item() < 0 or indices.max().item() >= total):
+        raise RuntimeError(f"found an invalid max index: {indices.max().item()} (output volumes are of size "
+                           f"{'x'.join(map(str, size))})")
+    flat = input.new_zeros((*lead, total)).scatter(len(lead), indices.flatten(len(lead)), input.flatten(len(lead)))
+    return flat.view(*lead, *size)
+
+
+def _define_avg(n: int) -> Any:
+    name = f"avg_pool{n}d"
+
+    def pool(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+        x, unbatched = _batched(name, input, n)
+        if divisor_override == 0:
+            raise RuntimeError("divisor must be not zero")
+        kernel, stride, padding, _ = _geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
+        out = _avg_pool(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        return out.squeeze(0) if unbatched else out
+
+    if n == 1:
+        def pool1(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+            return pool(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
+        final: Any = pool1
+    else:
+        final = pool
+    final.__name__ = final.__qualname__ = name
+    final.__doc__ = f"The means of sliding windows of (N, C, {'D, H, W'[9 - 3 * n:]})."
+    return composite(final, namespace="nn.functional")
+
+
+max_pool1d_with_indices, max_pool1d, max_unpool1d = _define_max(1)
+max_pool2d_with_indices, max_pool2d, max_unpool2d = _define_max(2)
+max_pool3d_with_indices, max_pool3d, max_unpool3d = _define_max(3)
+avg_pool1d, avg_pool2d, avg_pool3d = _define_avg(1), _define_avg(2), _define_avg(3)
