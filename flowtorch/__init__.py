@@ -57,6 +57,8 @@ for _family in (
     "memory",
     "pooling",
     "adaptive_pooling",
+    "loss",
+    "attention",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 importlib.import_module("flowtorch.functional_nn")

@@ -41,7 +41,7 @@ def _extended(x: np.ndarray, padding: tuple, kernel: tuple, out: tuple, stride: 
 
 
 def _lowest(dtype: np.dtype) -> Any:
-    return -np.inf if dtype.kind == "f" else np.iinfo(dtype).min
+    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
 
 
 # ---------------------------------------------------------------- maxima
@@ -124,7 +124,7 @@ def _avg_pool(input, kernel, stride, padding, ceil_mode, include, override):
         total += x[(slice(None), slice(None), *where)]
     divisor = _divisor(size, kernel, stride, padding, out, include, override)
     if input.dtype.kind in "iu":
-        return total // divisor.astype(input.dtype)
+        return np.trunc(total / divisor).astype(input.dtype)
     return total / divisor.astype(input.dtype)
 
 
@@ -166,9 +166,6 @@ def _batched(name: str, input: Any, n: int) -> tuple:
         raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D input tensor, but got {list(input.shape)}" if n == 1 else
                            f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
                            f"but got: {list(input.shape)}")
-    if any(s == 0 for s in input.shape[-n - 1:]):
-        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: "
-                           f"{list(input.shape)}")
     return (input.unsqueeze(0), True) if input.dim() == n + 1 else (input, False)
 
 
@@ -190,6 +187,9 @@ def _geometry(name: str, input: Any, n: int, kernel_size: Any, stride: Any, padd
         if p > ((k - 1) * d + 1) // 2:
             raise RuntimeError("pad should be at most half of effective kernel size, but got "
                                f"pad={p}, kernel_size={k} and dilation={d}")
+    if any(s == 0 for s in input.shape[1:]):
+        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: "
+                           f"{list(input.shape)}")
     out = tuple(pooled_size(*a, ceil_mode) for a in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True))
     if any(o < 1 for o in out):
         raise RuntimeError(f"Given input size: ({'x'.join(map(str, input.shape[1:]))}). Calculated output size: "
@@ -278,7 +278,7 @@ def _define_avg(n: int) -> Any:
         final = pool
     final.__name__ = final.__qualname__ = name
     final.__doc__ = f"The means of sliding windows of (N, C, {'D, H, W'[9 - 3 * n:]})."
-    return composite(final, namespace="nn.functional")
+    return composite(final, namespace="nn.functional", out=n > 1)
 
 
 max_pool1d_with_indices, max_pool1d, max_unpool1d = _define_max(1)

@@ -1,0 +1,96 @@
+"""The negative log likelihood of class indices, and its adjoint."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch.ops.families import op
+from flowtorch.ops.op import composite
+from flowtorch.tensor import Tensor
+
+
+def _weights(target: np.ndarray, weight: Any, ignore_index: int, classes: int, dtype: np.dtype) -> tuple:
+    """(target with ignored places set to 0, weight of every place: 0 where ignored)."""
+    ignored = target == ignore_index
+    safe = np.where(ignored, 0, target)
+    if safe.size and (safe.min() < 0 or safe.max() >= classes):
+        bad = safe.min() if safe.min() < 0 else safe.max()
+        raise IndexError(f"Target {bad} is out of bounds.")
+    w = np.ones(target.shape, dtype) if weight is None else weight[safe]
+    return safe, np.where(ignored, dtype.type(0), w)
+
+
+@op(name="_nll_loss", tensors=("input", "target", "weight"), method=False, out=False, node="NllLossBackward0",
+    outputs=("output", "total_weight"), rejects=("integer", "bool", "complex"),
+    vjp=(lambda g, target, weight, out, input_shape, reduction, ignore_index: _nll_loss_backward(
+        g[0], target, weight, out[1].detach(), input_shape, reduction, ignore_index), None, None))
+def _nll_loss(input, target, weight=None, reduction="mean", ignore_index=-100):
+    """(loss, sum of weights) of (N, C, *) log-probabilities at the (N, *) class indices."""
+    safe, w = _weights(target, weight, ignore_index, input.shape[1], input.dtype)
+    picked = np.take_along_axis(input, np.expand_dims(safe, 1), 1).squeeze(1)
+    # A weight of 0 silences even an infinite or nan loss.
+    losses = np.where(w == 0, input.dtype.type(0), -picked * w)
+    total = w.sum(dtype=input.dtype)
+    if reduction == "none":
+        return losses, total
+    loss = losses.sum(dtype=input.dtype)
+    return (loss / total if reduction == "mean" else loss), total
+
+
+@op(name="_nll_loss_backward", tensors=("grad", "target", "weight", "total"), method=False, out=False, node="NllLossBackward0",
+    vjp=(lambda g, target, weight, reduction, ignore_index: _nll_loss(g, target, weight, reduction, ignore_index)[0],
+         None, None, None))
+def _nll_loss_backward(grad, target, weight=None, total=None, input_shape=(), reduction="mean", ignore_index=-100):
+    """The gradient of ``_nll_loss``: minus the weight at each class index."""
+    safe, w = _weights(target, weight, ignore_index, input_shape[1], grad.dtype)
+    out = np.zeros(tuple(input_shape), grad.dtype)
+    value = -w * grad
+    if reduction == "mean":
+        value = value / total
+    np.put_along_axis(out, np.expand_dims(safe, 1), np.expand_dims(np.where(w == 0, grad.dtype.type(0), value), 1), 1)
+    return out
+
+
+def _check_nll(name: str, input: Any, target: Any, weight: Any) -> None:
+    for what, t in (("input", input), ("target", target)):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"{name}(): argument '{what}' must be Tensor, not {type(t).__name__}")
+    if input.dim() < 1:
+        raise ValueError(f"Expected 1 or more dimensions (got {input.dim()})")
+    if input.dim() != 1 and input.shape[0] != target.shape[0] if target.dim() else input.dim() > 1:
+        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
+                         f"({target.shape[0] if target.dim() else 1}).")
+    if target.dtype.name not in ("int64", "uint8"):
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype.label}")
+    classes = input.shape[0] if input.dim() == 1 else input.shape[1]
+    if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
+                           f"of shape: {list(weight.shape)}")
+    expected = [] if input.dim() == 1 else [input.shape[0], *input.shape[2:]]
+    if list(target.shape) != expected and not (input.dim() == 1 and target.numel() == 1):
+        if input.dim() <= 2:
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported" if input.dim() == 2 else
+                               "0D or 1D target tensor expected")
+        raise RuntimeError(f"Expected target size {expected}, got {list(target.shape)}")
+
+
+@composite(namespace="nn.functional")
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
+    """Minus the log-probability of the class ``target`` in (N, C, *) ``input``, weighted by class.
+
+    Sum over the weights with ``reduction="mean"``; places with target ``ignore_index`` count nothing.
+    """
+    if size_average is not None or reduce is not None:
+        from flowtorch.nn.functional.reduction import legacy_reduction
+
+        reduction = legacy_reduction(size_average, reduce)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    _check_nll("nll_loss", input, target, weight)
+    if target.dtype.name != "int64":
+        target = target.long()
+    if input.dim() == 1:
+        loss = _nll_loss(input.unsqueeze(0), target.reshape(1), weight, reduction, ignore_index)[0]
+        return loss.reshape(target.shape) if reduction == "none" else loss
+    return _nll_loss(input, target, weight, reduction, ignore_index)[0]
