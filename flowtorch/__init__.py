@@ -25,6 +25,7 @@ from flowtorch.dtypes import (
     promote_types,
     set_default_dtype,
 )
+from flowtorch.random import Generator, default_generator
 from flowtorch.tensor import Size, Tensor
 
 __version__ = "0.1.0"
@@ -43,6 +44,8 @@ for _family in (
     "indexing",
     "pointwise",
     "pointwise_unary",
+    "random",
+    "random_tensor",
     "reduction",
     "linear",
     "join",

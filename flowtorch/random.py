@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import operator
-import secrets
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -66,7 +66,7 @@ class Generator:
 
     def seed(self) -> int:
         """Restart the stream from a seed drawn from the operating system and return that seed."""
-        self._restart(secrets.randbits(64))
+        self._restart(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
     def initial_seed(self) -> int:

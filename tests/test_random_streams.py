@@ -49,9 +49,7 @@ def assert_same(expected, actual, exact=True):
     else:
         # Sums of a mean and a scaled normal lose digits to cancellation: an absolute unit goes with the
         # relative one.
-        np.testing.assert_allclose(
-            actual, expected, rtol=ULPS * 2.0**-52, atol=ULPS * 2.0**-52 * scale(expected)
-        )
+        np.testing.assert_allclose(actual, expected, rtol=ULPS * 2.0**-52, atol=ULPS * 2.0**-52 * scale(expected))
 
 
 def scale(values):
@@ -168,35 +166,23 @@ def test_transforms_of_one_uniform(name, p):
         def theirs(n=n):
             return torch.empty(n, dtype=dtype)
 
-        compare_outcome(
-            lambda gen, a=fresh: uniform.bernoulli_(gen, a(), p), lambda t=theirs: t().bernoulli_(p)
-        )
-        compare_outcome(
-            lambda gen, a=fresh: uniform.geometric_(gen, a(), p), lambda t=theirs: t().geometric_(p)
-        )
+        compare_outcome(lambda gen, a=fresh: uniform.bernoulli_(gen, a(), p), lambda t=theirs: t().bernoulli_(p))
+        compare_outcome(lambda gen, a=fresh: uniform.geometric_(gen, a(), p), lambda t=theirs: t().geometric_(p))
         if is_exact(name) or n < 2:
-            compare_outcome(
-                lambda gen, a=fresh: normal.normal_(gen, a(), 0.3, p), lambda t=theirs: t().normal_(0.3, p)
-            )
-            compare_outcome(
-                lambda gen, a=fresh: uniform.uniform_(gen, a(), 0, p), lambda t=theirs: t().uniform_(0, p)
-            )
+            compare_outcome(lambda gen, a=fresh: normal.normal_(gen, a(), 0.3, p), lambda t=theirs: t().normal_(0.3, p))
+            compare_outcome(lambda gen, a=fresh: uniform.uniform_(gen, a(), 0, p), lambda t=theirs: t().uniform_(0, p))
         if is_exact(name):
             compare_outcome(
                 lambda gen, a=fresh: uniform.exponential_(gen, a(), p), lambda t=theirs: t().exponential_(p)
             )
-            compare_outcome(
-                lambda gen, a=fresh: uniform.cauchy_(gen, a(), 1, p), lambda t=theirs: t().cauchy_(1, p)
-            )
+            compare_outcome(lambda gen, a=fresh: uniform.cauchy_(gen, a(), 1, p), lambda t=theirs: t().cauchy_(1, p))
             compare_outcome(
                 lambda gen, a=fresh: normal.log_normal_(gen, a(), 0.1, p),
                 lambda t=theirs: t().log_normal_(0.1, p),
             )
 
 
-@pytest.mark.parametrize(
-    "method, ours", [("exponential_", uniform.exponential_), ("cauchy_", uniform.cauchy_)]
-)
+@pytest.mark.parametrize("method, ours", [("exponential_", uniform.exponential_), ("cauchy_", uniform.cauchy_)])
 def test_float64_transforms(method, ours):
     compare(
         lambda gen: ours(gen, np.empty(5000)),
@@ -478,9 +464,7 @@ def test_states_travel_both_ways(words, normals):
     np.testing.assert_array_equal(back.get_state().numpy(), copy._state_bytes())
 
 
-@pytest.mark.parametrize(
-    "state", [np.zeros(5056, np.uint8), np.full(5056, 255, np.uint8), np.zeros(10, np.uint8)]
-)
+@pytest.mark.parametrize("state", [np.zeros(5056, np.uint8), np.full(5056, 255, np.uint8), np.zeros(10, np.uint8)])
 def test_wrong_states(state):
     with pytest.raises(RuntimeError) as expected:
         torch.Generator().set_state(torch.from_numpy(state))

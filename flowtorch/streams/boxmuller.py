@@ -145,9 +145,7 @@ class BoxMuller:
         self._fused(sine, wide_x, x, sine)
         return self._place(octant, sine, cosine)
 
-    def _place(
-        self, octant: np.ndarray, sine: np.ndarray, cosine: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _place(self, octant: np.ndarray, sine: np.ndarray, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Swap and negate sine and cosine as the octant says."""
         sign, kept = self._j, self._a
         swapped = np.bitwise_and(octant, _INT_TWO, sign) != 0

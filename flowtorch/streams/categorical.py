@@ -29,9 +29,7 @@ def _check_multinomial(prob: np.ndarray, count: int, replacement: bool) -> None:
     if prob.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if prob.dtype.name not in DIGITS:
-        raise RuntimeError(
-            f"multinomial only supports floating-point dtypes for input, got: {scalar_name(prob.dtype)}"
-        )
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {scalar_name(prob.dtype)}")
     if count <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and count > prob.shape[-1]:
@@ -64,9 +62,7 @@ def _with_replacement(gen: Generator, rows: np.ndarray, count: int) -> np.ndarra
     if not (wide >= 0).all():
         raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
     if not np.isfinite(wide).all():
-        raise RuntimeError(
-            "invalid multinomial distribution (encountering probability entry = infinity or NaN)"
-        )
+        raise RuntimeError("invalid multinomial distribution (encountering probability entry = infinity or NaN)")
     if rows.shape[0] and rows.shape[1] == 0:
         raise RuntimeError(_NO_MASS)
     cumulative = np.cumsum(wide, axis=1, dtype=wide.dtype)

@@ -63,9 +63,7 @@ def _random_all(gen: Generator, out: np.ndarray) -> np.ndarray:
     if name in ("float16", "bool", "uint16", "uint32", "uint64") or out.dtype.kind == "c":
         raise not_implemented("random_full_64_bits_range_kernel_cpu", out.dtype)
     if name not in ("int64", "float64", "float32", "bfloat16"):
-        raise RuntimeError(
-            "random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16"
-        )
+        raise RuntimeError("random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16")
 
     def draw(flat: np.ndarray) -> None:
         for start, stop in chunks(flat.size):

@@ -1,0 +1,157 @@
+"""Draws whose parameters are tensors. Gradients do not flow through them: the derivatives are zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch import devices, dtypes
+from flowtorch.ops import dispatch, factory
+from flowtorch.ops.families import op
+from flowtorch.ops.op import composite
+from flowtorch.ops.random import as_float, as_int, checked_dtype, draw_new, draw_out, generator_for, no_match
+from flowtorch.random import Generator
+from flowtorch.streams import categorical, samplers
+from flowtorch.streams import normal as normals
+from flowtorch.streams import uniform as uniforms
+from flowtorch.tensor import Tensor
+
+
+def _source(name: str, generator: Any) -> Generator:
+    gen = generator_for(name, generator, devices.cpu)
+    assert gen is not None
+    return gen
+
+
+@op(tensors=("input",), vjp=factory.zeros_like, low="keep", method=False, out=False, node="BernoulliBackward0")
+def _bernoulli(input, p, generator):
+    result = np.empty(input.shape, input.dtype)
+    return uniforms.bernoulli_(_source("bernoulli", generator), result, input if p is None else p)
+
+
+@composite(method=True)
+def bernoulli(input, p=None, *, generator=None, out=None):
+    """Ones with the probabilities in ``input``, or with probability ``p`` in its shape and dtype; zeros elsewhere."""
+    if not isinstance(input, Tensor):
+        kind = type(input).__name__
+        raise TypeError(f"bernoulli(): argument 'input' (position 1) must be Tensor, not {kind}")
+    p = None if p is None else as_float("bernoulli", "p", 2, p)
+    if out is None:
+        return _bernoulli(input, p, generator)
+
+    def draw(array: np.ndarray, gen: Generator) -> None:
+        uniforms.bernoulli_(gen, array, input._array if p is None else p)
+
+    return draw_out("bernoulli", out, tuple(input.shape), draw, generator, None)
+
+
+@op(tensors=("input",), vjp=factory.zeros_like, low="keep", method=False, out=False)
+def poisson(input, generator=None):
+    """Counts from Poisson distributions whose rates are in ``input``."""
+    return samplers.poisson(_source("poisson", generator), input)
+
+
+@op(tensors=("input",), low="keep", method=False, out=False)
+def _multinomial(input, num_samples, replacement, generator):
+    return categorical.multinomial(_source("multinomial", generator), input, num_samples, replacement)
+
+
+@composite(method=True)
+def multinomial(input, num_samples, replacement=False, *, generator=None, out=None):
+    """Indices of categories drawn with the weights along the last dimension of ``input`` (1-d or 2-d)."""
+    num_samples = as_int("multinomial", "num_samples", 2, num_samples)
+    if not isinstance(replacement, bool):
+        kind = type(replacement).__name__
+        raise TypeError(f"multinomial(): argument 'replacement' (position 3) must be bool, not {kind}")
+    if out is None:
+        return _multinomial(input, num_samples, replacement, generator)
+    if not isinstance(out, Tensor) or out.dtype is not dtypes.int64:
+        label = out.dtype.label if isinstance(out, Tensor) else type(out).__name__
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {label}")
+    result = _multinomial(input, num_samples, replacement, generator)
+    if out.shape != result.shape:
+        out.resize_(result.shape)
+    return out.copy_(result)
+
+
+@op(tensors=("mean", "std"), vjp=(factory.zeros_like,) * 2, low="keep", method=False, out=False, node="NormalBackward3")
+def _normal(mean, std=None, *, scale=1.0, generator=None):
+    gen = _source("normal", generator)
+    if std is None:
+        result = normals.normal_(gen, np.empty(mean.shape, mean.dtype), 0.0, scale)
+    else:
+        if std.dtype.kind == "c":
+            raise RuntimeError("normal expects standard deviation to be non-complex")
+        if std.size and not std.min() >= 0:
+            raise RuntimeError("normal expects all elements of std >= 0.0")
+        shape = np.broadcast_shapes(mean.shape, std.shape)
+        result = normals.normal_(gen, np.empty(shape, mean.dtype))
+        result = (result * std).astype(mean.dtype)
+    result += mean
+    return result
+
+
+@composite
+def normal(
+    mean=0.0,
+    std=1.0,
+    size=None,
+    *,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+):
+    """Normal numbers of the given means and standard deviations (tensors or numbers; two numbers need a ``size``)."""
+    if size is not None and not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        mean, std = as_float("normal", "mean", 1, mean), as_float("normal", "std", 2, std)
+        shape = factory._shape((size,) if isinstance(size, (tuple, list)) else tuple(size), "normal")
+        dtype = checked_dtype("normal", dtype, layout)
+
+        def draw(array: np.ndarray, gen: Generator) -> None:
+            normals.normal_(gen, array, mean, std)
+
+        return draw_new("normal", shape, draw, generator, out, dtype, device, requires_grad)
+    if size is not None or not (isinstance(mean, Tensor) or isinstance(std, Tensor)):
+        given = {} if size is None else {"size": size}
+        forms = (
+            "(Tensor mean, Tensor std) (Tensor mean, float std) (float mean, Tensor std) (float mean, float std, size)"
+        )
+        raise no_match("normal", (mean, std), given, forms)
+    if isinstance(std, Tensor):
+        if not isinstance(mean, Tensor):
+            mean = factory.full((), as_float("normal", "mean", 1, mean), dtype=std.dtype, device=std.device)
+        result = _normal(mean, std, generator=generator)
+    else:
+        result = _normal(mean, scale=as_float("normal", "std", 2, std), generator=generator)
+    return result if out is None else dispatch.write_out(normal, out, result)
+
+
+normal.name = "normal"
+
+
+def _no_derivative(g: Tensor) -> Tensor:
+    raise RuntimeError("derivative for aten::binomial is not implemented")
+
+
+@op(tensors=("count", "prob"), vjp=(_no_derivative,) * 2, low="keep", method=False, out=False)
+def _binomial(count, prob, generator):
+    return samplers.binomial(_source("binomial", generator), count, prob)
+
+
+@composite
+def binomial(count, prob, generator=None):
+    """Numbers of successes in ``count`` trials that succeed with probability ``prob`` (two tensors of one dtype)."""
+    for i, (name, t) in enumerate((("count", count), ("prob", prob)), 1):
+        if not isinstance(t, Tensor):
+            kind = type(t).__name__
+            raise TypeError(f"binomial(): argument '{name}' (position {i}) must be Tensor, not {kind}")
+        if not t.dtype.is_floating_point:
+            raise ValueError(f"binomial only supports floating-point dtypes for {name}, got: {t.dtype.label}")
+    if prob.dtype is not count.dtype:
+        raise RuntimeError(f"Found dtype {prob.dtype.label} but expected {count.dtype.label}")
+    return _binomial(count, prob, generator)
