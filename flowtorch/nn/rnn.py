@@ -168,7 +168,7 @@ class RNNBase(Module):
         if isinstance(input, PackedSequence):
             return self._forward_packed(input, hx)
         if input.dim() not in (2, 3):
-            # Plain RNN and GRU say "got 1D tensor", LSTM does not.
+            # Only the plain RNN says "got 1D tensor".
             raise ValueError(
                 f"{type(self).__name__}: Expected input to be 2D or 3D, got {input.dim()}D{self._noun} instead"
             )
@@ -361,8 +361,6 @@ class LSTM(RNNBase):
 
 class GRU(RNNBase):
     """Layers with reset, update and new gates."""
-
-    _noun = " tensor"
 
     def __init__(
         self,

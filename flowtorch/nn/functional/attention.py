@@ -7,9 +7,88 @@ import warnings
 
 import flowtorch as torch
 
+from ...ops import attention as ops
 from ...ops.op import composite
 
-__all__ = ["multi_head_attention_forward"]
+__all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
+
+
+@composite(namespace="nn.functional")
+def scaled_dot_product_attention(
+    query,
+    key,
+    value,
+    attn_mask=None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+):
+    """``softmax(query @ key.T * scale + attn_mask) @ value`` for (..., L, E), (..., S, E) and (..., S, Ev).
+
+    A boolean mask lets through what is True. ``enable_gqa`` repeats the heads (dimension -3) of key and value.
+    """
+    _check_attention(query, key, value, attn_mask, is_causal)
+    if enable_gqa:
+        key, value = _repeat_heads(query, key), _repeat_heads(query, value)
+    if scale is None:
+        scale = 1 / math.sqrt(query.size(-1)) if query.size(-1) else 1.0
+    if dropout_p == 0.0 and query.device.type == "cpu" and query.dtype.is_floating_point:
+        return ops.attention(query, key, value, attn_mask, is_causal, scale)[0]
+    return explicit(query, key, value, attn_mask, dropout_p, is_causal, scale)
+
+
+def explicit(query, key, value, mask, dropout_p: float, is_causal: bool, scale: float):
+    """Attention made of single ops: with dropout, for derivatives of derivatives, and for other devices."""
+    scores = torch.matmul(query, key.transpose(-2, -1)) * scale
+    if is_causal:
+        mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+    blind = (scores == -math.inf).all(-1, keepdim=True)  # rows that see nothing give zeros
+    weights = torch.softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
+    if dropout_p > 0.0:
+        weights = torch.dropout(weights, dropout_p, True)
+    return torch.matmul(weights, value)
+
+
+def _check_attention(query, key, value, mask, is_causal: bool) -> None:
+    if query.dtype != key.dtype or query.dtype != value.dtype:
+        raise RuntimeError(
+            "Expected query, key, and value to have the same dtype, but got query.dtype: "
+            f"{_scalar(query)} key.dtype: {_scalar(key)} and value.dtype: {_scalar(value)} instead."
+        )
+    if query.dim() < 2 or key.dim() < 2 or value.dim() < 2:
+        raise RuntimeError(
+            "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
+            f"{query.dim()} key.dim: {key.dim()} and value.dim: {value.dim()} instead."
+        )
+    if mask is None:
+        return
+    if is_causal:
+        raise RuntimeError(
+            "_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True"
+        )
+    if mask.dtype not in (torch.bool, torch.float32, query.dtype):
+        raise RuntimeError(
+            "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
+            f"{_scalar(mask)} and  query.dtype: {_scalar(query)} instead."
+        )
+
+
+def _scalar(tensor) -> str:
+    """PyTorch's C++ name of a dtype."""
+    names = {"float64": "double", "float32": "float", "float16": "c10::Half", "bfloat16": "c10::BFloat16"}
+    names |= {"int64": "long", "int32": "int"}
+    name = str(tensor.dtype).removeprefix("torch.")
+    return names.get(name, name)
+
+
+def _repeat_heads(query, x):
+    times, rest = divmod(query.size(-3), x.size(-3))
+    if rest:
+        raise RuntimeError("Number of heads in key and value must divide the number of heads in ")
+    return x if times == 1 else x.repeat_interleave(times, -3)
 
 
 @composite(namespace="nn.functional")
@@ -107,7 +186,7 @@ def attend(
         mixed = torch.matmul(attention, v)
     else:
         attention = None
-        mixed = torch.nn.functional.scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal)
+        mixed = scaled_dot_product_attention(q, k, v, mask, dropout_p, is_causal)
     # Dropout behind this fills its mask in the order of memory, and PyTorch's output lies time first.
     time_first = not batch_first or dropout_p > 0.0
     mixed = mixed.permute(2, 0, 1, 3) if time_first else mixed.permute(0, 2, 1, 3)
