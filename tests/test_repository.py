@@ -20,7 +20,7 @@ LAYERS = [
     ["autograd.node", "errors", "utils.hooks"],
     ["ops.op", "ops.dispatch", "ops.families"],
     ["ops"],
-    ["functional"],
+    ["functional", "namespace"],
     ["nn"],
     ["optim"],
 ]
