@@ -50,6 +50,8 @@ for _family in (
     "linear",
     "join",
     "masking",
+    "gather",
+    "index_select",
     "scan",
     "softmax",
     "activation",

@@ -8,15 +8,15 @@ import numpy as np
 
 from flowtorch import overrides
 from flowtorch.array.scatter import add_rows, linear_index
-from flowtorch.array.tensortype import tensor_type
-from flowtorch.autograd.mode import grad_enabled, grad_mode
+from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, view_edge
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops import dispatch
-from flowtorch.ops.dispatch import check_inplace, interpret, make_node, rebase_history
+from flowtorch.ops.dispatch import check_inplace, interpret
 from flowtorch.ops.families import convert_array, op, view
 from flowtorch.ops.index_parse import parse
 from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.writing import number_tensor, record_written
 from flowtorch.tensor import Tensor, wrap
 
 _new = object.__new__
@@ -177,7 +177,7 @@ def _getitem_tensor(self: Any, index: Any) -> Any:
     """``self[index]`` for a plain tensor index on a plain tensor without history: one numpy call."""
     tx, ti = self._type, index._type
     name = ti.dtype.name
-    if (not tx.fast or not ti.plain or grad_mode.inference or (name != "bool" and name != "int64")
+    if (not tx.fast or not ti.plain or (name != "bool" and name != "int64")
             or index._array.ndim == 0 or (self.requires_grad and grad_enabled())):
         return _getitem(self, index)
     a = self._array
@@ -413,17 +413,6 @@ def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate
     return target
 
 
-def record_written(record: Any, call: list, target: Any) -> None:
-    """Put the node of an in-place op, whose kernel has already written into ``target``, behind it."""
-    inputs = dispatch.flat_inputs(record, call)
-    edges = tuple([view_edge(t) if t._view is not None else (t._node or t) if t._requires_grad else None
-                   for t in inputs])
-    if any(e is not None for e in edges):
-        node = make_node(record, call, inputs, edges)
-        node.shape, node.type = target._array.shape, target._type
-        rebase_history(target, node)
-
-
 # ---------------------------------------------------------------- assignment
 
 def setitem(self: Any, index: Any, value: Any) -> None:
@@ -506,36 +495,12 @@ def _as_value(self: Any, value: Any) -> Tensor:
     """A number to assign as a 0-d tensor of the target's type."""
     if not isinstance(value, _NUMBERS):
         raise TypeError(f"can't assign a {_full_name(value)} to a torch.{self.dtype.label}Tensor")
-    t = self._type
-    number = value.item() if isinstance(value, np.generic) else value
-    check_number(number, t.dtype)
-    return wrap(np.asarray(t.scalar(number)).astype(t.numpy), tensor_type(t.dtype, t.device))
+    return number_tensor(value, self)
 
 
 def _full_name(value: Any) -> str:
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
-_C_NAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
-            "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t", "float32": "float", "float64": "double",
-            "float16": "at::Half", "bfloat16": "at::BFloat16"}
-
-
-def check_number(value: Any, dtype: Any) -> None:
-    """RuntimeError if a Python number does not fit ``dtype``, by PyTorch's rule."""
-    if type(value) is int and not -2 ** 63 <= value < 2 ** 63:
-        raise ValueError("Overflow when unpacking long long")
-    if dtype.is_complex or dtype.name == "bool" or type(value) is bool:
-        return
-    bad = type(value) is complex and value.imag != 0
-    if not bad and dtype.rank == 1:
-        info = np.iinfo(dtype.numpy)
-        real = value.real
-        low = -int(info.max) if info.min == 0 else int(info.min)      # PyTorch lets negative numbers wrap
-        bad = real != real or not low <= real <= int(info.max)
-    if bad:
-        raise RuntimeError(f"value cannot be converted to type {_C_NAMES.get(dtype.name, dtype.name)} without overflow")
 
 
 def _drop_leading(value: Any, ndim: int) -> Any:

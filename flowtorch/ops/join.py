@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
-from flowtorch.autograd.mode import grad_enabled, grad_mode
+from flowtorch.autograd.mode import grad_enabled
 from flowtorch.dtypes import can_cast
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, record
@@ -93,7 +93,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
         try:
             tx = tensors[0]._type
             arrays = [t._array for t in tensors if t._type is tx]
-            if len(arrays) == len(tensors) and tx.fast and not grad_mode.inference and (
+            if len(arrays) == len(tensors) and tx.fast and (
                     type(tensors) is not Tensor):
                 a = np.concatenate(arrays, dim)
                 if a.size == 0:
@@ -149,7 +149,7 @@ def stack(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
         try:
             tx = tensors[0]._type
             arrays = [t._array for t in tensors if t._type is tx]
-            if len(arrays) == len(tensors) and tx.fast and not grad_mode.inference and (
+            if len(arrays) == len(tensors) and tx.fast and (
                     type(tensors) is not Tensor):
                 result = wrap(np.array(arrays) if dim == 0 else _stack_body(arrays, dim), tx)
                 if result._array.dtype == tx.numpy and result._array.ndim == arrays[0].ndim + 1:

@@ -8,15 +8,21 @@ import numpy as np
 
 from flowtorch import dtypes, overrides
 from flowtorch.array.tensortype import tensor_type
-from flowtorch.autograd.mode import grad_enabled, grad_mode
+from flowtorch.autograd.mode import grad_enabled
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, record
-from flowtorch.ops.families import Pointwise, common_device, result_dtype
-from flowtorch.ops.op import REGISTRY, Op
+from flowtorch.errors import broadcast_error
+from flowtorch.ops.families import Pointwise, common_device, op, result_dtype
+from flowtorch.ops.op import REGISTRY, Op, composite
+from flowtorch.ops.writing import number_tensor, writing
 from flowtorch.tensor import Tensor, wrap
 
 _active = overrides.active
 _NUMBERS = (int, float, complex, np.generic)
+_C_LABELS = {"uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int", "int64": "long int",
+             "uint16": "unsigned short", "uint32": "unsigned int", "uint64": "unsigned long", "float16": "c10::Half",
+             "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double", "complex64": "c10::complex<float>",
+             "complex128": "c10::complex<double>"}
 
 
 class Where(Pointwise):
@@ -65,7 +71,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
         try:
             tx = input._type if type(input) is not float else other._type
             if condition._type.dtype is dtypes.bool_ and condition._type.plain and tx.fast and (
-                    not grad_mode.inference and tx.dtype.rank >= 2):
+                    tx.dtype.rank >= 2):
                 kind = type(other)
                 a = input._array if type(input) is not float else tx.scalar(input)
                 b = (other._array if other._type is tx else None) if kind is not float and kind is not int else (
@@ -81,7 +87,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
         except Exception:
             pass
     if input is None and other is None:
-        return REGISTRY["nonzero"].public(condition, as_tuple=True)
+        return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise TypeError("where() received an invalid combination of arguments - got "
                         f"({', '.join(type(x).__name__ for x in (condition, input, other) if x is not None)}), but expected "
@@ -106,3 +112,160 @@ def _where_method(self: Any, condition: Any, other: Any = None) -> Any:
 
 
 Tensor.where = _where_method                                            # type: ignore[attr-defined]
+
+
+# ---------------------------------------------------------------- masked_fill, masked_scatter, masked_select
+
+def _fit_mask(input: np.ndarray, mask: np.ndarray, name: str) -> np.ndarray:
+    """The mask broadcast to ``input``; errors in PyTorch's words."""
+    if mask.dtype.kind != "b":
+        labels = _C_LABELS if name == "masked_fill_" else None
+        d = dtypes.from_numpy_dtype(mask.dtype)
+        raise RuntimeError(f"{name} only supports boolean masks, but got mask with dtype "
+                           f"{labels[d.name] if labels else d.label}")
+    if mask.shape == input.shape:
+        return mask
+    text = broadcast_error([mask.shape, input.shape])
+    if text is not None:
+        raise RuntimeError(text)
+    full = np.broadcast_shapes(input.shape, mask.shape)
+    if full != input.shape:
+        raise RuntimeError(f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(full)}")
+    return np.broadcast_to(mask, input.shape)
+
+
+def _fill_value(values: list) -> list:
+    input, mask, value = values
+    if isinstance(value, Tensor):
+        if value.dim():
+            raise RuntimeError("masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
+                               f"{value.dim()} dimension(s).")
+        if value._type.device != input._type.device and value._type.device.type == "cpu":
+            value = value.to(input._type.device)
+    elif isinstance(value, _NUMBERS):
+        value = number_tensor(value, input, True)
+    else:
+        raise TypeError("masked_fill() received an invalid combination of arguments - got "
+                        f"({type(mask).__name__}, {type(value).__name__}), but expected one of: (Tensor mask, Tensor value), "
+                        "(Tensor mask, Number value)")
+    return [input, mask, value]
+
+
+@writing(("input", "mask", "value"), name="_masked_fill", method=False, linear=("input", "value"),
+         node="MaskedFillBackward0", prepare=_fill_value,
+         vjp=(lambda g, mask: masked_fill(g, mask, 0), None, lambda g, mask: where(mask, g, 0).sum()))
+def _masked_fill(input, mask, value):
+    """``input`` with ``value`` where ``mask`` is True."""
+    mask = _fit_mask(input, mask, "masked_fill_")
+    np.copyto(input, _as_dtype(value, input.dtype), where=mask, casting="unsafe")
+
+
+def _as_dtype(value: np.ndarray, d: np.dtype) -> np.ndarray:
+    if value.dtype == d:
+        return value
+    return (value.real if value.dtype.kind == "c" and d.kind != "c" else value).astype(d)
+
+
+@composite(method=True)
+def masked_fill(input, mask, value):
+    """``input`` with the number or 0-d tensor ``value`` where ``mask`` is True; ``input`` broadcasts with the mask."""
+    if isinstance(mask, Tensor) and isinstance(input, Tensor) and mask.shape != input.shape and mask.dim() and (
+            broadcast_error([tuple(mask.shape), tuple(input.shape)]) is None):
+        shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
+        if shape != tuple(input.shape):
+            input = input.expand(shape)
+    return _masked_fill(input, mask, value)
+
+
+@composite(namespace="Tensor", method=True)
+def masked_fill_(self, mask, value):
+    """Write the number or 0-d tensor ``value`` where ``mask`` is True."""
+    return _masked_fill.op.public_inplace(self, mask, value)
+
+
+@writing(("input", "mask", "source"), name="_masked_scatter", method=False, linear=("input", "source"),
+         node="MaskedScatterBackward0",
+         vjp=(lambda g, mask: masked_fill(g, mask, 0), None,
+              lambda g, mask, source_shape: _masked_source(g, mask, source_shape)))
+def _masked_scatter(input, mask, source):
+    """``input`` with the elements of ``source``, in order, where ``mask`` is True."""
+    if input.dtype != source.dtype:
+        a, b = (dtypes.from_numpy_dtype(x.dtype).label for x in (input, source))
+        raise RuntimeError(f"masked_scatter: expected self and source to have same dtypes but got{a} and {b}")
+    mask = _fit_mask(input, mask, "masked_scatter_")
+    count = int(np.count_nonzero(mask))
+    if count > source.size:
+        raise RuntimeError("Number of elements of source < number of ones in mask")
+    input[mask] = source.reshape(-1)[:count]
+
+
+def _masked_source(g, mask, shape):
+    taken = masked_select(g, mask)
+    n = 1
+    for s in shape:
+        n *= s
+    return REGISTRY["constant_pad_nd"].public(taken, [0, n - taken.numel()]).reshape(shape)
+
+
+@composite(method=True)
+def masked_scatter(input, mask, source):
+    """``input`` with the elements of ``source``, in order, where ``mask`` is True; ``input`` broadcasts with the mask."""
+    if isinstance(mask, Tensor) and mask.shape != input.shape and (
+            broadcast_error([tuple(mask.shape), tuple(input.shape)]) is None):
+        shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
+        if shape != tuple(input.shape):
+            input = input.expand(shape)
+    return _masked_scatter(input, mask, source)
+
+
+@composite(namespace="Tensor", method=True)
+def masked_scatter_(self, mask, source):
+    """Write the elements of ``source``, in order, where ``mask`` is True."""
+    return _masked_scatter.op.public_inplace(self, mask, source)
+
+
+@op(tensors=("input", "mask"), low="keep", linear=("input",),
+    vjp=(lambda g, mask, input_shape: _select_backward(g, mask, input_shape), None))
+def masked_select(input, mask):
+    """The elements of ``input`` where ``mask`` is True, as a vector; both broadcast."""
+    if mask.dtype.kind != "b":
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    if mask.shape != input.shape:
+        text = broadcast_error([mask.shape, input.shape])
+        if text is not None:
+            raise RuntimeError(text)
+        shape = np.broadcast_shapes(input.shape, mask.shape)
+        input, mask = np.broadcast_to(input, shape), np.broadcast_to(mask, shape)
+    return input[mask]
+
+
+def _select_backward(g, mask, shape):
+    full = np.broadcast_shapes(tuple(shape), tuple(mask.shape))
+    return masked_scatter(g.new_zeros(full), mask, g)
+
+
+# ---------------------------------------------------------------- nonzero
+
+@op(name="_nonzero", tensors=("input",), low="keep")
+def _nonzero(input):
+    """The coordinates of the elements that are not zero, one row each."""
+    found = np.array(input.nonzero() if input.ndim else (np.zeros(int(bool(input)), np.int64),)[:0], np.int64)
+    if input.ndim == 0:
+        found = np.zeros((0, int(bool(input))), np.int64)
+    return found.T
+
+
+@composite(method=True)
+def nonzero(input, *, out=None, as_tuple=False):
+    """The coordinates of the elements that are not zero: one row each, or with ``as_tuple`` one vector per dimension."""
+    if as_tuple:
+        if input.dim() == 0:
+            input = input.unsqueeze(0)
+        return tuple(_nonzero(input).unbind(1))
+    return _nonzero(input) if out is None else _nonzero(input, out=out)
+
+
+@composite(method=True)
+def argwhere(input):
+    """The coordinates of the elements that are not zero, one row each."""
+    return nonzero(input)
