@@ -64,6 +64,9 @@ for _family in (
     "adaptive_pooling",
     "loss",
     "attention",
+    "norm",
+    "fill",
+    "queries",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 importlib.import_module("flowtorch.functional_nn")

@@ -129,13 +129,14 @@ def _cast_method(name, d):
         return to_type(self, tensor_type(d, self._type.device), False, memory_format)
     cast.__name__ = cast.__qualname__ = name
     cast.__doc__ = f"Convert to {d!r}."
-    return cast
+    return composite(cast, namespace="Tensor", method=True)
 
 
-CASTS = {n: _cast_method(n, d) for n, d in (
+for _name, _dtype in (
     ("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16), ("bfloat16", dtypes.bfloat16),
     ("int", dtypes.int32), ("long", dtypes.int64), ("short", dtypes.int16), ("char", dtypes.int8),
-    ("byte", dtypes.uint8), ("bool", dtypes.bool_), ("cfloat", dtypes.complex64), ("cdouble", dtypes.complex128))}
+    ("byte", dtypes.uint8), ("bool", dtypes.bool_), ("cfloat", dtypes.complex64), ("cdouble", dtypes.complex128)):
+    _cast_method(_name, _dtype)
 
 
 @composite(namespace="Tensor", method=True)

@@ -1,0 +1,122 @@
+"""Vector norms and what is built on them."""
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from flowtorch import dtypes
+from flowtorch.ops.families import normalize_dims, op
+from flowtorch.ops.op import composite
+from flowtorch.ops.reduction import expand_reduced
+from flowtorch.tensor import Tensor
+
+
+@op(name="_vector_norm", tensors=("input",), method=False, out=False, node="LinalgVectorNormBackward0", rejects=("integer", "bool"),
+    vjp=(lambda g, input, out, ord, dim, keepdim: _norm_backward(g, input, out, ord, dim, keepdim),))
+def _vector_norm(input, ord=2.0, dim=None, keepdim=False):
+    """The ``ord``-norm over ``dim`` (all by default)."""
+    axes = normalize_dims(dim, input.ndim)
+    size = np.absolute(input)
+    if ord == math.inf:
+        return np.maximum.reduce(size, axis=axes, keepdims=keepdim)
+    if ord == -math.inf:
+        return np.minimum.reduce(size, axis=axes, keepdims=keepdim)
+    if ord == 0:
+        return np.asarray(np.add.reduce(size != 0, axis=axes, keepdims=keepdim)).astype(size.dtype)
+    if ord == 1:
+        return np.add.reduce(size, axis=axes, keepdims=keepdim)
+    if ord == 2:
+        return np.sqrt(np.add.reduce(size * size, axis=axes, keepdims=keepdim))
+    total = np.add.reduce(np.power(size, size.dtype.type(ord)), axis=axes, keepdims=keepdim)
+    return np.power(total, size.dtype.type(1 / ord))
+
+
+def _norm_backward(g: Any, input: Any, norm: Any, ord: float, dim: Any, keepdim: bool) -> Any:
+    shape = tuple(input.shape)
+    g, norm = expand_reduced(g, shape, dim, keepdim), expand_reduced(norm, shape, dim, keepdim)
+    if ord == 0:
+        return input * 0
+    if ord == 1:
+        return input.sgn() * g
+    if ord == 2:
+        return input * (g / norm).masked_fill(norm == 0, 0)
+    if math.isinf(ord):
+        size = input.abs()
+        mask = (size == norm).logical_or(size.isnan().logical_and(norm.isnan()))
+        count = mask.sum(normalize_dims(dim, len(shape)) if shape else None, True)
+        return input.sgn() * (g / count * mask)
+    if ord < 1:
+        part = input.sgn() * input.abs().pow(ord - 1).masked_fill(input == 0, 0)
+        return part * (g * norm.pow(1 - ord))
+    if ord < 2:
+        return input.sgn() * input.abs().pow(ord - 1) * (g / norm.pow(ord - 1)).masked_fill(norm == 0, 0)
+    return input * input.abs().pow(ord - 2) * (g / norm.pow(ord - 1)).masked_fill(norm == 0, 0)
+
+
+@composite(namespace="linalg", out=True)
+def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
+    """The ``ord``-norm of a vector, or of the vectors along ``dim``; ``dtype`` is the type to compute in."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"linalg_vector_norm(): argument 'x' (position 1) must be Tensor, not {type(x).__name__}")
+    if isinstance(ord, complex):
+        raise RuntimeError("linalg.vector_norm: Expected a non-complex scalar as the order of norm.")
+    if x.dtype.rank < 2:
+        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                           f"{x.dtype.label}")
+    if dtype is not None:
+        if dtype.is_complex != x.dtype.is_complex or dtypes.promote_types(x.dtype, dtype) is not dtype:
+            raise RuntimeError(f"linalg.vector_norm: the dtype of the input ({x.dtype.label}) should be convertible without narrowing "
+                               f"to the specified dtype ({dtype.label})" if dtype.is_complex == x.dtype.is_complex else
+                               f"linalg.vector_norm: dtype should be {'complex' if x.dtype.is_complex else 'real'} for "
+                               f"{'complex' if x.dtype.is_complex else 'real'} inputs, but got {dtype.label}")
+        x = x.to(dtype)
+    dims = normalize_dims(dim, x.dim()) if dim is not None and dim != () and dim != [] else None
+    gone = dims if dims is not None else tuple(range(x.dim()))
+    if any(x.shape[d] == 0 for d in gone) and (ord < 0 or math.isinf(ord)):
+        raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty "
+                           + ("tensor because the operation does not have an identity" if dims is None or len(gone) == x.dim() else
+                              "dimension because this dimension is empty and the operation does not have an identity"))
+    return _vector_norm(x, float(ord), dims, keepdim)
+
+
+@composite(out=True)
+def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
+    """The ``p``-norm over ``dim`` of all elements; "fro" is the 2-norm, "nuc" the sum of singular values."""
+    if dtype is not None:
+        input = input.to(dtype)
+    if input.dtype.rank < 2:
+        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {input.dtype.label}")
+    if p == "nuc":
+        from flowtorch import linalg
+
+        return linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim)
+    if isinstance(p, str) and p != "fro":
+        raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found: {p}")
+    order = 2 if p == "fro" or p is None else p
+    if isinstance(order, Tensor):
+        order = order.item()
+    return vector_norm(input, order, dim, keepdim)
+
+
+@composite(namespace="Tensor", method="norm", name="norm")
+def _norm_method(self, p="fro", dim=None, keepdim=False, dtype=None):
+    """See ``torch.norm``."""
+    return norm(self, p, dim, keepdim, dtype=dtype)
+
+
+@composite(out=True, method=True, inplace=True)
+def renorm(input, p, dim, maxnorm):
+    """Scale the slices along ``dim`` whose ``p``-norm exceeds ``maxnorm`` down to it."""
+    if input.dim() < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions")
+    if isinstance(p, complex) or p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported" if not isinstance(p, complex) else "renorm: p must be real-valued")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    dim = dim + input.dim() if dim < 0 else dim
+    others = tuple(d for d in range(input.dim()) if d != dim)
+    size = vector_norm(input, p, others, True)
+    factor = (maxnorm / (size + 1e-7)).masked_fill(size <= maxnorm, 1)
+    return input * factor

@@ -1,0 +1,188 @@
+"""Questions about tensors and dtypes that need no computation: kinds, sizes, result types, names."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch import dtypes
+from flowtorch.ops import families
+from flowtorch.ops.op import composite
+from flowtorch.tensor import Tensor
+
+
+@composite
+def is_tensor(obj):
+    """Whether ``obj`` is a Tensor."""
+    return isinstance(obj, Tensor)
+
+
+@composite
+def numel(input):
+    """The number of elements."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"numel(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    return input.numel()
+
+
+@composite
+def is_nonzero(input):
+    """Whether the only element is not zero; RuntimeError unless there is one element."""
+    if input.numel() != 1:
+        raise RuntimeError(f"Boolean value of Tensor with {'no values' if not input.numel() else 'more than one value'} is "
+                           "ambiguous")
+    return bool(input.item() != 0)
+
+
+@composite(namespace="Tensor", method="is_nonzero", name="is_nonzero")
+def _is_nonzero_method(self):
+    return is_nonzero(self)
+
+
+@composite(namespace="Tensor", method=True)
+def is_same_size(self, other):
+    """Whether both have the same shape."""
+    return self.shape == other.shape
+
+
+@composite(name="is_same_size")
+def _is_same_size_function(input, other):
+    """Whether both have the same shape."""
+    return input.shape == other.shape
+
+
+@composite(namespace="Tensor", method=True)
+def is_set_to(self, tensor):
+    """Whether both are the same view of the same memory."""
+    return (self.data_ptr() == tensor.data_ptr() and self.shape == tensor.shape and self.stride() == tensor.stride()
+            and self.storage_offset() == tensor.storage_offset())
+
+
+@composite
+def result_type(tensor1, tensor2):
+    """The dtype that an operation on both would give."""
+    for x in (tensor1, tensor2):
+        if not isinstance(x, (Tensor, int, float, complex, np.generic)):
+            raise TypeError(f"result_type(): argument must be Tensor or Number, not {type(x).__name__}")
+    return families.result_dtype((tensor1, tensor2))
+
+
+@composite
+def typename(obj):
+    """The name of an object's type: ``torch.FloatTensor`` for tensors."""
+    if isinstance(obj, Tensor):
+        return type_name(obj)
+    module = getattr(obj, "__module__", "") or ""
+    name = getattr(obj, "__qualname__", None) or type(obj).__qualname__
+    if not module or module in ("builtins", "__builtin__"):
+        module = type(obj).__module__ if not isinstance(obj, type) else ""
+    return name if module in ("", "builtins") else f"{module}.{name}"
+
+
+def type_name(t: Any) -> str:
+    """The legacy type name of a tensor."""
+    place = "cuda." if t.is_cuda else ""
+    return f"torch.{place}{t.dtype.label}Tensor"
+
+
+@composite
+def is_storage(obj):
+    """Whether ``obj`` is a storage."""
+    from flowtorch import storage
+
+    return isinstance(obj, (storage.UntypedStorage, storage.TypedStorage))
+
+
+@composite
+def is_inference(input):
+    """Whether the tensor was made in inference mode."""
+    return input.is_inference()
+
+
+@composite
+def is_conj(input):
+    """Whether conjugation is pending on ``input``; it never is."""
+    return input.is_conj()
+
+
+@composite
+def is_neg(input):
+    """Whether negation is pending on ``input``; it never is."""
+    return input.is_neg()
+
+
+@composite
+def is_signed(input):
+    """Whether the dtype has negative numbers."""
+    return input.is_signed()
+
+
+@composite(namespace="Tensor", method=True, name="type")
+def type_(self, dtype=None, non_blocking=False, **kwargs):
+    """The legacy type name, or a conversion to ``dtype`` (a dtype or such a name)."""
+    if dtype is None:
+        return type_name(self)
+    if isinstance(dtype, str):
+        label = dtype.rpartition(".")[2].removesuffix("Tensor")
+        found = [d for d in dtypes.NUMBERED if d.label == label]
+        if not found:
+            raise ValueError(f"invalid type: '{dtype}'")
+        dtype = found[0]
+    elif not isinstance(dtype, dtypes.dtype):
+        dtype = getattr(dtype, "dtype", dtype)
+    return self.to(dtype)
+
+
+@composite(namespace="Tensor", method=True)
+def cpu(self, memory_format=dtypes.preserve_format):
+    """A copy in host memory; itself if it is there."""
+    return self.to("cpu", memory_format=memory_format)
+
+
+@composite(namespace="Tensor", method=True)
+def cuda(self, device=None, non_blocking=False, memory_format=dtypes.preserve_format):
+    """A copy on a CUDA device."""
+    return self.to("cuda" if device is None else device, memory_format=memory_format)
+
+
+@composite(namespace="Tensor", method=True)
+def pin_memory(self, device=None):
+    """``self``: host memory needs no pinning without a GPU."""
+    return self
+
+
+@composite(namespace="Tensor", method=True)
+def is_pinned(self, device=None):
+    """Whether the memory is page-locked."""
+    return False
+
+
+@composite(namespace="Tensor", method=True)
+def share_memory_(self):
+    """Move the memory where child processes can share it."""
+    from flowtorch import storage
+
+    return storage.share_memory_(self) if hasattr(storage, "share_memory_") else self
+
+
+@composite
+def is_autocast_enabled(device_type=None):
+    """Whether autocast is on."""
+    from flowtorch import amp
+
+    return amp.is_autocast_enabled(device_type) if hasattr(amp, "is_autocast_enabled") else False
+
+
+@composite
+def are_deterministic_algorithms_enabled():
+    """Whether only deterministic algorithms may run (all are)."""
+    return _deterministic[0]
+
+
+_deterministic = [False]
+
+
+@composite
+def use_deterministic_algorithms(mode, *, warn_only=False):
+    """Ask for deterministic algorithms; every algorithm here is one."""
+    _deterministic[0] = bool(mode)
