@@ -316,8 +316,11 @@ class ModuleDict(Module):
                 "ModuleDict.update should be called with an iterable of key/value pairs, but got "
                 f"{type(modules).__name__}"
             )
-        named = isinstance(modules, (ModuleDict, Mapping))
-        for key, module in modules.items() if named else _pairs(modules, "ModuleDict"):  # type: ignore[union-attr]
+        if isinstance(modules, (ModuleDict, Mapping)):
+            modules = modules.items()
+        else:
+            modules = _pairs(modules, "ModuleDict")
+        for key, module in modules:
             self[key] = module
 
 

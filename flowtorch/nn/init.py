@@ -126,7 +126,7 @@ def _accept_uniform(tensor: Tensor, mean: float, std: float, a: float, b: float,
     log_peak = -0.5 * ((mode - mean) / std) ** 2
 
     def rejected(candidates: Tensor) -> Tensor:
-        log_density = (candidates - mean).div_(std).pow_(2).mul_(-0.5).sub_(log_peak)
+        log_density = candidates.sub(mean).div_(std).pow_(2).mul_(-0.5).sub_(log_peak)
         return torch.empty_like(tensor).uniform_(generator=generator).log_().gt(log_density)
 
     drawn = tensor.uniform_(a, b, generator=generator)

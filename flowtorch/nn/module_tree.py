@@ -223,6 +223,7 @@ class _ModuleTree:
 
     def _convert(self, name: str, param: Any, fn: Callable[[Tensor], Tensor]) -> Any:
         grad = param.grad
+        new_grad: Any
         with torch.no_grad():
             new = fn(param)
             new_grad = None if grad is None else fn(grad)

@@ -90,19 +90,19 @@ class UninitializedTensorMixin:
 
     # Looked up by name, because the operations themselves are defined after this layer is loaded.
     _allowed_names = frozenset(
-        {"__hash__", "__get__", "__set__", "size", "copy_", "data", "dtype", "device", "get_device"}
-        | {"is_complex", "is_floating_point", "requires_grad", "requires_grad_", "detach", "to", "_to_copy"}
-        | {"is_meta", "cpu", "cuda", "half", "float", "double", "bfloat16", "char", "short", "int", "long"}
+        {"__hash__", "__get__", "__set__", "size", "copy_", "data", "dtype", "device", "get_device", "to"}
+        | {"is_complex", "is_floating_point", "is_meta", "requires_grad", "cpu", "cuda"}
+        | {"half", "float", "double", "char", "short", "int", "long"}
     )
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Give the tensor its shape (uninitialised values), and from now on the ordinary class."""
-        data = torch.empty(shape, device=device or self.device,
-                           dtype=dtype or self.dtype)  # type: ignore[attr-defined]
-        self.__class__ = self.cls_to_become  # type: ignore[assignment]
-        self.data = data  # type: ignore[misc]
+        tensor: Any = self
+        data = torch.empty(shape, device=device or tensor.device, dtype=dtype or tensor.dtype)
+        tensor.__class__ = self.cls_to_become
+        tensor.data = data
         # Tensors of the new class take the fast paths that this one was kept from.
-        self._type = data._type  # type: ignore[misc]
+        tensor._type = data._type
 
     @property
     def shape(self) -> Any:

@@ -223,7 +223,6 @@ class Copy(Family):
 _copy = Op("copy", Copy(), _copy_body, tensors=("input", "src"), linear=("src",), method=False, out=False,
            node="CopyBackwards", vjp=(lambda g: g * 0, lambda g: g), inplace=True)
 _copy.public = _copy.family.fast(_copy)
-_copy.public_inplace = lambda *a, **k: dispatch.interpret_inplace(_copy, a, k)      # type: ignore[attr-defined]
 
 
 @composite(namespace="Tensor", method=True)
@@ -243,3 +242,6 @@ def copy_(self, src, non_blocking=False):
             self._bump_version()
             return self
     return dispatch.interpret_inplace(_copy, (self, src, non_blocking), {})
+
+
+_copy.public_inplace = copy_

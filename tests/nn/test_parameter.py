@@ -80,7 +80,7 @@ def test_tensors_without_shapes(torch):
             tensor.float().dtype,
             tensor.to("cpu").dtype,
             tensor.is_floating_point(),
-            hash(tensor) == id(tensor),
+            isinstance(hash(tensor), int),
         )
         yield type(pickle.loads(pickle.dumps(tensor))).__name__, error(copy.deepcopy, tensor)[0]
         same = tensor

@@ -22,6 +22,6 @@ def convert_conv3d_weight_memory_format(module: Any, memory_format: Any) -> Any:
 def _convert(module: Any, memory_format: Any, kinds: tuple[type, ...]) -> Any:
     for layer in module.modules():
         if isinstance(layer, kinds):
-            weight: Any = layer.weight
+            weight = layer.weight  # type: ignore[attr-defined]
             weight.data = weight.detach().clone(memory_format=memory_format)
     return module
