@@ -90,7 +90,7 @@ class UninitializedTensorMixin:
 
     # Looked up by name, because the operations themselves are defined after this layer is loaded.
     _allowed_names = frozenset(
-        {"__hash__", "__get__", "__set__", "size", "copy_", "data", "dtype", "device", "get_device", "to"}
+        {"__hash__", "__get__", "__set__", "size", "copy_", "_to_copy", "data", "dtype", "device", "get_device", "to"}
         | {"is_complex", "is_floating_point", "is_meta", "requires_grad", "cpu", "cuda"}
         | {"half", "float", "double", "char", "short", "int", "long"}
     )

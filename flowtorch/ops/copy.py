@@ -55,6 +55,11 @@ class Conversion(Family):
     def compute(self, op: Op, values: list) -> Any:
         input, target, memory_format = values
         array = input._array
+        if target.device.type == "meta":
+            from flowtorch.ops.factory import new_array
+
+            return wrap(new_array(array.shape, target.numpy, target.device), target)
+        check_readable(input)
         if memory_format is not preserve_format:
             array = laid_out(array, memory_format)
         if target.dtype is not input._type.dtype:
@@ -65,6 +70,12 @@ class Conversion(Family):
 
     def fast(self, op: Op) -> Any:
         return dispatch.general(op)
+
+
+def check_readable(t: Tensor) -> None:
+    """Refuse to read the elements of a meta tensor: there are none."""
+    if t._type.device.type == "meta":
+        raise NotImplementedError("Cannot copy out of meta tensor; no data!")
 
 
 def _convert_body(input, target, memory_format=preserve_format):
@@ -201,6 +212,7 @@ class Copy(Family):
         target, source = values[0], values[1]
         if not isinstance(source, Tensor):
             raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(source).__name__}")
+        check_readable(source)
         array = source._array
         if array.dtype.kind == "c" and target._array.dtype.kind != "c":
             array = array.real
@@ -230,7 +242,7 @@ def copy_(self, src, non_blocking=False):
     """Copy ``src`` into this tensor (converted, broadcast) and return it."""
     if (isinstance(src, Tensor) and self._type.plain and src._type.plain and not dispatch.active
             and not ((self.requires_grad or src.requires_grad) and grad_mode.enabled)
-            and not dispatch.has_internal_overlap(self._array)):
+            and not dispatch.has_internal_overlap(self._array) and src._type.device.type != "meta"):
         source = src._array
         try:
             if source.dtype.kind == "c" and self._array.dtype.kind != "c":
@@ -241,6 +253,8 @@ def copy_(self, src, non_blocking=False):
         else:
             self._bump_version()
             return self
+    if self._type.device.type == "meta":
+        return self                  # nothing to write
     return dispatch.interpret_inplace(_copy, (self, src, non_blocking), {})
 
 

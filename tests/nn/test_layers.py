@@ -19,9 +19,7 @@ def build(library, case):
         return library.from_numpy(value.array.copy()) if isinstance(value, Weight) else value
 
     library.manual_seed(3)
-    return getattr(library.nn, case.name)(
-        *map(own, case.args), **{k: own(v) for k, v in case.kwargs.items()}
-    )
+    return getattr(library.nn, case.name)(*map(own, case.args), **{k: own(v) for k, v in case.kwargs.items()})
 
 
 def tensors(value):
@@ -46,9 +44,7 @@ def run(library, case, training, arrays):
     outputs = tensors(result)
     found["structure"] = [type(result).__name__, [(list(t.shape), str(t.dtype)) for t in outputs]]
     floats = [t for t in outputs if t.is_floating_point()]
-    slopes = [
-        library.from_numpy(np.linspace(0.3, 1.7, t.numel(), dtype=np.float32)).reshape(t.shape) for t in floats
-    ]
+    slopes = [library.from_numpy(np.linspace(0.3, 1.7, t.numel(), dtype=np.float32)).reshape(t.shape) for t in floats]
     loss = sum((t * s).sum() for t, s in zip(floats, slopes, strict=True))
     wanted = leaves + list(layer.parameters())
     grads = []
