@@ -67,6 +67,8 @@ for _family in (
     "norm",
     "fill",
     "queries",
+    "fold",
+    "linear_cross_entropy",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 importlib.import_module("flowtorch.functional_nn")

@@ -112,7 +112,7 @@ class Pointwise(Family):
         plan = op.plans.get(t) or self.plan(op, t)
         arrays = [None if x is None else self.operand(x, t) for x in operands]
         params = {n: v for n, v in zip(op.names, values, strict=True) if n not in op.tensors}
-        if all(v is op.defaults[n] for n, v in params.items()):
+        if all(n in op.defaults and v is op.defaults[n] for n, v in params.items()):
             c = plan[0](*arrays)
         else:
             c = plan[2](*arrays, **params)

@@ -11,6 +11,8 @@ from ...functional_nn import channel_shuffle as channel_shuffle
 from ...functional_nn import native_channel_shuffle as native_channel_shuffle
 from ...functional_nn import pixel_shuffle as pixel_shuffle
 from ...functional_nn import pixel_unshuffle as pixel_unshuffle
+from ...ops.fold import fold as fold
+from ...ops.fold import unfold as unfold
 from ...overrides import handle_torch_function as handle_torch_function
 from ...overrides import has_torch_function as has_torch_function
 from .activation import *  # noqa: F403

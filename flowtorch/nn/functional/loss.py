@@ -8,6 +8,7 @@ import warnings
 import flowtorch as torch
 
 from ...ops import activation as ops
+from ...ops import linear_cross_entropy as chunked
 from ...ops.op import composite
 from .reduction import reduce as _reduce
 from .reduction import resolve
@@ -346,33 +347,18 @@ def _check_linear_cross_entropy(input, linear_weight, linear_bias):
 
 
 def _in_chunks(input, linear_weight, linear_bias, target, weight, reduction, ignore_index, options):
-    """Cross entropy of a slice of the batch at a time; backward runs each slice again instead of keeping logits."""
-    if input.dim() == 1:
-        input, target, squeeze = input.unsqueeze(0), target.unsqueeze(0), reduction == "none"
-    else:
-        squeeze = False
+    """Cross entropy of a slice of the batch at a time, forward and backward."""
+    batched = input.dim() == 2
+    if not batched:
+        input, target = input.unsqueeze(0), target.unsqueeze(0)
     rows = options.rows(input.size(0), input.size(1), linear_weight.size(0))
-    inner = "none" if reduction == "none" else "sum"
-
-    def part(x, linear_weight, linear_bias, target):
-        logits = torch.nn.functional.linear(x, linear_weight, linear_bias)
-        return cross_entropy(logits, target, weight, ignore_index=ignore_index, reduction=inner)
-
-    losses = []
-    for start in range(0, input.size(0), rows):
-        piece = slice(start, start + rows)
-        arguments = (input[piece], linear_weight, linear_bias, target[piece])
-        if torch.is_grad_enabled():
-            losses.append(torch.utils.checkpoint.checkpoint(part, *arguments, use_reentrant=False))
-        else:
-            losses.append(part(*arguments))
+    losses = chunked.linear_cross_entropy(
+        input, linear_weight, target, linear_bias, weight, ignore_index, rows
+    )
     if reduction == "none":
-        result = torch.cat(losses)
-        return result.squeeze(0) if squeeze else result
-    total = torch.stack(losses).sum()
+        return losses if batched else losses.squeeze(0)
+    total = losses.sum()
     if reduction == "sum":
         return total
     counted = target != ignore_index
-    if weight is None:
-        return total / counted.sum()
-    return total / weight.index_select(0, target[counted]).sum()
+    return total / (counted.sum() if weight is None else weight[target[counted]].sum())
