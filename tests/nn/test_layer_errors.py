@@ -2,7 +2,7 @@
 
 import pytest
 
-from .both import error, program
+from both import error, program
 
 # Constructors that raise.
 CONSTRUCTORS = [
