@@ -122,6 +122,13 @@ def _imag(self: Tensor) -> Tensor:
     return REGISTRY["imag"].public(self)
 
 
+def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
+    """What ``load_state_dict`` puts in the place of this tensor when it swaps tensors: ``other``, or a copy of it."""
+    if overrides.active and overrides.has_torch_function((self, other)):
+        return overrides.handle_torch_function(module_load, (self, other), self, other, assign=assign)
+    return other.detach() if assign else self.copy_(other).detach()              # type: ignore[attr-defined]
+
+
 def attach() -> None:
     """Give Tensor these methods; called once by the package."""
     Tensor.backward = _backward                                          # type: ignore[attr-defined]
@@ -134,3 +141,4 @@ def attach() -> None:
     Tensor.real = property(_real, lambda self, value: _real(self).copy_(value))       # type: ignore[attr-defined]
     Tensor.imag = property(_imag, lambda self, value: _imag(self).copy_(value))       # type: ignore[attr-defined]
     Tensor.output_nr = property(_output_nr)                              # type: ignore[attr-defined]
+    Tensor.module_load = module_load                                     # type: ignore[attr-defined]

@@ -146,6 +146,8 @@ class Tensor(Methods):
         t._node = t._grad = t._view = None
         t._requires_grad = False
         if require_grad:
+            if source.dtype.rank < 2:
+                raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
             t.requires_grad = True
         return t
 

@@ -157,7 +157,10 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Compile the call of this module; the arguments are those of ``flowtorch.compile``."""
-        self._compiled_call_impl = torch.compile(self._call_impl, *args, **kwargs)
+        compiler = getattr(torch, "compile", None)
+        call = self._call_impl
+        # Without a compiler, compiled calls are the same calls.
+        self._compiled_call_impl = call if compiler is None else compiler(call, *args, **kwargs)
 
     # --- registration
 

@@ -424,6 +424,14 @@ def test_compile_makes_a_callable(torch):
     yield net(torch.ones(2))
 
 
+def test_compiled_modules_compute_the_same():
+    net = make(flowtorch)
+    assert net.compile() is None
+    assert net(flowtorch.ones(2)).tolist() == [[1, 1], [1, 1]]
+    net.register_forward_hook(lambda module, args, out: out + 1)
+    assert net(flowtorch.ones(2)).tolist() == [[2, 2], [2, 2]]
+
+
 @pytest.mark.parametrize("name", ["module", "container", "lazy"])
 def test_files_are_found_where_pytorch_has_them(name):
     import importlib
