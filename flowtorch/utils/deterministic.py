@@ -1,0 +1,3 @@
+"""Settings of deterministic algorithms."""
+
+fill_uninitialized_memory = True
