@@ -81,6 +81,8 @@ def _rebuild_tensor(
     if not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"expected a torch.dtype, got {type(dtype).__name__}")
     size, stride = tuple(map(index, size)), tuple(map(index, stride))
+    if untyped.device.type == "meta":
+        return _rebuild_meta_tensor_no_storage(dtype, size, stride, False)
     array = array_over(untyped._bytes, dtype, index(storage_offset), size, stride)
     return wrap(array, tensor_type(dtype, untyped.device))
 
