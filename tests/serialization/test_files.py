@@ -227,7 +227,7 @@ def test_paths_of_every_kind(tmp_path):
         ft.save({"x": ft.ones(2)}, path)
         assert torch.load(path)["x"].tolist() == [1, 1]
     assert zipfile.ZipFile(tmp_path / "x.y.pth").namelist()[0] == "x.y/data.pkl"
-    with pytest.raises(RuntimeError, match="Parent directory .* does not exist"):
+    with pytest.raises(RuntimeError, match=r"Parent directory .* does not exist"):
         ft.save(1, tmp_path / "missing" / "a.pt")
     with pytest.raises(FileNotFoundError):
         ft.load(tmp_path / "none.pt")
@@ -299,7 +299,7 @@ def test_map_location_in_every_form(tmp_path):
     assert seen == [("UntypedStorage", "cpu")] * 2
     meta = ft.load(tmp_path / "m.pt", map_location="meta")
     assert meta["x"].is_meta and meta["x"].shape == (3,)
-    with pytest.raises(RuntimeError, match="don't know how to restore data location .* tagged with moon"):
+    with pytest.raises(RuntimeError, match=r"don't know how to restore data location .* tagged with moon"):
         ft.load(tmp_path / "m.pt", map_location="moon")
 
 
