@@ -46,6 +46,7 @@ for _family in (
     "pointwise_unary",
     "random",
     "random_tensor",
+    "random_gamma",
     "reduction",
     "linear",
     "join",

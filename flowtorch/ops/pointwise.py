@@ -124,12 +124,22 @@ ge = _compare(np.greater_equal, "ge", ">=", ("complex",))
 @composite(method=True, out=True)
 def div(input, other, *, rounding_mode=None):
     """``input / other``; ``rounding_mode`` "trunc" or "floor" rounds the quotient and keeps integers."""
+    return _division(rounding_mode)(input, other)
+
+
+@composite(namespace="Tensor", method=True)
+def div_(self, other, *, rounding_mode=None):
+    """``div`` that overwrites this tensor."""
+    return _division(rounding_mode).op.public_inplace(self, other)
+
+
+def _division(rounding_mode):
     if rounding_mode is None:
-        return true_divide(input, other)
+        return true_divide
     if rounding_mode == "floor":
-        return floor_divide(input, other)
+        return floor_divide
     if rounding_mode == "trunc":
-        return _trunc_divide(input, other)
+        return _trunc_divide
     raise RuntimeError("div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
                        f"'{rounding_mode}'")
 

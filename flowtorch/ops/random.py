@@ -459,5 +459,12 @@ def randint_like(
 
 # ---------------------------------------------------------------- seeds, which are functions of torch too
 
-for _function in (random.manual_seed, random.seed, random.initial_seed, random.get_rng_state, random.set_rng_state):
+for _function in (
+    random.manual_seed,
+    random.seed,
+    random.initial_seed,
+    random.get_rng_state,
+    random.set_rng_state,
+    random.thread_safe_generator,
+):
     composite(_function)

@@ -18,7 +18,8 @@ from flowtorch.streams import uniform as uniforms
 from flowtorch.tensor import Tensor
 
 
-def _source(name: str, generator: Any) -> Generator:
+def source(name: str, generator: Any) -> Generator:
+    """The generator that a kernel on the CPU draws from."""
     gen = generator_for(name, generator, devices.cpu)
     assert gen is not None
     return gen
@@ -27,7 +28,7 @@ def _source(name: str, generator: Any) -> Generator:
 @op(tensors=("input",), vjp=factory.zeros_like, low="keep", method=False, out=False, node="BernoulliBackward0")
 def _bernoulli(input, p, generator):
     result = np.empty(input.shape, input.dtype)
-    return uniforms.bernoulli_(_source("bernoulli", generator), result, input if p is None else p)
+    return uniforms.bernoulli_(source("bernoulli", generator), result, input if p is None else p)
 
 
 @composite(method=True)
@@ -49,12 +50,12 @@ def bernoulli(input, p=None, *, generator=None, out=None):
 @op(tensors=("input",), vjp=factory.zeros_like, low="keep", method=False, out=False)
 def poisson(input, generator=None):
     """Counts from Poisson distributions whose rates are in ``input``."""
-    return samplers.poisson(_source("poisson", generator), input)
+    return samplers.poisson(source("poisson", generator), input)
 
 
 @op(tensors=("input",), low="keep", method=False, out=False)
 def _multinomial(input, num_samples, replacement, generator):
-    return categorical.multinomial(_source("multinomial", generator), input, num_samples, replacement)
+    return categorical.multinomial(source("multinomial", generator), input, num_samples, replacement)
 
 
 @composite(method=True)
@@ -77,7 +78,7 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
 
 @op(tensors=("mean", "std"), vjp=(factory.zeros_like,) * 2, low="keep", method=False, out=False, node="NormalBackward3")
 def _normal(mean, std=None, *, scale=1.0, generator=None):
-    gen = _source("normal", generator)
+    gen = source("normal", generator)
     if std is None:
         result = normals.normal_(gen, np.empty(mean.shape, mean.dtype), 0.0, scale)
     else:
@@ -140,7 +141,7 @@ def _no_derivative(g: Tensor) -> Tensor:
 
 @op(tensors=("count", "prob"), vjp=(_no_derivative,) * 2, low="keep", method=False, out=False)
 def _binomial(count, prob, generator):
-    return samplers.binomial(_source("binomial", generator), count, prob)
+    return samplers.binomial(source("binomial", generator), count, prob)
 
 
 @composite
