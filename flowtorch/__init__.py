@@ -70,6 +70,7 @@ for _family in (
     "queries",
     "fold",
     "linear_cross_entropy",
+    "ranges",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 importlib.import_module("flowtorch.functional_nn")

@@ -6,6 +6,7 @@ Nothing recurses: a chain of any length works.
 from __future__ import annotations
 
 import heapq
+import itertools
 import sys
 import threading
 import warnings
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.autograd.node import AccumulateGrad, Node, Output, edge
 from flowtorch.tensor import Tensor, wrap
@@ -22,11 +24,30 @@ _leaf_lock = threading.Lock()
 _getrefcount = sys.getrefcount
 
 
-class _CurrentNode(threading.local):
+class _Current(threading.local):
+    """What this thread's innermost backward pass is doing."""
+
     node: Any = None
+    pass_id = 0
+    roots: Sequence[Any] = ()
+
+    def reachable(self) -> set:
+        """The nodes, and the ids of the leaves, that gradients of the running pass can arrive at."""
+        found: set = set()
+        stack = [_node(e) if not isinstance(e, Tensor) else e for e in self.roots if e is not None]
+        while stack:
+            e = stack.pop()
+            key = id(e) if isinstance(e, Tensor) else e
+            if key in found:
+                continue
+            found.add(key)
+            if not isinstance(e, Tensor):
+                stack.extend(e2.node if type(e2) is Output else e2 for e2 in e.edges if e2 is not None)
+        return found
 
 
-current = _CurrentNode()
+current = _Current()
+_pass_ids = itertools.count(1)
 
 
 def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool, create_graph: bool,
@@ -48,6 +69,8 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
         needed = _needed(roots, capture)
     previous = grad_mode.enabled
     grad_mode.enabled = create_graph
+    outer = current.node, current.pass_id, current.roots
+    current.pass_id, current.roots = next(_pass_ids), roots
     owned: set[int] = set()                 # ids of pending sums that this pass made: free to be added to in place
     pending: dict[Node, Any] = {}
     heap: list = []
@@ -73,6 +96,8 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
                     continue
             current.node = node
             input_grads = node.apply(g)
+            if anomaly.state.enabled and anomaly.state.check_nan:
+                anomaly.check(node, input_grads)
             if hooks is not None and hooks.post:
                 input_grads = _after(node, input_grads, g, multi)
             if not keep_graph:
@@ -92,7 +117,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
             input_grads = gi = None
     finally:
         grad_mode.enabled = previous
-        current.node = None
+        current.node, current.pass_id, current.roots = outer
     return results
 
 

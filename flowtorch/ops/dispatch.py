@@ -15,6 +15,7 @@ import numpy as np
 
 from flowtorch import dtypes, overrides
 from flowtorch.array.tensortype import TensorType, tensor_type
+from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import Output, edge, next_seq, save, save_output, saved_hooks, view_edge
 from flowtorch.dtypes import can_cast
@@ -161,6 +162,8 @@ def make_node(op: Op, values: list, inputs: list, edges: tuple, self_copy: Any =
     node.seq = next_seq()
     node.edges = edges
     node.hooks = None
+    if anomaly.state.enabled:
+        anomaly.note_origin(node)
     if op.many:
         last = len(op.savers) - 1
         kept = [t if op.savers[min(i, last)] else None for i, t in enumerate(inputs)]
