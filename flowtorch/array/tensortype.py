@@ -21,11 +21,12 @@ class TensorType:
     hold plain types only, so one failed look-up sends every other kind of tensor down the complete path.
     """
 
-    __slots__ = ("compute", "device", "dtype", "fast", "inference", "numpy", "plain", "scalars", "zero")
+    __slots__ = ("compute", "device", "dtype", "fast", "inference", "numpy", "plain", "scalars", "simple", "zero")
 
     def __init__(self, dtype: dtype, device: device, plain: bool, inference: bool) -> None:
         self.dtype, self.device, self.plain, self.inference = dtype, device, plain, inference
         self.fast = plain and not inference
+        self.simple = self.fast and device.type == "cpu" and dtype not in LOW_PRECISION
         self.numpy = dtype.numpy
         # Low-precision arithmetic computes in float32 and rounds once, so its scalars are not rounded first.
         self.compute = float32.numpy if dtype in LOW_PRECISION else self.numpy

@@ -234,6 +234,8 @@ class General(Family):
             arrays = [self.upcast(a) for a in arrays]
         n = op.positional
         result = kernel(*arrays[:n], **dict(zip(op.names[n:], arrays[n:], strict=True)))
+        if type(self) is General and source is values[0] and source._type.simple:
+            op.plans[source._type] = True                               # the fast path may take over
         return self.wrap_results(op, result, low, device)
 
     @staticmethod
@@ -266,7 +268,9 @@ class General(Family):
         return one(result)
 
     def fast(self, op: Op) -> Callable:
-        return dispatch.general(op)
+        from flowtorch.ops import fast_general
+
+        return fast_general.closure(op)
 
 
 def return_type(op: Op) -> Any:

@@ -1,0 +1,124 @@
+"""The fast path of ops with their own kernel: softmax, convolution, losses, embedding and their like.
+
+One template serves all. It is compiled for each op with the op's own parameters, so that Python binds the arguments
+and nothing is collected or spread out on the way to the kernel.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from flowtorch import overrides
+from flowtorch.autograd.mode import grad_enabled
+from flowtorch.ops import dispatch
+from flowtorch.ops.op import Op
+from flowtorch.tensor import wrap
+
+# Names that begin with an underscore cannot meet a parameter's. A failed check leaves the call to `interpret`, which
+# knows what is wrong; `_fine` holds the types of the first tensor with which the complete path has succeeded.
+_TEMPLATE = """
+def make(_op, _body, _fine, _wrap, _differentiable):
+    def call({signature}):
+        if _active{asked_out}:
+            return _interpret(_op, ({positional}), {{{keywords_out}}})
+        try:
+            _t = {first}._type
+            if _t not in _fine{checks}:
+                return _interpret(_op, ({positional}), {{{keywords}}})
+            _c = _body({arrays})
+        except Exception:
+            return _interpret(_op, ({positional}), {{{keywords}}})
+        _r = _wrap(_c, _t)
+        if _differentiable and ({wanted}) and _grad_enabled():
+            _record(_op, [{values}], _r)
+        return _r
+    return call
+"""
+
+
+def closure(op: Op) -> Callable:
+    """The public function of an op of the general family."""
+    if not op.tensors or op.tensor_index[0] != 0 or op.tensors[0] in op.defaults:
+        return dispatch.general(op)
+    source = _TEMPLATE.format(**_pieces(op))
+    filename = f"<op {op.name}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
+    scope: dict[str, Any] = {
+        "_active": overrides.active,
+        "_interpret": dispatch.interpret,
+        "_record": dispatch.record,
+        "_grad_enabled": grad_enabled,
+        "_d": op.defaults,
+    }
+    exec(compile(source, filename, "exec"), scope)
+    wrap_all = _wrap_one if op.outputs is None else _wrap_named(op)
+    call = scope["make"](op, op.body, op.plans, wrap_all, op.differentiable)
+    call.__code__ = call.__code__.replace(co_name=op.name)
+    dispatch.name_function(call, op)
+    return call
+
+
+def _wrap_one(c: Any, t: Any) -> Any:
+    """A kernel's result as a tensor, mostly of the first input's type ``t``; several as a tuple."""
+    if type(c) is not np.ndarray:
+        if isinstance(c, (tuple, list)):
+            return tuple([_wrap_one(x, t) for x in c])
+        c = np.asarray(c)
+    return wrap(c, t if c.dtype is t.numpy else None)
+
+
+def _wrap_named(op: Op) -> Callable:
+    from flowtorch.ops.families import return_type
+
+    def wrap_named(c: Any, t: Any) -> Any:
+        return named([_wrap_one(x, t) for x in c])
+
+    named = return_type(op)
+    return wrap_named
+
+
+def _pieces(op: Op) -> dict[str, str]:
+    """What the template leaves open for this op."""
+    positional, keywords = op.names[: op.positional], op.names[op.positional :]
+    default = {n: f"{n}=_d[{n!r}]" if n in op.defaults else n for n in op.names}
+    signature = [default[n] for n in positional]
+    if keywords or op.out:
+        signature += ["*", *(default[n] for n in keywords), *(["out=None"] if op.out else [])]
+    inputs = {n: _input(n, optional=n in op.defaults, many=op.many and n == op.tensors[-1]) for n in op.tensors}
+    keyword_items = [f"{n!r}: {n}" for n in keywords]
+    return {
+        "signature": ", ".join(signature),
+        "asked_out": " or out is not None" if op.out else "",
+        "positional": ", ".join(positional) + ",",
+        "keywords": ", ".join(keyword_items),
+        "keywords_out": ", ".join([*keyword_items, *(["'out': out"] if op.out else [])]),
+        "first": op.tensors[0],
+        "checks": "".join(f" or not {inputs[n][1]}" for n in op.tensors[1:]),
+        "arrays": ", ".join(
+            [inputs[n][0] if n in inputs else n for n in positional]
+            + [f"{n}={inputs[n][0] if n in inputs else n}" for n in keywords]
+        ),
+        "wanted": " or ".join(wanted for _, _, wanted in inputs.values()),
+        "values": ", ".join(op.names),
+    }
+
+
+def _input(n: str, optional: bool, many: bool) -> tuple[str, str, str]:
+    """The array of a tensor parameter, whether it is of the simple kind, and whether it may want a gradient."""
+    x = "_x" if many else n
+    array, simple, wanted = f"{x}._array", f"{x}._type.simple", f"({x}._requires_grad or {x}._view is not None)"
+    if many:
+        array, simple, wanted = (
+            f"{f}([{e} for _x in {n}])" for f, e in (("", array), ("all", simple), ("any", wanted))
+        )
+    if optional:
+        array, simple, wanted = (
+            f"(None if {n} is None else {array})",
+            f"({n} is None or {simple})",
+            f"({n} is not None and {wanted})",
+        )
+    return array, simple, wanted
