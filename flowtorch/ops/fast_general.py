@@ -21,7 +21,7 @@ from flowtorch.tensor import wrap
 # Names that begin with an underscore cannot meet a parameter's. A failed check leaves the call to `interpret`, which
 # knows what is wrong; `_fine` holds the types of the first tensor with which the complete path has succeeded.
 _TEMPLATE = """
-def make(_op, _body, _fine, _wrap, _differentiable):
+def make(_op, _body, _fine, _wrap):
     def call({signature}):
         if _active{asked_out}:
             return _interpret(_op, ({positional}), {{{keywords_out}}})
@@ -33,7 +33,7 @@ def make(_op, _body, _fine, _wrap, _differentiable):
         except Exception:
             return _interpret(_op, ({positional}), {{{keywords}}})
         _r = _wrap(_c, _t)
-        if _differentiable and ({wanted}) and _grad_enabled():
+        if ({wanted}) and _op.differentiable and _grad_enabled():
             _record(_op, [{values}], _r)
         return _r
     return call
@@ -56,7 +56,7 @@ def closure(op: Op) -> Callable:
     }
     exec(compile(source, filename, "exec"), scope)
     wrap_all = _wrap_one if op.outputs is None else _wrap_named(op)
-    call = scope["make"](op, op.body, op.plans, wrap_all, op.differentiable)
+    call = scope["make"](op, op.body, op.plans, wrap_all)
     call.__code__ = call.__code__.replace(co_name=op.name)
     dispatch.name_function(call, op)
     return call

@@ -82,8 +82,6 @@ def _maker(count: int, variadic: bool, check: bool) -> Callable:
             normalize = "p0 = p0[0] if p0 and isinstance(p0[0], (tuple, list)) else p0"
         source = (_TEMPLATE.replace("PARAMETERS", parameters).replace("NORMALIZE", normalize)
                   .replace("CHECK", _CHECK if check else "pass").replace("ARGUMENTS", "".join(n + ", " for n in names)))
-        if not count:
-            source = source.replace("(input, )", "(input)").replace("= (, )", "= ()")
         filename = f"<view op of {'variadic' if variadic else count} parameters{', checked' * check}>"
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         scope = {"active": overrides.active, "interpret": dispatch.interpret, "record": dispatch.record, "new": object.__new__,
