@@ -53,6 +53,8 @@ for _family in (
     "masking",
     "gather",
     "index_select",
+    "rearrange",
+    "reshape_inplace",
     "scan",
     "softmax",
     "activation",
@@ -73,6 +75,7 @@ for _family in (
     "ranges",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
+importlib.import_module("flowtorch.functional_shape")
 importlib.import_module("flowtorch.functional_nn")
 
 from flowtorch import methods as _methods  # noqa: E402

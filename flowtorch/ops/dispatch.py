@@ -219,7 +219,7 @@ def resize_output(out: Tensor, shape: tuple) -> None:
                       "in a future PyTorch release outputs will not be resized unless they have zero elements. You can "
                       "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
                       stacklevel=4)
-    REGISTRY["resize_"].public(out, shape)
+    out.resize_(shape)                                                  # type: ignore[attr-defined]
 
 
 def has_internal_overlap(array: np.ndarray) -> bool:

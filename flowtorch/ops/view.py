@@ -185,14 +185,14 @@ def expand(input, size, *, implicit=False):
     size = sizes((size,), "expand")
     lead = len(size) - input.ndim
     if lead < 0:
-        raise RuntimeError(f"expand({_type_name(input)}{list(input.shape)}, size={list(size)}): the number of sizes provided "
+        raise RuntimeError(f"expand({_type_name(input)}{{{list(input.shape)}}}, size={list(size)}): the number of sizes provided "
                            f"({len(size)}) must be greater or equal to the number of dimensions in the tensor ({input.ndim})")
     shape, strides = [], []
     for i, n in enumerate(size):
         have = input.shape[i - lead] if i >= lead else None
         if n == -1:
             if have is None:
-                raise RuntimeError(f"expand({_type_name(input)}{list(input.shape)}, size={list(size)}): the expanded size of "
+                raise RuntimeError(f"expand({_type_name(input)}{{{list(input.shape)}}}, size={list(size)}): the expanded size of "
                                    f"the tensor (-1) isn't allowed in a leading, non-existing dimension {i}")
             n = have
         elif n < 0:

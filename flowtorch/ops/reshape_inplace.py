@@ -1,0 +1,149 @@
+"""Views taken in place (t_, squeeze_, ...), resize_, and the copying twins of the view ops."""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch.autograd.mode import grad_enabled
+from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
+from flowtorch.ops.copy import clone
+from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.rearrange import int_list
+from flowtorch.ops.view import at_address, contiguous_strides, memory_end
+from flowtorch.tensor import address_of, owner_of
+
+
+def become(x: Any, out: Any) -> Any:
+    """Make ``x`` what its view ``out`` is: shape, place in memory and history."""
+    if grad_enabled() and x._requires_grad and x._node is None and x._view is None:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    x._array = out._array
+    if x._view is not None:
+        x._view = out._view
+    if grad_enabled():
+        x._node, x._requires_grad = out._node, out._requires_grad
+    x._bump_version()
+    return x
+
+
+def _in_place(name: str, doc: str, *, of: str | None = None) -> Any:
+    op_name = of or name
+
+    def call(self, *args, **kwargs):
+        return become(self, REGISTRY[op_name].public(self, *args, **kwargs))
+    call.__name__ = call.__qualname__ = name + "_"
+    call.__doc__ = doc
+    return composite(call, namespace="Tensor", method=True)
+
+
+squeeze_ = _in_place("squeeze", "Drop dimensions of size 1, in place.")
+unsqueeze_ = _in_place("unsqueeze", "Insert a dimension of size 1, in place.")
+transpose_ = _in_place("transpose", "Swap two dimensions, in place.")
+t_ = _in_place("t", "Swap the dimensions of a matrix, in place.")
+as_strided_ = _in_place("as_strided", "Take other sizes, strides and offset in the same storage, in place.")
+
+
+@composite(namespace="Tensor", method=True)
+def swapaxes_(self, axis0, axis1):
+    """Swap two dimensions, in place."""
+    return transpose_(self, axis0, axis1)
+
+
+@composite(namespace="Tensor", method=True)
+def swapdims_(self, dim0, dim1):
+    """Swap two dimensions, in place."""
+    return transpose_(self, dim0, dim1)
+
+
+# ---------------------------------------------------------------- resize_
+
+@composite(namespace="Tensor", method=True)
+def resize_(self, *sizes, memory_format=contiguous_format):
+    """Change the shape in place: the same memory where it is enough, else a larger one that starts with the old."""
+    shape = int_list(sizes, None, "resize_", "size")
+    if self.requires_grad:
+        raise RuntimeError("cannot resize variables that require grad")
+    if any(n < 0 for n in shape):
+        raise RuntimeError("numel: integer multiplication overflow")
+    if memory_format is preserve_format:
+        raise RuntimeError("Unsupported memory formatPreserve")
+    if shape != tuple(self.shape):
+        self._array = _resized(self._array, shape)
+    if memory_format in (channels_last, channels_last_3d):
+        rank = 4 if memory_format is channels_last else 5
+        if len(shape) != rank:
+            raise RuntimeError(f"required rank {rank} tensor to use {memory_format.name} format")
+        order = (0, *range(2, rank), 1)
+        dense = _resized(self._array, tuple(shape[d] for d in order))
+        self._array = dense.transpose(tuple(np.argsort(order)))
+    self._bump_version()
+    return self
+
+
+def _resized(array: np.ndarray, shape: tuple) -> np.ndarray:
+    owner = owner_of(array)
+    strides = contiguous_strides(shape, array.itemsize)
+    start, n = address_of(array), 1
+    for s in shape:
+        n *= s
+    if owner.size and n * array.itemsize <= memory_end(owner) - start:
+        return at_address(owner, start, shape, strides, array.dtype)
+    new = np.zeros(n, array.dtype)
+    if owner.size and array.size:
+        have = (memory_end(owner) - start) // array.itemsize
+        new[:have] = at_address(owner, start, (have,), (array.itemsize,), array.dtype)
+    return new.reshape(shape)
+
+
+@composite(namespace="Tensor", method=True)
+def resize_as_(self, other, *, memory_format=contiguous_format):
+    """Change the shape to that of ``other``, in place."""
+    return resize_(self, tuple(other.shape), memory_format=memory_format)
+
+
+def _resize_as(self: Any, other: Any, **options: Any) -> Any:
+    """Change the shape to that of ``other``, in place."""
+    return resize_as_(self, other, **options)
+
+
+composite(_resize_as, name="resize_as_")
+
+
+# ---------------------------------------------------------------- copies of views
+
+def _copying(name: str) -> Any:
+    record = REGISTRY[name]
+
+    def call(*args, out=None, **kwargs):
+        result = record.public(*args, **kwargs)
+        if isinstance(result, tuple):
+            copies = tuple([clone(t, memory_format=contiguous_format) for t in result])
+            return copies if out is None else tuple([o.copy_(c) for o, c in zip(out, copies, strict=True)])
+        copy = clone(result, memory_format=contiguous_format)
+        if out is None:
+            return copy
+        return (out.resize_(copy.shape) if out.shape != copy.shape else out).copy_(copy)
+    call.__name__ = call.__qualname__ = f"{name}_copy"
+    call.__doc__ = f"A copy of what ``{name}`` views."
+    return composite(call)
+
+
+for _name in ("t", "transpose", "view", "expand", "permute", "squeeze", "unsqueeze", "select", "slice", "unbind", "diagonal",
+              "alias", "as_strided", "unfold", "split_with_sizes", "view_as_real", "view_as_complex"):
+    _copying(_name)
+
+
+@composite
+def split_copy(input, split_size, dim=0, *, out=None):
+    """Copies of the pieces that ``split`` views."""
+    pieces = tuple([clone(t, memory_format=contiguous_format) for t in input.split(split_size, dim)])
+    return pieces if out is None else tuple([o.copy_(c) for o, c in zip(out, pieces, strict=True)])
+
+
+@composite
+def detach_copy(input):
+    """A copy without history."""
+    return clone(input.detach())
+
+
