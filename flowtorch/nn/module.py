@@ -40,7 +40,7 @@ from .shortcuts import (
     ModuleShortcut,
     ParameterShortcut,
     Shortcut,
-    shortcut_names,
+    shortcuts_on,
     shorten,
     withdraw,
 )
@@ -206,8 +206,7 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
         self._check_name("buffer", name, self._buffers)
         if tensor is not None and not _is_tensor_like(tensor):
             raise TypeError(
-                f"cannot assign '{_typename(tensor)}' object to buffer '{name}' (torch Tensor or None "
-                "required)"
+                f"cannot assign '{_typename(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
             )
         self._buffers[name] = _replaced(_global_buffer_registration_hooks, self, name, tensor)
         self._shorten(name, BufferShortcut)
@@ -270,8 +269,7 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
         elif params is not None and name in params:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{_typename(value)}' as parameter '{name}' (torch.nn.Parameter or None "
-                    "expected)"
+                    f"cannot assign '{_typename(value)}' as parameter '{name}' (torch.nn.Parameter or None expected)"
                 )
             self.register_parameter(name, value)
         elif isinstance(value, Module):
@@ -282,8 +280,7 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
         elif params is not None and name in self._modules:
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{_typename(value)}' as child module '{name}' (torch.nn.Module or None "
-                    "expected)"
+                    f"cannot assign '{_typename(value)}' as child module '{name}' (torch.nn.Module or None expected)"
                 )
             self._set_module(name, value)
         elif (params is not None and name in self._buffers) or (
@@ -299,9 +296,7 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
                 f"cannot assign '{_typename(value)}' as buffer '{name}' "
                 "(torch.nn.Buffer, torch.Tensor or None expected)"
             )
-        persistent = (
-            value.persistent if isinstance(value, Buffer) else name not in self._non_persistent_buffers_set
-        )
+        persistent = value.persistent if isinstance(value, Buffer) else name not in self._non_persistent_buffers_set
         register = self.register_buffer
         # Some subclasses override register_buffer without the argument that came later.
         own = getattr(register, "__func__", None) is Module.register_buffer
@@ -327,7 +322,8 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
             object.__delattr__(self, name)
 
     def __dir__(self) -> list[str]:
-        names = [name for name in dir(type(self)) if name not in shortcut_names(type(self))]
+        shortcuts = {name for base in type(self).__mro__ for name in shortcuts_on(base)}
+        names = [name for name in dir(type(self)) if name not in shortcuts]
         names += [*self.__dict__, *self._parameters, *self._modules, *self._buffers]
         return sorted(name for name in names if not name[0].isdigit())
 

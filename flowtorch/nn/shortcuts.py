@@ -80,15 +80,15 @@ def shorten(cls: Any, name: str, kind: type[Shortcut]) -> None:
 def withdraw(cls: Any) -> None:
     """Take those shortcuts from the bases of the new class ``cls`` that it forbids."""
     for base in cls.__mro__[1:]:
-        for name in list(base.__dict__.get("_shortcuts", ())):
+        for name in shortcuts_on(base):
             if _forbids(cls, name):
                 delattr(base, name)
                 base._shortcuts.remove(name)
 
 
-def shortcut_names(cls: type) -> set[str]:
-    """The names of the attributes of ``cls`` that are shortcuts."""
-    return set().union(*(base.__dict__.get("_shortcuts", ()) for base in cls.__mro__))
+def shortcuts_on(cls: type) -> list[str]:
+    """The names of the shortcuts that stand on ``cls`` itself."""
+    return [name for name in cls.__dict__.get("_shortcuts", ()) if isinstance(cls.__dict__.get(name), Shortcut)]
 
 
 def _with_subclasses(cls: Any) -> Iterator[Any]:
@@ -103,6 +103,4 @@ def _forbids(cls: Any, name: str) -> bool:
 
     if cls.__getattr__ is not Module.__getattr__:
         return True
-    return any(
-        name in base.__dict__ and name not in base.__dict__.get("_shortcuts", ()) for base in cls.__mro__[1:]
-    )
+    return any(name in base.__dict__ and not isinstance(base.__dict__[name], Shortcut) for base in cls.__mro__[1:])

@@ -193,6 +193,31 @@ def test_attributes_of_classes_and_bases(torch):
 
 
 @program
+def test_attributes_of_classes_that_come_later(torch):
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = torch.nn.Module()
+            self.register_buffer("mean", torch.ones(1))
+
+    first = Net()
+    yield first.layer, first.mean, hasattr(Net, "layer")
+    Net.layer = property(lambda self: "now a property")
+    yield first.layer, "layer" in first._modules
+    del Net.layer
+    yield first.layer, Net().layer
+    first.mean = torch.nn.Parameter(torch.zeros(1))
+    yield first.mean, list(first._parameters), list(first._buffers)
+    del first.mean
+    yield error(lambda: first.mean), Net().mean
+
+    class Below(Net):
+        layer = "of the subclass"
+
+    yield Below().layer, first.layer
+
+
+@program
 def test_a_failing_property_is_reported_as_missing(torch):
     class Net(torch.nn.Module):
         @property
