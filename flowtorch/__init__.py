@@ -75,8 +75,8 @@ for _family in (
     "ranges",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
-importlib.import_module("flowtorch.functional_shape")
-importlib.import_module("flowtorch.functional_nn")
+for _module in ("functional_shape", "functional_nn", "functional_recurrent"):
+    importlib.import_module(f"flowtorch.{_module}")
 
 from flowtorch import methods as _methods  # noqa: E402
 from flowtorch.ops import pointwise as _pointwise  # noqa: E402

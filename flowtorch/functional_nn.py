@@ -331,3 +331,67 @@ def channel_shuffle(input, groups: int):
 def native_channel_shuffle(input, groups: int):
     """The same as ``channel_shuffle``."""
     return channel_shuffle(input, groups)
+
+
+# ---------------------------------------------------------------- losses whose reduction is an integer code
+
+
+def _loss(name: str):
+    """The loss of ``nn.functional``; it is loaded with the layers, on first use."""
+    return getattr(torch.nn.functional, name)
+
+
+@composite
+def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction: int = 1):
+    """The binary cross entropy of ``sigmoid(input)``; reduction 0 none, 1 mean, 2 sum."""
+    function = _loss("binary_cross_entropy_with_logits")
+    return function(input, target, weight, reduction=reduction, pos_weight=pos_weight)
+
+
+@composite
+def cosine_embedding_loss(input1, input2, target, margin: float = 0.0, reduction: int = 1):
+    """``1 - cos`` where the target is 1, ``max(0, cos - margin)`` where it is -1."""
+    return _loss("cosine_embedding_loss")(input1, input2, target, margin, reduction=reduction)
+
+
+@composite
+def hinge_embedding_loss(input, target, margin: float = 1.0, reduction: int = 1):
+    """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
+    return _loss("hinge_embedding_loss")(input, target, margin, reduction=reduction)
+
+
+@composite
+def kl_div(input, target, reduction: int = 1, *, log_target: bool = False):
+    """``target * (log(target) - input)``."""
+    function = _loss("kl_div")
+    loss = function(input, target, reduction="none", log_target=log_target)
+    return loss if reduction == 0 else loss.mean() if reduction == 1 else loss.sum()
+
+
+@composite
+def margin_ranking_loss(input1, input2, target, margin: float = 0.0, reduction: int = 1):
+    """``max(0, margin - target * (input1 - input2))``."""
+    return _loss("margin_ranking_loss")(input1, input2, target, margin, reduction=reduction)
+
+
+@composite
+def poisson_nll_loss(input, target, log_input: bool, full: bool, eps: float, reduction: int):
+    """The negative log likelihood of Poisson counts."""
+    return _loss("poisson_nll_loss")(input, target, log_input, full, eps=eps, reduction=reduction)
+
+
+@composite
+def triplet_margin_loss(
+    anchor,
+    positive,
+    negative,
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+    reduction: int = 1,
+):
+    """``max(0, margin + |anchor - positive| - |anchor - negative|)``."""
+    return _loss("triplet_margin_loss")(
+        anchor, positive, negative, margin, p, eps, swap, reduction=reduction
+    )

@@ -8,9 +8,9 @@ import warnings
 from typing import ClassVar
 
 import flowtorch as torch
+from flowtorch import functional_recurrent as recurrent
 
 from . import init
-from .functional import recurrent
 from .module import Module
 from .parameter import Parameter
 from .utils.rnn import PackedSequence

@@ -3,7 +3,7 @@
 Sequences come packed: ``gates`` (total steps, gates) holds the input's share of every gate, computed by one product
 beforehand; ``batch_sizes`` says how many sequences have each step, longest sequences first. Dense batches are the
 case of equal sizes. The backward kernels are written by hand; a gradient that must itself be differentiated runs the
-layer again step by step (``steps`` in ``nn.functional.recurrent``).
+layer again step by step (``steps`` in ``functional_recurrent``).
 """
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _filled(row: np.ndarray, n: int) -> np.ndarray:
 def _composite(kind: str, g: list, inputs: tuple, needs: tuple, **options: Any) -> tuple:
     """Gradients with a graph of their own: run the layer again as single ops and differentiate that."""
     from flowtorch.autograd.engine import grad
-    from flowtorch.nn.functional.recurrent import steps
+    from flowtorch.functional_recurrent import steps
 
     outputs = steps(kind, *inputs, **options)
     pairs = [(o, v) for o, v in zip(outputs, g, strict=False) if v is not None]

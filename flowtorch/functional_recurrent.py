@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 import flowtorch as torch
-
-from ...ops import recurrent as ops
-
-__all__ = [
-    "gru",
-    "gru_cell",
-    "lstm",
-    "lstm_cell",
-    "rnn_relu",
-    "rnn_relu_cell",
-    "rnn_tanh",
-    "rnn_tanh_cell",
-]
+from flowtorch.ops import recurrent as ops
+from flowtorch.ops.linear import linear
+from flowtorch.ops.op import composite
 
 
 # ---------------------------------------------------------------- single steps
 
 
 def _gates(input, h, w_ih, w_hh, b_ih, b_hh):
-    linear = torch.nn.functional.linear
     return linear(input, w_ih, b_ih), linear(h, w_hh, b_hh)
 
 
@@ -50,6 +39,7 @@ def _gru_step(from_input, from_hidden, h):
     return new + z * (h - new)
 
 
+@composite
 def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One LSTM step: (N, I) input and the pair (h, c) to the next pair."""
     h, c = hx
@@ -58,12 +48,14 @@ def lstm_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     return _lstm_step(from_input + from_hidden, c)
 
 
+@composite
 def gru_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One GRU step: (N, I) input and (N, H) state to the next state."""
     _check_cell(input, hx, w_ih, w_hh)
     return _gru_step(*_gates(input, hx, w_ih, w_hh, b_ih, b_hh), hx)
 
 
+@composite
 def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One step ``tanh(W_ih x + b_ih + W_hh h + b_hh)``."""
     _check_cell(input, hx, w_ih, w_hh)
@@ -71,6 +63,7 @@ def rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     return torch.tanh(from_input + from_hidden)
 
 
+@composite
 def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
     """One step ``relu(W_ih x + b_ih + W_hh h + b_hh)``."""
     _check_cell(input, hx, w_ih, w_hh)
@@ -94,10 +87,10 @@ def steps(kind: str, gates, *state_and_weights, batch_sizes, reverse: bool):
     for x in reversed(inputs) if reverse else inputs:
         n = x.size(0)
         now, waiting = h[:n], h[n:]
-        from_hidden = torch.nn.functional.linear(now, w_hh, bias)
+        from_hidden = linear(now, w_hh, bias)
         if kind == "lstm":
             now, cell = _lstm_step(x + from_hidden, c[:n])
-            now = now if w_hr is None else torch.nn.functional.linear(now, w_hr)
+            now = now if w_hr is None else linear(now, w_hr)
             c = torch.cat([cell, c[n:]]) if n < c.size(0) else cell
         elif kind == "gru":
             now = _gru_step(x, from_hidden, now)
@@ -116,7 +109,7 @@ def _run_layer(kind: str, x, state, weights, has_biases: bool, batch_sizes, reve
     w_hr = rest[-1] if len(rest) in (1, 3) else None
     if kind != "gru" and b_ih is not None:  # the GRU's reset gate multiplies one of the biases
         b_ih = b_ih + b_hh
-    gates = torch.nn.functional.linear(x, w_ih, b_ih)
+    gates = linear(x, w_ih, b_ih)
     if kind == "lstm":
         arguments = (gates, *state, w_hh, w_hr)
     elif kind == "gru":
@@ -207,7 +200,7 @@ def _network(mode: str, doc: str):
 
     network.__name__ = network.__qualname__ = kind
     network.__doc__ = doc
-    return network
+    return composite(network)
 
 
 lstm = _network("LSTM", "An LSTM stack: output, last hidden and last cell states.")
