@@ -66,6 +66,7 @@ for _family in (
     "pooling",
     "adaptive_pooling",
     "loss",
+    "normalization",
     "attention",
     "norm",
     "fill",

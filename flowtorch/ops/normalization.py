@@ -1,0 +1,247 @@
+"""Normalisation: subtract the mean, divide by the standard deviation, over whichever dimensions a layer says.
+
+One primitive, ``_standardize``, serves layer, batch, instance and group norm; its adjoint is an op of its own in
+first-order backward and a formula on tensors where the backward itself is recorded. Scale and shift are ordinary
+multiplications and additions. Low precisions are computed in float32 and rounded once at the end.
+"""
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch import dtypes
+from flowtorch.autograd.mode import grad_enabled
+from flowtorch.ops.families import op
+from flowtorch.ops.op import composite
+from flowtorch.ops.pointwise import conj
+from flowtorch.tensor import Tensor
+
+_reduce = np.add.reduce
+
+
+def _statistics(x: np.ndarray, axes: tuple, eps: float) -> tuple:
+    """(deviations from the mean, 1 / standard deviation, mean, variance) over ``axes``, kept as size 1."""
+    n = x.dtype.type(max(_count(x.shape, axes), 1))
+    mean = _reduce(x, axis=axes, keepdims=True) / n
+    deviation = x - mean
+    square = (deviation * deviation.conj()).real if x.dtype.kind == "c" else deviation * deviation
+    variance = _reduce(square, axis=axes, keepdims=True) / n.real
+    return deviation, 1 / np.sqrt(variance + variance.dtype.type(eps)), mean, variance
+
+
+def _count(shape: tuple, axes: tuple) -> int:
+    n = 1
+    for a in axes:
+        n *= shape[a]
+    return n
+
+
+@op(tensors=("input",), method=False, out=False, outputs=("output", "mean", "var"), node="NativeLayerNormBackward0",
+    rejects=("integer", "bool"), vjp=(lambda g, input, dims, eps: _standardize_backward(g[0], input, dims, eps),))
+def _standardize(input, dims, eps):
+    """((input - mean) / sqrt(var + eps), mean, var) over ``dims``, which stay as size 1 in mean and var."""
+    deviation, rstd, mean, variance = _statistics(input, dims, eps)
+    return np.multiply(deviation, rstd, deviation), mean, variance
+
+
+def _standardize_backward(g: Any, input: Any, dims: tuple, eps: float) -> Any:
+    if g is None:
+        return None
+    if not grad_enabled():
+        return _standardize_adjoint(g, input, dims, eps)
+    deviation = input - input.mean(dims, True)
+    square = (deviation * conj(deviation)).real if input.dtype.is_complex else deviation * deviation
+    rstd = (square.mean(dims, True) + eps).rsqrt()
+    normal = deviation * rstd
+    product = g * conj(normal)
+    if input.dtype.is_complex:
+        product = product.real
+    return rstd * (g - g.mean(dims, True) - normal * product.mean(dims, True))
+
+
+@op(tensors=("grad", "input"), method=False, out=False)
+def _standardize_adjoint(grad, input, dims, eps):
+    """The gradient of ``_standardize``'s first output, in one kernel."""
+    normal, rstd, _, _ = _statistics(input, dims, eps)
+    normal *= rstd
+    n = grad.dtype.type(max(_count(input.shape, dims), 1))
+    product = grad * normal.conj()
+    along = (_reduce(product.real if product.dtype.kind == "c" else product, axis=dims, keepdims=True)) / n
+    normal *= along
+    out = np.subtract(grad, _reduce(grad, axis=dims, keepdims=True) / n)
+    out -= normal
+    out *= rstd
+    return out
+
+
+def _affine(x: Any, weight: Any, bias: Any, shape: tuple) -> Any:
+    if weight is not None:
+        x = x * weight.view(shape)
+    return x if bias is None else x + bias.view(shape)
+
+
+def _wide(*tensors: Any) -> tuple:
+    """The tensors in float32 if the first is of low precision."""
+    if tensors[0].dtype not in dtypes.LOW_PRECISION:
+        return tensors
+    return tuple(None if t is None else t.to(dtypes.float32) for t in tensors)
+
+
+def _check_shape(name: str, input: Any, normalized_shape: Any, weight: Any, bias: Any = None) -> tuple:
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    if not shape:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+                           "normalized_shape = []")
+    for what, t in (("weight", weight), ("bias", bias)):
+        if t is not None and tuple(t.shape) != shape:
+            raise RuntimeError(f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape {list(t.shape)} and "
+                               f"normalized_shape = {list(shape)}")
+    if input.dim() < len(shape) or tuple(input.shape[-len(shape):]) != shape:
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got "
+                           f"input of size{list(input.shape)}")
+    if weight is not None and weight.dtype is not input.dtype and input.dtype not in dtypes.LOW_PRECISION:
+        raise RuntimeError(f"expected scalar type {input.dtype.label} but found {weight.dtype.label}")
+    return shape
+
+
+@composite
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05, cudnn_enable=True):
+    """Standardise over the last dimensions, of sizes ``normalized_shape``, then scale and shift.
+
+    Ba, Kiros and Hinton, "Layer normalization", 2016.
+    """
+    if not isinstance(input, Tensor):
+        raise TypeError(f"layer_norm(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    shape = _check_shape("layer_norm", input, normalized_shape, weight, bias)
+    dims = tuple(range(input.dim() - len(shape), input.dim()))
+    x, w, b = _wide(input, weight, bias)
+    out = _standardize(x, dims, eps)[0]
+    if w is not None:
+        out = out * w
+    if b is not None:
+        out = out + b
+    return out if x is input else out.to(input.dtype)
+
+
+@composite
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """Divide by the root of the mean square over the last dimensions, then scale (Zhang and Sennrich, 2019)."""
+    shape = _check_shape("rms_norm", input, normalized_shape, weight)
+    dims = tuple(range(input.dim() - len(shape), input.dim()))
+    if eps is None:
+        eps = dtypes.finfo(dtypes.float32 if input.dtype in dtypes.LOW_PRECISION else input.dtype).eps
+    x, w = _wide(input, weight)
+    out = x * (x.square().mean(dims, True) + eps).rsqrt()
+    if w is not None:
+        out = out * w
+    return out if x is input else out.to(input.dtype)
+
+
+def _channels(name: str, input: Any, **parameters: Any) -> None:
+    for what, t in parameters.items():
+        if t is not None and t.numel() != input.shape[1]:
+            raise RuntimeError(f"{what} should contain {input.shape[1]} elements not {t.numel()}")
+
+
+@composite
+def batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps, cudnn_enabled=True):
+    """Standardise each channel of (N, C, *) over the batch, or with the running statistics when not ``training``.
+
+    The running statistics move towards the batch's by ``momentum`` (the variance unbiased). Ioffe and Szegedy, 2015.
+    """
+    if input.dim() < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    _channels("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("running_mean must be defined in evaluation mode" if running_mean is None else
+                           "running_var must be defined in evaluation mode")
+    shape = (1, -1, *(1,) * (input.dim() - 2))
+    x, w, b = _wide(input, weight, bias)
+    if training:
+        dims = (0, *range(2, input.dim()))
+        out, mean, var = _standardize(x, dims, eps)
+        count = input.numel() // max(input.shape[1], 1)
+        _update(running_mean, mean.detach().view(-1), momentum)
+        _update(running_var, var.detach().view(-1), momentum, count / max(count - 1, 1))
+        out = _affine(out, w, b, shape)
+    else:
+        mean, var = _wide(x, running_mean, running_var)[1:] if x is not input else (running_mean, running_var)
+        if mean.dtype is not x.dtype:
+            mean, var = mean.to(x.dtype), var.to(x.dtype)
+        scale = (var + eps).rsqrt()
+        if w is not None:
+            scale = scale * w
+        out = (x - mean.view(shape)) * scale.view(shape)
+        if b is not None:
+            out = out + b.view(shape)
+    return out if x is input else out.to(input.dtype)
+
+
+def _update(running: Any, value: Any, momentum: float, factor: float = 1.0) -> None:
+    """running = (1 - momentum) * running + momentum * factor * value, in place."""
+    if running is None:
+        return
+    from flowtorch.autograd.mode import no_grad
+
+    with no_grad():
+        running.mul_(1 - momentum).add_(value.to(running.dtype) * (momentum * factor))
+
+
+@composite
+def instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, cudnn_enabled=True):
+    """Standardise each channel of each sample of (N, C, *) by its own statistics, or by the running ones."""
+    if not use_input_stats:
+        if running_mean is None or running_var is None:
+            raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is false")
+        return batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
+    n, c = input.shape[:2]
+    shape = (1, -1, *(1,) * (input.dim() - 2))
+    x, w, b = _wide(input, weight, bias)
+    out, mean, var = _standardize(x, tuple(range(2, input.dim())), eps)
+    count = input.numel() // max(n * c, 1)
+    _update(running_mean, mean.detach().view(n, c).mean(0), momentum)
+    _update(running_var, var.detach().view(n, c).mean(0), momentum, count / max(count - 1, 1))
+    out = _affine(out, w, b, shape)
+    return out if x is input else out.to(input.dtype)
+
+
+@composite
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05, cudnn_enabled=True):
+    """Standardise groups of channels of (N, C, *), then scale and shift each channel (Wu and He, 2018)."""
+    if num_groups <= 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
+    n, c = input.shape[:2]
+    if c % num_groups:
+        raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got input of shape "
+                           f"{list(input.shape)} and num_groups={num_groups}")
+    for what, t in (("weight", weight), ("bias", bias)):
+        if t is not None and (t.dim() != 1 or t.numel() != c):
+            raise RuntimeError(f"Expected {what} to be a vector of size equal to the number of channels in input, but got {what} of "
+                               f"shape {list(t.shape)} and input of shape {list(input.shape)}")
+    x, w, b = _wide(input, weight, bias)
+    out = _standardize(x.reshape(n, num_groups, input.numel() // max(n * num_groups, 1)), (2,), eps)[0].view(input.shape)
+    out = _affine(out, w, b, (1, c, *(1,) * (input.dim() - 2)))
+    return out if x is input else out.to(input.dtype)
+
+
+@composite
+def native_layer_norm(input, normalized_shape, weight, bias, eps):
+    """(output, mean, 1 / standard deviation) of ``layer_norm``."""
+    shape = _check_shape("native_layer_norm", input, normalized_shape, weight, bias)
+    dims = tuple(range(input.dim() - len(shape), input.dim()))
+    out, mean, var = _standardize(input, dims, eps)
+    if weight is not None:
+        out = out * weight
+    return out if bias is None else out + bias, mean.detach(), (var.detach() + eps).rsqrt()
+
+
+@composite(out=True)
+def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
+    """(output, mean, 1 / standard deviation) of ``batch_norm``; the last two are empty when not training."""
+    out = batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
+    if not training:
+        return out, input.new_empty((0,)), input.new_empty((0,))
+    dims = (0, *range(2, input.dim()))
+    still = input.detach()
+    return out, still.mean(dims), (still.var(dims, correction=0) + eps).rsqrt()
