@@ -22,6 +22,7 @@ from flowtorch.tensor import Tensor, wrap
 
 _leaf_lock = threading.Lock()
 _getrefcount = sys.getrefcount
+heappush = heapq.heappush
 
 
 class _Current(threading.local):
@@ -74,6 +75,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
     owned: set[int] = set()                 # ids of pending sums that this pass made: free to be added to in place
     pending: dict[Node, Any] = {}
     heap: list = []
+    check_nan = anomaly.state.enabled and anomaly.state.check_nan
     try:
         for e, g in zip(roots, grads, strict=True):
             _send(e, g, pending, heap, owned, capture, results, create_graph, accumulate_into)
@@ -96,7 +98,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
                     continue
             current.node = node
             input_grads = node.apply(g)
-            if anomaly.state.enabled and anomaly.state.check_nan:
+            if check_nan:
                 anomaly.check(node, input_grads)
             if hooks is not None and hooks.post:
                 input_grads = _after(node, input_grads, g, multi)
@@ -107,14 +109,22 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
             if len(input_grads) != len(edges):
                 raise RuntimeError(f"Function {node.name()} returned an incorrect number of gradients (expected "
                                    f"{len(edges)}, got {len(input_grads)})")
-            for k in range(len(edges)):
+            for k in range(len(edges)):     # not zip, whose own reference would make _own copy every gradient
                 e = edges[k]
                 gi = input_grads[k]
-                if e is not None and gi is not None:
-                    if needed is not None and _key(e) not in capture and _node(e) not in needed:   # type: ignore[operator]
+                if e is None or gi is None:
+                    continue
+                if needed is not None:
+                    if _key(e) not in capture and _node(e) not in needed:                          # type: ignore[operator]
                         continue
-                    _send(e, gi, pending, heap, owned, capture, results, create_graph, accumulate_into, node)
-            input_grads = gi = None
+                elif isinstance(e, Node) and type(gi) is Tensor and gi._type is e.type and (
+                        gi._array.shape == e.shape and e not in pending):
+                    # The common case of what _send does: the first and fitting gradient of a node with one output.
+                    pending[e] = gi
+                    heappush(heap, (-e.seq, e))
+                    continue
+                _send(e, gi, pending, heap, owned, capture, results, create_graph, accumulate_into, node)
+            input_grads = e = gi = None
     finally:
         grad_mode.enabled = previous
         current.node, current.pass_id, current.roots = outer

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flowtorch import overrides
 from flowtorch.autograd.node import Node, Output, fetch, fetch_output
 from flowtorch.tensor import Tensor
 
@@ -131,6 +132,8 @@ class Op:
             every = tuple(range(len(self.tensors)))
             self.savers = tuple(every if ("input", i) in self.joint[1] else () for i in every)
             self.out_savers = every if self.wants_out else ()
+        if not overrides.active:                          # FLOWTORCH_FAST_PATH=0 leaves Node.apply, and so ``backward``
+            self.node_class.apply = _first_apply
 
     def derivative(self, f: Callable) -> Callable:
         """Decorator: ``f(g, ..., needs)`` gives the gradients of all inputs as a tuple (None where not needed)."""
@@ -221,6 +224,15 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.family.name}>"
+
+
+def _first_apply(node: Node, g: Any) -> tuple:
+    """``apply`` of a node until the derivative of its op is compiled, which is then."""
+    from flowtorch.ops.fast_backward import compiled
+
+    op = node.op
+    op.node_class.apply = compiled(op)
+    return op.node_class.apply(node, g)
 
 
 def fetch_outputs(node: Node) -> tuple:
