@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.dtypes import contiguous_format
+from flowtorch.dtypes import contiguous_format, int64
 from flowtorch.ops.copy import clone
 from flowtorch.ops.families import normalize_dim, result_dtype
 from flowtorch.ops.join import cat, stack
@@ -260,6 +260,9 @@ def tensor_split(input, indices_or_sections, dim=0):
 def _split_along(name: str, least: int, dim: Any) -> Any:
     def split_(input, indices_or_sections):
         n = input.dim()
+        if not isinstance(indices_or_sections, (int, tuple, list)):
+            raise TypeError(f"{name}() received an invalid combination of arguments. Expected (int sections) or "
+                            f"(tuple of ints indices), got {type(indices_or_sections).__name__}")
         if n < least:
             raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {n} "
                                "dimensions!")
@@ -329,6 +332,11 @@ def narrow(input, dim, start, length):
 @composite(method=True, out=True)
 def narrow_copy(input, dim, start, length):
     """A copy of the ``length`` slices of ``dim`` from ``start`` on."""
+    if not -input.dim() <= dim < input.dim():
+        raise RuntimeError("Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  (Could this "
+                           f"error message be improved? narrow_copy: dim {dim} of a {input.dim()}-d tensor)")
+    if length < 0:
+        raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({input.size(dim)}).")
     return clone(narrow(input, dim, start, length), memory_format=contiguous_format)
 
 
@@ -504,8 +512,6 @@ def vander(x, N=None, increasing=False):
 
 
 def _integral_to_long(x: Any) -> Any:
-    from flowtorch.dtypes import int64
-
     return int64 if x.dtype.rank < 2 else x.dtype
 
 
@@ -582,6 +588,6 @@ def unravel_index(indices, shape):
         raise ValueError(f"'shape' cannot have negative values, but got {shape}")
     results, step = [], 1
     for n in reversed(shape):
-        results.append((indices // step) % n)
+        results.append(((indices // step) % n).to(int64))
         step *= n
     return tuple(reversed(results))

@@ -26,10 +26,10 @@ def _check(name: str, shape: tuple, index: np.ndarray, dim: int, src: np.ndarray
     """The checks of the gather and scatter ops on their shapes; the dimension counted from the front."""
     ndim = len(shape) or 1
     dim = normalize_dim(dim, ndim)
-    if index.dtype not in (np.int64, np.int32):
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if index.size == 0:
         return dim
+    if index.dtype not in (np.int64, np.int32):
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if (index.ndim or 1) != ndim:
         what = "input" if name == "gather" else "self"
         raise RuntimeError(f"Index tensor must have the same number of dimensions as {what} tensor")

@@ -341,7 +341,7 @@ def put(target: np.ndarray, arrays: list, dims: tuple, values: np.ndarray, accum
         moved[...] = work
 
 
-@op(name="index_put", tensors=("input", "values", "indices"), many=True, method=False, out=False, namespace="Tensor",
+@op(name="_index_put", node="IndexPutBackward0", tensors=("input", "values", "indices"), many=True, method=False, out=False, namespace="Tensor",
     low="keep", linear=("input", "values"), inplace=True)
 def _index_put_body(input, values, indices, dims, accumulate=False):
     """A copy of ``input`` with ``values`` written (or added) where ``index`` would read."""
@@ -350,7 +350,7 @@ def _index_put_body(input, values, indices, dims, accumulate=False):
     return out
 
 
-_put = REGISTRY["index_put"]
+_put = REGISTRY["_index_put"]
 
 
 @_put.derivative

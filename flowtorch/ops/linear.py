@@ -63,7 +63,8 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if a.ndim <= 2:
             return a.dot(b)
         if b.ndim == 2 and (a.flags.c_contiguous or a.shape[-2] < 32):
-            return a.reshape(-1, a.shape[-1]).dot(b).reshape(*a.shape[:-1], b.shape[1])
+            rows = a.size // a.shape[-1] if a.shape[-1] else int(np.prod(a.shape[:-1]))
+            return a.reshape(rows, a.shape[-1]).dot(b).reshape(*a.shape[:-1], b.shape[1])
     return np.matmul(a, b)
 
 
@@ -125,8 +126,8 @@ def _matmul_body(input, other):
 
 def _grad_other(g, input, shape):
     if len(shape) <= 2 and input.dim() > 2:                        # one matrix for all batches: fold them
-        input = input.reshape(-1, input.size(-1))
-        g = g.reshape(-1, g.size(-1)) if len(shape) == 2 else g.reshape(-1)
+        input = input.flatten(0, -2)
+        g = g.flatten(0, -2) if len(shape) == 2 else g.reshape(-1)
     return _grad_right(g, input)
 
 
@@ -218,7 +219,17 @@ def _named(t: Any) -> Any:
     return t
 
 
+def _reflected(self: Any, other: Any) -> Any:
+    """``other @ self``."""
+    if isinstance(other, np.ndarray):
+        from flowtorch.ops.factory import as_tensor
+
+        other = as_tensor(other)
+    return matmul(other, self) if isinstance(other, Tensor) else NotImplemented
+
+
 _matmul.public = matmul = _matmul_closure(False)
+Tensor.__rmatmul__ = _reflected                                         # type: ignore[attr-defined]
 Tensor.__matmul__ = _matmul_closure(True)                               # type: ignore[attr-defined]
 
 
@@ -256,7 +267,7 @@ def _linear_grad_weight(g, input, shape):
     if input.dim() == 1:
         return g.unsqueeze(-1) * conj(input)
     if input.dim() > 2:
-        g, input = g.reshape(-1, g.size(-1)), input.reshape(-1, input.size(-1))
+        g, input = g.flatten(0, -2), input.flatten(0, -2)
     if _plain_grad(g, input):
         a = input._array
         return wrap(g._array.T.dot(a if a.dtype.kind != "c" else a.conj()), g._type)
@@ -272,9 +283,9 @@ def _linear_kind(ndim: int, bias: Any) -> Any:
     return _linear_unsafe if bias is None else _linear_view
 
 
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
     """``input @ weight.T + bias``, for the features in the last dimension."""
-    if not _active:
+    if not _active and out is None:
         try:
             tx = input._type
             if tx is weight._type and tx in _fast_types and (bias is None or bias._type is tx):
@@ -300,7 +311,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
                 return t
         except Exception:
             pass
-    t = interpret(_linear, (input, weight, bias), {})
+    t = interpret(_linear, (input, weight, bias), {"out": out})
     node = getattr(t, "_node", None)
     if type(node) is _linear.node_class:
         node.__class__ = _linear_kind(len(node.shapes[0][0]), bias)

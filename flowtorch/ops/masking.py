@@ -14,7 +14,7 @@ from flowtorch.ops.dispatch import interpret, record
 from flowtorch.errors import broadcast_error
 from flowtorch.ops.families import Pointwise, common_device, op, result_dtype
 from flowtorch.ops.op import REGISTRY, Op, composite
-from flowtorch.ops.writing import number_tensor, writing
+from flowtorch.ops.writing import check_number, number_tensor, writing
 from flowtorch.tensor import Tensor, wrap
 
 _active = overrides.active
@@ -157,6 +157,8 @@ def _fill_value(values: list) -> list:
 def _masked_fill(input, mask, value):
     """``input`` with ``value`` where ``mask`` is True."""
     mask = _fit_mask(input, mask, "masked_fill_")
+    if value.dtype.kind == "c" and input.dtype.kind != "c":
+        check_number(value.item(), dtypes.from_numpy_dtype(input.dtype))
     np.copyto(input, _as_dtype(value, input.dtype), where=mask, casting="unsafe")
 
 
@@ -263,6 +265,18 @@ def nonzero(input, *, out=None, as_tuple=False):
             input = input.unsqueeze(0)
         return tuple(_nonzero(input).unbind(1))
     return _nonzero(input) if out is None else _nonzero(input, out=out)
+
+
+@composite(method=True)
+def nonzero_static(input, *, size, fill_value=-1, out=None):
+    """``nonzero`` with exactly ``size`` rows: cut off, or filled up with ``fill_value``."""
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    found = _nonzero(input)[:size].contiguous()
+    rest = size - found.size(0)
+    if rest:
+        found = REGISTRY["cat"].public([found, found.new_full((rest, input.dim()), fill_value)])
+    return found if out is None else (out if out.shape == found.shape else out.resize_(found.shape)).copy_(found)
 
 
 @composite(method=True)

@@ -102,7 +102,9 @@ def roll(input, shifts, dims=()):
         raise RuntimeError(f"shifts and dimensions must align. shifts: {len(shifts)}, dims:{len(axes)}")
     if not axes:
         return np.roll(np.ascontiguousarray(input), shifts[0]) if input.ndim else input.copy()
-    if not input.ndim or not input.size:
+    if not input.ndim:
+        raise IndexError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
+    if not input.size:
         for d in axes:
             normalize_dim(d, input.ndim)
         return np.array(input, order="C")

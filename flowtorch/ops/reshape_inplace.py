@@ -18,6 +18,9 @@ def become(x: Any, out: Any) -> Any:
     """Make ``x`` what its view ``out`` is: shape, place in memory and history."""
     if grad_enabled() and x._requires_grad and x._node is None and x._view is None:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if hasattr(x, "primal") and hasattr(out, "primal"):           # forward mode: value and tangent both
+        become(x.primal, out.primal)
+        x.tangent = out.tangent
     x._array = out._array
     if x._view is not None:
         x._view = out._view
@@ -112,6 +115,10 @@ composite(_resize_as, name="resize_as_")
 
 # ---------------------------------------------------------------- copies of views
 
+def _fill(out: Any, copies: tuple) -> tuple:
+    return tuple([(o if o.shape == c.shape else o.resize_(c.shape)).copy_(c) for o, c in zip(out, copies, strict=True)])
+
+
 def _copying(name: str) -> Any:
     record = REGISTRY[name]
 
@@ -119,11 +126,11 @@ def _copying(name: str) -> Any:
         result = record.public(*args, **kwargs)
         if isinstance(result, tuple):
             copies = tuple([clone(t, memory_format=contiguous_format) for t in result])
-            return copies if out is None else tuple([o.copy_(c) for o, c in zip(out, copies, strict=True)])
+            return copies if out is None else _fill(out, copies)
         copy = clone(result, memory_format=contiguous_format)
         if out is None:
             return copy
-        return (out.resize_(copy.shape) if out.shape != copy.shape else out).copy_(copy)
+        return _fill((out,), (copy,))[0]
     call.__name__ = call.__qualname__ = f"{name}_copy"
     call.__doc__ = f"A copy of what ``{name}`` views."
     return composite(call)
@@ -138,7 +145,7 @@ for _name in ("t", "transpose", "view", "expand", "permute", "squeeze", "unsquee
 def split_copy(input, split_size, dim=0, *, out=None):
     """Copies of the pieces that ``split`` views."""
     pieces = tuple([clone(t, memory_format=contiguous_format) for t in input.split(split_size, dim)])
-    return pieces if out is None else tuple([o.copy_(c) for o, c in zip(out, pieces, strict=True)])
+    return pieces if out is None else _fill(out, pieces)
 
 
 @composite

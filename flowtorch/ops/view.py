@@ -238,7 +238,7 @@ def unsqueeze(input, dim):
 @view(vjp=(lambda g, input_shape: g.reshape(input_shape),))
 def squeeze(input, dim=None):
     """Drop dimensions of size 1: all of them, or those of ``dim`` that have size 1."""
-    gone = {d for d in normalize_dims(dim, input.ndim) if input.ndim and input.shape[d] == 1}
+    gone = {d for d in normalize_dims(dim, input.ndim) if dim != () and input.ndim and input.shape[d] == 1}
     return input.squeeze(tuple(gone))
 
 
@@ -256,9 +256,7 @@ def select(input, dim, index):
 
 
 def _select_backward(g, shape, dim, index):
-    grad = g.new_zeros(shape)
-    grad.select(dim, index).copy_(g)
-    return grad
+    return REGISTRY["getitem_backward"].public(g, (slice(None),) * (dim % len(shape)) + (index,), shape)
 
 
 @view(name="slice", method=False, node="SliceBackward0",
@@ -274,9 +272,7 @@ def slice_(input, dim=0, start=None, end=None, step=1):
 
 
 def _slice_backward(g, shape, dim, start, end, step):
-    grad = g.new_zeros(shape)
-    slice_(grad, dim, start, end, step).copy_(g)
-    return grad
+    return REGISTRY["getitem_backward"].public(g, (slice(None),) * (dim % len(shape)) + (slice(start, end, step),), shape)
 
 
 @view(vjp=(lambda g, input, size, stride, storage_offset: _as_strided_backward(g, input, size, stride, storage_offset),))
@@ -368,7 +364,7 @@ def _diagonal_backward(g, shape, offset, dim1, dim2):
 def unbind(input, dim=0):
     """All slices along ``dim``, as a tuple."""
     if input.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = normalize_dim(dim, input.ndim)
     before = (slice(None),) * dim
     return [input[(*before, i, ...)] for i in range(input.shape[dim])]

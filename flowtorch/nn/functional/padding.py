@@ -33,7 +33,7 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):
         left, right = pad[place], pad[place + 1]
         if left or right:
             input = extend(input, input.dim() - 1 - place // 2, left, right)
-    return input
+    return input.clone() if max(pad, default=0) <= 0 else input      # only cut: still a view until here
 
 
 def _int(value, place: int) -> int:
