@@ -18,6 +18,7 @@ class _ThreadState(threading.local):
     def __init__(self) -> None:
         self.subclasses_disabled = False      # inside DisableTorchFunctionSubclass
         self.modes: list[Any] = []            # TorchFunctionMode stack, innermost last
+        self.autocast: Any = None             # amp's (op's name, arguments) -> arguments, while it is on
 
 
 state = _ThreadState()

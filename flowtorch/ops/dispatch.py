@@ -45,6 +45,8 @@ def interpret(op: Op, args: tuple, kwargs: dict) -> Any:
         result = interpose(op, values, out, special)
         if result is not NotImplemented:
             return result
+    if overrides.state.autocast is not None and out is None:
+        values = overrides.state.autocast(op.name, values)
     result = compute(op, values)
     if grad_mode.enabled and op.differentiable:
         record(op, values, result)

@@ -1,0 +1,57 @@
+"""What autocast does to each op: run in the low precision, run in float32, or promote to the widest input.
+
+The names are those of public functions. What stands in no list runs in the types that it is given.
+"""
+from __future__ import annotations
+
+_CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d",
+                 "conv_transpose3d")
+_PRODUCTS = ("addbmm", "addmm", "baddbmm", "bmm", "linear", "matmul", "mm", "prelu",
+             "scaled_dot_product_attention", "vecdot")
+_LOSSES = ("binary_cross_entropy_with_logits", "cosine_embedding_loss", "hinge_embedding_loss", "huber_loss",
+           "kl_div", "l1_loss", "margin_ranking_loss", "mse_loss", "multi_margin_loss",
+           "multilabel_margin_loss", "nll_loss", "poisson_nll_loss", "soft_margin_loss",
+           "triplet_margin_loss")
+
+LOW_PRECISION = {
+    "cuda": frozenset((*_CONVOLUTIONS, *_PRODUCTS, "addmv", "addr", "chain_matmul", "einsum", "gru_cell",
+                       "lstm_cell", "multi_dot", "mv", "rnn_relu_cell", "rnn_tanh_cell")),
+    "cpu": frozenset((*_CONVOLUTIONS, *_PRODUCTS)),
+}
+
+FLOAT32 = {
+    "cuda": frozenset((*_LOSSES, "acos", "asin", "cdist", "cosh", "cosine_similarity", "cumprod", "cumsum",
+                       "dist", "erfinv", "exp", "expm1", "group_norm", "interpolate", "layer_norm", "log",
+                       "log10", "log1p", "log2", "log_softmax", "logsumexp", "matrix_norm", "norm", "pdist",
+                       "pow", "prod", "reciprocal", "renorm", "rms_norm", "rsqrt", "sinh", "smooth_l1_loss",
+                       "softmax", "softplus", "sum", "tan", "vector_norm")),
+    "cpu": frozenset((*_LOSSES, "adaptive_avg_pool3d", "adaptive_max_pool3d", "avg_pool3d",
+                      "binary_cross_entropy", "cdist", "cholesky", "cholesky_ex", "cholesky_inverse",
+                      "cholesky_solve", "cond", "cross_entropy", "ctc_loss", "eig", "eigh", "eigvals",
+                      "eigvalsh", "fake_quantize_per_tensor_affine", "fft", "fft2", "fftn",
+                      "fractional_max_pool2d", "fractional_max_pool3d", "geqrf", "grid_sample", "hfft",
+                      "householder_product", "ifft", "ifft2", "ifftn", "ihfft", "inv", "inv_ex", "inverse",
+                      "irfft", "irfft2", "irfftn", "lstsq", "lu_solve", "matrix_rank", "max_pool3d",
+                      "max_unpool2d", "max_unpool3d", "nanquantile", "orgqr", "ormqr", "pinverse", "polar",
+                      "prod", "qr", "quantile", "reflection_pad1d", "reflection_pad2d", "replication_pad1d",
+                      "replication_pad2d", "replication_pad3d", "rfft", "rfft2", "rfftn", "smooth_l1_loss",
+                      "solve", "stft", "svd", "svdvals", "tensorinv", "tensorsolve", "trace",
+                      "triangular_solve", "view_as_complex")),
+}
+
+PROMOTE = {
+    "cuda": frozenset(("addcdiv", "addcmul", "atan2", "bilinear", "cross", "dot", "grid_sample", "index_put",
+                       "scatter_add", "tensordot", "vdot")),
+    "cpu": frozenset(("cat", "index_copy", "stack")),
+}
+
+BANNED = {
+    "cuda": {"binary_cross_entropy":
+             "torch.nn.functional.binary_cross_entropy and torch.nn.BCELoss are unsafe to autocast.\n"
+             "Many models use a sigmoid layer right before the binary cross entropy layer.\nIn this case, "
+             "combine the "
+             "two layers using torch.nn.functional.binary_cross_entropy_with_logits or "
+             "torch.nn.BCEWithLogitsLoss, "
+             "which are safe to autocast."},
+    "cpu": {},
+}
