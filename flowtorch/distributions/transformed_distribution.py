@@ -38,7 +38,7 @@ class TransformedDistribution(Distribution):
         if len(shape) < whole.domain.event_dim:
             raise ValueError("base_distribution needs to have shape with size at least "
                              f"{whole.domain.event_dim}, but got {shape}.")
-        # Parameters of transforms may broadcast the batch, and a transform may need more dimensions per event.
+        # Transforms' parameters may broadcast the batch, and a transform may need more dimensions per event.
         forward = whole.forward_shape(shape)
         expanded = whole.inverse_shape(forward)
         if shape != expanded:
