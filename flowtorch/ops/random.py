@@ -95,7 +95,8 @@ class Fill(Family):
             try:
                 kind = self._type
                 array = self._array
-                simple = not active and kind.fast and array.flags.c_contiguous and not self.requires_grad
+                simple = not active and kind.fast and array.flags.c_contiguous
+                simple = simple and not (self.requires_grad and grad_mode.enabled)
             except AttributeError:
                 simple = False
             if not simple:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flowtorch.streams.checks import DIGITS, scalar_name
+from flowtorch.streams.checks import DIGITS, name_of, scalar_name
 from flowtorch.streams.uniform import exponential_, unit_doubles
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def multinomial(gen: Generator, prob: np.ndarray, count: int, replacement: bool 
 def _check_multinomial(prob: np.ndarray, count: int, replacement: bool) -> None:
     if prob.ndim not in (1, 2):
         raise RuntimeError("prob_dist must be 1 or 2 dim")
-    if prob.dtype.name not in DIGITS:
+    if name_of(prob.dtype) not in DIGITS:
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {scalar_name(prob.dtype)}")
     if count <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")

@@ -23,7 +23,7 @@ _CPP_NAMES = {
 }  # fmt: skip
 # Digits of the significand, the hidden one included.
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
-_MAX: dict[str, float] = {
+LARGEST: dict[str, float] = {
     "float64": float(np.finfo("f8").max),
     "float32": float(np.finfo("f4").max),
     "float16": 65504.0,
@@ -31,9 +31,20 @@ _MAX: dict[str, float] = {
 }
 
 
+_names: dict[np.dtype, str] = {}
+
+
+def name_of(dtype: np.dtype) -> str:
+    """``dtype.name``, which numpy takes some time to put together."""
+    try:
+        return _names[dtype]
+    except KeyError:
+        return _names.setdefault(dtype, dtype.name)
+
+
 def is_low_precision(dtype: np.dtype) -> bool:
     """Whether ``dtype`` is float16 or bfloat16, which draw as float32 and round once."""
-    return dtype.name in ("float16", "bfloat16")
+    return dtype.itemsize == 2 and name_of(dtype) in ("float16", "bfloat16")
 
 
 def through_float32(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -43,12 +54,12 @@ def through_float32(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def scalar_name(dtype: np.dtype) -> str:
     """PyTorch's name of a dtype in the messages of its dispatcher: Float, Long, ..."""
-    return _SCALAR_NAMES.get(dtype.name, dtype.name)
+    return _SCALAR_NAMES.get(name_of(dtype), dtype.name)
 
 
 def cpp_name(dtype: np.dtype) -> str:
     """PyTorch's name of a dtype where it prints the C++ type."""
-    return _CPP_NAMES.get(dtype.name, dtype.name)
+    return _CPP_NAMES.get(name_of(dtype), dtype.name)
 
 
 def not_implemented(kernel: str, dtype: np.dtype) -> NotImplementedError:
@@ -61,10 +72,9 @@ def show(value: float) -> str:
     return f"{value:g}"
 
 
-def check_bounds(dtype: np.dtype, bounds: Iterable[tuple[str, float]]) -> float:
-    """Hold named numbers to the finite range of ``dtype``, and return the largest number in it."""
-    limit = _MAX[dtype.name]
+def check_bounds(dtype: np.dtype, bounds: Iterable[tuple[str, float]]) -> None:
+    """Hold named numbers to the finite range of ``dtype``."""
+    limit = LARGEST[name_of(dtype)]
     for name, value in bounds:
         if not -limit <= value <= limit:
             raise RuntimeError(f"{name} is out of bounds for {cpp_name(dtype)}")
-    return limit

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowtorch.streams.checks import DIGITS, check_bounds, cpp_name, not_implemented, scalar_name
+from flowtorch.streams.checks import DIGITS, check_bounds, cpp_name, name_of, not_implemented, scalar_name
 from flowtorch.streams.words import chunks, draw32, draw64, fill
 
 if TYPE_CHECKING:
@@ -45,11 +45,11 @@ def _random_default(gen: Generator, out: np.ndarray) -> np.ndarray:
     dtype = out.dtype
     if out.size == 0:
         return out
-    if dtype.name in DIGITS:
-        count = 2 ** DIGITS[dtype.name] + 1
+    if name_of(dtype) in DIGITS:
+        count = 2 ** DIGITS[name_of(dtype)] + 1
     elif dtype == np.bool_:
         count = 2
-    elif dtype.kind in "iu" and dtype.name not in ("uint16", "uint32", "uint64"):
+    elif dtype.kind in "iu" and name_of(dtype) not in ("uint16", "uint32", "uint64"):
         count = int(np.iinfo(dtype).max) + 1
     else:
         raise not_implemented("random_kernel_cpu", dtype)
@@ -57,7 +57,7 @@ def _random_default(gen: Generator, out: np.ndarray) -> np.ndarray:
 
 
 def _random_all(gen: Generator, out: np.ndarray) -> np.ndarray:
-    name = out.dtype.name
+    name = name_of(out.dtype)
     if out.size == 0:
         return out
     if name in ("float16", "bool", "uint16", "uint32", "uint64") or out.dtype.kind == "c":
@@ -77,7 +77,7 @@ def _closed_range(dtype: np.dtype, low: int, high: int) -> tuple[int, int]:
     if not low < high:
         raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
     if _is_floating(dtype):
-        if dtype.name not in DIGITS:
+        if name_of(dtype) not in DIGITS:
             raise not_implemented("random_update_from_to", dtype)
         low, high = _next_integer(dtype, low), _previous_bound(dtype, high)
         if not low < high:
@@ -92,9 +92,9 @@ def _closed_range(dtype: np.dtype, low: int, high: int) -> tuple[int, int]:
 def _open_range(dtype: np.dtype, low: int) -> tuple[int, int]:
     """The first and last integer from ``low`` on in ``dtype``."""
     if _is_floating(dtype):
-        if dtype.name not in DIGITS:
+        if name_of(dtype) not in DIGITS:
             raise not_implemented("random_from_to_range_calc", dtype)
-        last = 2 ** DIGITS[dtype.name]
+        last = 2 ** DIGITS[name_of(dtype)]
         low = _next_integer(dtype, low)
         if not low < last:
             raise RuntimeError(
@@ -122,7 +122,7 @@ def _next_integer(dtype: np.dtype, low: int) -> int:
     """``low``, or the integer after it that ``dtype`` holds where it would round down."""
     after = _as_integer(dtype, low + 1)
     if after < low:
-        return after + 2 ** (abs(low + 1).bit_length() - DIGITS[dtype.name])
+        return after + 2 ** (abs(low + 1).bit_length() - DIGITS[name_of(dtype)])
     return low
 
 
@@ -130,7 +130,7 @@ def _previous_bound(dtype: np.dtype, high: int) -> int:
     """``high``, or the integer before it that ``dtype`` holds where ``high - 1`` would round up to it."""
     last = _as_integer(dtype, high - 1)
     if last >= high:
-        return last - 2 ** (abs(high - 1).bit_length() - DIGITS[dtype.name])
+        return last - 2 ** (abs(high - 1).bit_length() - DIGITS[name_of(dtype)])
     return high
 
 
@@ -147,7 +147,7 @@ def _check_range(dtype: np.dtype, low: int, last: int) -> None:
         raise RuntimeError("check_random_bounds handles only integral, floating-point and boolean types")
     if _is_floating(dtype):
         check_bounds(dtype, bounds)
-        digits = DIGITS[dtype.name]
+        digits = DIGITS[name_of(dtype)]
         for name, value in bounds:
             if abs(value) > 2**digits:
                 warnings.warn(
@@ -210,13 +210,13 @@ def randperm(gen: Generator, out: np.ndarray) -> np.ndarray:
 
 
 def _check_permutation(dtype: np.dtype, n: int) -> None:
-    if dtype.name in ("bool", "uint16", "uint32", "uint64") or dtype.kind == "c" or "float8" in dtype.name:
+    if name_of(dtype) in ("bool", "uint16", "uint32", "uint64") or dtype.kind == "c" or "float8" in name_of(dtype):
         raise not_implemented("randperm", dtype)
     if dtype.kind in "iu" and n - 1 > _largest(dtype):
-        raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
-    limit = {"float16": 2**11 + 1, "float32": 2**24 + 1, "float64": 2**53 + 1}.get(dtype.name, n)
+        raise RuntimeError(f"value cannot be converted to type {name_of(dtype)}_t without overflow")
+    limit = {"float16": 2**11 + 1, "float32": 2**24 + 1, "float64": 2**53 + 1}.get(name_of(dtype), n)
     if n > limit:
-        shown = "2049" if dtype == np.float16 else f"2^{DIGITS[dtype.name]}+1"
+        shown = "2049" if dtype == np.float16 else f"2^{DIGITS[name_of(dtype)]}+1"
         raise RuntimeError(f"n cannot be greater than {shown} for {scalar_name(dtype)} type.")
 
 

@@ -10,14 +10,13 @@ import numpy as np
 
 from flowtorch.streams.arithmetic import affine, affine32
 from flowtorch.streams.boxmuller import BoxMuller
-from flowtorch.streams.checks import is_low_precision, not_implemented, show, through_float32
+from flowtorch.streams.checks import LARGEST, is_low_precision, name_of, not_implemented, show, through_float32
 from flowtorch.streams.uniform import unit_doubles, unit_floats
 from flowtorch.streams.words import as_real, chunks, fill
 
 if TYPE_CHECKING:
     from flowtorch.random import Generator
 
-_FLOATING = ("float64", "float32", "float16", "bfloat16")
 _BLOCK = 16
 _HALF = _BLOCK // 2
 # Up to here pairs are made one by one, with the C library's functions, as PyTorch makes them.
@@ -36,7 +35,7 @@ def normal_(gen: Generator, out: np.ndarray, mean: float = 0.0, std: float = 1.0
     if out.dtype.kind == "c":
         normal_(gen, as_real(out), mean, std / math.sqrt(2))
         return out
-    if out.dtype.name not in _FLOATING:
+    if name_of(out.dtype) not in LARGEST:
         raise not_implemented("normal_kernel_cpu", out.dtype)
     if out.size >= _BLOCK and out.flags.c_contiguous:
         _fill_blocks(gen, out.reshape(-1), mean, std)
@@ -54,7 +53,7 @@ def log_normal_(gen: Generator, out: np.ndarray, mean: float = 1.0, std: float =
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={show(std)}")
     if out.size == 0:
         return out
-    if out.dtype.name not in _FLOATING:
+    if name_of(out.dtype) not in LARGEST:
         raise not_implemented("log_normal_cpu", out.dtype)
 
     def draw(flat: np.ndarray) -> None:

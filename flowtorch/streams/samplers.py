@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flowtorch.streams.checks import not_implemented, through_float32
+from flowtorch.streams.checks import LARGEST, name_of, not_implemented, through_float32
 from flowtorch.streams.uniform import unit_doubles
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _normals(gen: Generator, unit: Callable[[], float]) -> Callable[[], float]:
 
 def poisson(gen: Generator, rate: np.ndarray) -> np.ndarray:
     """Draw from Poisson distributions of these rates; the result has the dtype of ``rate``."""
-    if rate.dtype.name not in ("float64", "float32", "float16", "bfloat16"):
+    if name_of(rate.dtype) not in LARGEST:
         raise not_implemented("poisson_cpu", rate.dtype)
     rates = rate.astype(np.float64).ravel().tolist()
     if not all(r >= 0 for r in rates):
@@ -123,7 +123,7 @@ def _floor64(value: float) -> int:
 
 def binomial(gen: Generator, count: np.ndarray, prob: np.ndarray) -> np.ndarray:
     """Draw from binomial distributions of ``count`` trials, each successful with probability ``prob``."""
-    if count.dtype.name not in ("float64", "float32"):
+    if name_of(count.dtype) not in ("float64", "float32"):
         raise not_implemented("binomial_cpu", count.dtype)
     count, prob = np.broadcast_arrays(count, prob)
     n, p = count.ravel(), prob.ravel()
@@ -233,7 +233,7 @@ def _stirling(k: float) -> float:
 
 def standard_gamma(gen: Generator, alpha: np.ndarray) -> np.ndarray:
     """Draw from gamma distributions of shape ``alpha``; never less than the smallest normal number."""
-    if alpha.dtype.name not in ("float64", "float32"):
+    if name_of(alpha.dtype) not in ("float64", "float32"):
         raise not_implemented("gamma_cpu", alpha.dtype)
     values = np.array(_gammas(gen, alpha), np.float64).astype(alpha.dtype)
     return np.maximum(values, np.finfo(alpha.dtype).tiny).reshape(alpha.shape)
@@ -241,7 +241,7 @@ def standard_gamma(gen: Generator, alpha: np.ndarray) -> np.ndarray:
 
 def dirichlet(gen: Generator, alpha: np.ndarray) -> np.ndarray:
     """Draw from Dirichlet distributions whose concentrations lie along the last dimension."""
-    if alpha.dtype.name not in ("float64", "float32"):
+    if name_of(alpha.dtype) not in ("float64", "float32"):
         raise not_implemented("dirichlet", alpha.dtype)
     gammas = np.array(_gammas(gen, alpha.astype(np.float64))).reshape(alpha.shape)
     gammas = np.maximum(gammas, np.finfo(np.float64).tiny)

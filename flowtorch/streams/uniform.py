@@ -8,9 +8,11 @@ import numpy as np
 
 from flowtorch.streams.arithmetic import affine, affine32
 from flowtorch.streams.checks import (
+    LARGEST,
     check_bounds,
     cpp_name,
     is_low_precision,
+    name_of,
     not_implemented,
     scalar_name,
     show,
@@ -21,27 +23,33 @@ from flowtorch.streams.words import as_real, chunks, draw64, fill, memory_axes
 if TYPE_CHECKING:
     from flowtorch.random import Generator
 
-_MASK24 = np.uint64(2**24 - 1)
-_MASK53 = np.uint64(2**53 - 1)
-_UNIT24 = np.float32(2.0**-24)
+# 0-d arrays, because ufuncs take them faster than scalars.
+_MASK24, _MASK53 = np.array(2**24 - 1, np.uint64), np.array(2**53 - 1, np.uint64)
+_UNIT24, _UNIT53 = np.array(2.0**-24, np.float32), np.array(2.0**-53)
+
+
+def fill_unit_floats(gen: Generator, out: np.ndarray) -> None:
+    """Fill the float32 vector ``out`` with numbers in [0, 1): the low 24 bits of a word each."""
+    words = gen._raw(out.size)
+    np.bitwise_and(words, _MASK24, words)
+    # Signed integers convert faster.
+    out[...] = words.view(np.int64)
+    np.multiply(out, _UNIT24, out)
 
 
 def unit_floats(gen: Generator, count: int) -> np.ndarray:
-    """Draw ``count`` float32 numbers in [0, 1): the low 24 bits of a word each."""
-    words = gen._raw(count)
-    words &= _MASK24
-    values = words.astype(np.uint32).astype(np.float32)
-    values *= _UNIT24
+    """Draw ``count`` float32 numbers in [0, 1)."""
+    values = np.empty(count, np.float32)
+    fill_unit_floats(gen, values)
     return values
 
 
 def unit_doubles(gen: Generator, count: int) -> np.ndarray:
     """Draw ``count`` float64 numbers in [0, 1): the low 53 bits of a 64-bit word each."""
     words = draw64(gen, count)
-    words &= _MASK53
-    values = words.astype(np.float64)
-    values *= 2.0**-53
-    return values
+    np.bitwise_and(words, _MASK53, words)
+    values = words.view(np.int64).astype(np.float64)
+    return np.multiply(values, _UNIT53, values)
 
 
 def uniform_(gen: Generator, out: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
@@ -57,19 +65,20 @@ def uniform_(gen: Generator, out: np.ndarray, low: float = 0.0, high: float = 1.
 
 
 def _check_uniform(dtype: np.dtype, low: float, high: float) -> None:
-    if dtype.name not in ("float64", "float32", "float16", "bfloat16"):
+    limit = LARGEST.get(name_of(dtype))
+    if limit is None:
         raise not_implemented("check_uniform_bounds", dtype)
-    limit = check_bounds(dtype, (("from", low), ("to", high)))
+    if -limit <= low <= high <= limit and high - low <= limit:
+        return
+    check_bounds(dtype, (("from", low), ("to", high)))
     if not low <= high:
         raise RuntimeError(
             f"uniform_ expects to return a [from, to) range, but found from={show(low)} > to={show(high)}"
         )
-    if high - low > limit:
-        raise RuntimeError(
-            f"uniform_ expects to-from <= std::numeric_limits<{scalar_name(dtype)}>::max(), but found "
-            f"to={show(high)} "
-            f"and from={show(low)} which result in to-from to exceed the limit"
-        )
+    raise RuntimeError(
+        f"uniform_ expects to-from <= std::numeric_limits<{scalar_name(dtype)}>::max(), but found to={show(high)} "
+        f"and from={show(low)} which result in to-from to exceed the limit"
+    )
 
 
 def _fill_uniform64(gen: Generator, flat: np.ndarray, low: float, high: float) -> None:
@@ -83,20 +92,20 @@ def _fill_uniform64(gen: Generator, flat: np.ndarray, low: float, high: float) -
 
 
 def _fill_uniform32(gen: Generator, flat: np.ndarray, low: float, high: float) -> None:
+    if low == 0 and high == 1 and flat.dtype == np.float32:
+        for start, stop in chunks(flat.size):
+            fill_unit_floats(gen, flat[start:stop])
+        return
     # The half precisions draw as float32 and round once; a result that rounds up to the excluded bound
     # becomes the lower one.
     low32, high32 = np.float32(low), np.float32(high)
-    trivial = low == 0 and high == 1
-    wraps = not trivial or flat.dtype != np.float32
     first, last = low32.astype(flat.dtype), high32.astype(flat.dtype)
     for start, stop in chunks(flat.size):
-        values = unit_floats(gen, stop - start)
-        if not trivial:
-            values = affine32(values, high32 - low32, low32)
         piece = flat[start:stop]
-        piece[...] = values
-        if wraps:
-            piece[piece == last] = first
+        piece[...] = affine32(unit_floats(gen, stop - start), high32 - low32, low32)
+        at_last = piece == last
+        if at_last.any():
+            piece[at_last] = first
 
 
 def bernoulli_(gen: Generator, out: np.ndarray, p: float | np.ndarray = 0.5) -> np.ndarray:
@@ -120,7 +129,7 @@ def _bernoulli_array(gen: Generator, out: np.ndarray, p: np.ndarray) -> np.ndarr
     if out.size == 0:
         return out
     _check_bernoulli(out.dtype, "bernoulli_tensor_cpu_self_")
-    if p.dtype.name not in ("float64", "float32", "float16", "bfloat16"):
+    if name_of(p.dtype) not in LARGEST:
         raise not_implemented("bernoulli_tensor_cpu_p_", p.dtype)
     p = np.broadcast_to(p, out.shape)
     if not ((p >= 0) & (p <= 1)).all():
@@ -136,7 +145,7 @@ def _bernoulli_array(gen: Generator, out: np.ndarray, p: np.ndarray) -> np.ndarr
 
 
 def _check_bernoulli(dtype: np.dtype, kernel: str) -> None:
-    if dtype.kind == "c" or dtype.name in ("uint16", "uint32", "uint64") or dtype.name.startswith("float8"):
+    if dtype.kind == "c" or name_of(dtype) in ("uint16", "uint32", "uint64") or name_of(dtype).startswith("float8"):
         raise not_implemented(kernel, dtype)
 
 
@@ -178,7 +187,7 @@ def geometric_(gen: Generator, out: np.ndarray, p: float) -> np.ndarray:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={show(p)}")
     if out.size == 0:
         return out
-    if out.dtype.kind in "cb" or out.dtype.name in ("uint16", "uint32", "uint64"):
+    if out.dtype.kind in "cb" or name_of(out.dtype) in ("uint16", "uint32", "uint64"):
         raise not_implemented("geometric_cpu", out.dtype)
     scale = float(np.log1p(-p))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 # Draws are made in pieces that stay in the second-level cache through the arithmetic that follows.
 CHUNK = 1 << 14
 
-_SHIFT = np.uint64(32)
+_SHIFT = np.array(32, np.uint64)
 
 
 def draw32(gen: Generator, count: int) -> np.ndarray:
@@ -25,14 +25,14 @@ def draw64(gen: Generator, count: int) -> np.ndarray:
     """Draw ``count`` 64-bit words, each from two 32-bit words with the high half first, as uint64."""
     words = gen._raw(2 * count)
     high = words[0::2] << _SHIFT
-    high |= words[1::2]
-    return high
+    return np.bitwise_or(high, words[1::2], high)
 
 
-def chunks(count: int, size: int = CHUNK) -> Iterator[tuple[int, int]]:
+def chunks(count: int, size: int = CHUNK) -> Sequence[tuple[int, int]]:
     """Cut ``range(count)`` into consecutive (start, stop) pieces."""
-    for start in range(0, count, size):
-        yield start, min(start + size, count)
+    if 0 < count <= size:
+        return ((0, count),)
+    return [(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def memory_order(array: np.ndarray) -> np.ndarray:
@@ -49,6 +49,9 @@ def memory_axes(array: np.ndarray) -> list[int]:
 
 def fill(out: np.ndarray, filler: Callable[[np.ndarray], None]) -> np.ndarray:
     """Let ``filler`` write a flat array, and give ``out`` these values in the order of memory."""
+    if out.flags.c_contiguous:
+        filler(out.reshape(-1))
+        return out
     view = memory_order(out)
     if view.flags.c_contiguous:
         filler(view.reshape(-1))
