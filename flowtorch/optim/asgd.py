@@ -74,5 +74,6 @@ def asgd(params: list[Tensor], grads: list[Tensor], axs: list[Tensor], mus: list
            {"eta": [eta.item() for eta in etas], "mu": [None if mu == 1 else mu for mu in weights]},
            lambd=lambd, weight_decay=nonzero(weight_decay), maximize=maximize)
     for step, eta, mu in zip(steps, etas, mus, strict=True):
-        eta.fill_(lr / (1 + lambd * lr * step) ** alpha)
-        mu.fill_(1 / max(1, step - t0))
+        # By way of the default dtype, also where loading has made the state's tensors wider.
+        eta.copy_(ft.as_tensor(lr / (1 + lambd * lr * step) ** alpha))
+        mu.copy_(ft.as_tensor(1 / max(1, step - t0)))

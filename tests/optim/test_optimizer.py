@@ -179,7 +179,7 @@ ERRORS = [
 def test_errors(case):
     raised = []
     for lib in (torch, ft):
-        with pytest.raises(Exception) as info:  # noqa: PT011 (which one is what is tested)
+        with pytest.raises(Exception) as info:
             ERRORS[case](lib)
         raised.append(info.value)
     assert type(raised[0]) is type(raised[1])

@@ -167,7 +167,7 @@ def test_learning_rates_that_are_tensors(schedule):
         for _ in range(9):
             opt.step()
             scheduler.step()
-            seen.append([float(lr) for lr in scheduler.get_last_lr()])
+            seen += [float(lr) for lr in scheduler.get_last_lr()]
         assert all(a is g["lr"] for a, g in zip(held, opt.param_groups, strict=True))
         return seen
 
