@@ -2,8 +2,8 @@
 
 That kernel evaluates the logarithm and the sine of the Cephes library in float32 with fused multiply-adds.
 numpy has no fused multiply-add, but the product of two float32 numbers is exact in float64, so adding there
-and rounding the sum to float32 is one (short of a double rounding that changes one result in some ten
-million). Everything here is float32; arrays named ``wide`` hold float32 numbers in float64.
+and rounding the sum to float32 is one, short of a rare double rounding (none changed a result in 30 million
+draws). Everything here is float32; arrays named ``wide`` hold float32 numbers in float64.
 """
 
 from __future__ import annotations
