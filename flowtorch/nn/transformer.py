@@ -13,7 +13,7 @@ import flowtorch as torch
 from . import functional as F
 from . import init
 from .activation import GELU, ReLU
-from .attention import MultiheadAttention
+from .multihead import MultiheadAttention
 from .container import ModuleList
 from .dropout import Dropout
 from .functional.attention import canonical_mask

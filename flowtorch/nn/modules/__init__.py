@@ -39,7 +39,7 @@ _FILES = {
     "utils": "sizes",
 }
 # Classes that PyTorch keeps in another file than we do.
-_MOVED = {"attention": "activation"}
+_MOVED = {"multihead": "activation"}
 
 __all__: list[str] = []
 
