@@ -170,9 +170,9 @@ def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_me
 
 
 def _new(name: str, maker: Any) -> Any:
-    def make(self: Any, *size: Any, dtype: Any = None, device: Any = None, layout: Any = None,
+    def make(self: Any, *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, layout: Any = None,
              pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
-        return maker(*size, dtype=self.dtype if dtype is None else dtype, layout=layout,
+        return maker(*(shape if size is None else (size,)), dtype=self.dtype if dtype is None else dtype, layout=layout,
                      device=self.device if device is None else device, requires_grad=requires_grad)
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"``torch.{name[4:]}`` with this tensor's dtype and device."
