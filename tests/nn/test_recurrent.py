@@ -31,10 +31,12 @@ def test_packed_sequences(mode, options):
         layer = getattr(torch.nn, mode)(3, 4, **options, dtype=torch.float64)
         x = numbers(torch, 5, 4, 3).requires_grad_()
         for lengths, in_order in (([5, 3, 3, 1], True), ([2, 5, 1, 4], False)):
-            packed = torch.nn.utils.rnn.pack_padded_sequence(x, torch.tensor(lengths), enforce_sorted=in_order)
             directions = 2 if options.get("bidirectional") else 1
             hx = states(torch, mode, directions * options.get("num_layers", 1), 4, 4)
             for given in (None, hx):
+                packed = torch.nn.utils.rnn.pack_padded_sequence(
+                    x, torch.tensor(lengths), enforce_sorted=in_order
+                )
                 output, last = layer(packed, given)
                 padded, _ = torch.nn.utils.rnn.pad_packed_sequence(output)
                 yield padded, flat(last), output.batch_sizes, output.sorted_indices
