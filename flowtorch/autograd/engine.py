@@ -82,6 +82,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
         while heap:
             node = heapq.heappop(heap)[1]
             g = pending.pop(node)
+            owned.discard(id(g))            # a later tensor may get the same id
             multi = type(node.type) is tuple
             hooks = node.hooks
             if hooks is not None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.ops.families import op
+from flowtorch.ops.second_order import gradients_of
 from flowtorch.tensor import wrap
 
 
@@ -55,10 +56,6 @@ def _attention_backward(g, weights, query, key, value, scale):
 
 
 def _composite(g: Any, inputs: tuple, needs: tuple, is_causal: bool, scale: float) -> tuple:
-    """Gradients with a graph of their own: differentiate the same function made of single ops."""
-    from flowtorch.autograd.engine import grad
     from flowtorch.nn.functional.attention import explicit
 
-    wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(grad(explicit(*inputs, 0.0, is_causal, scale), wanted, g, create_graph=True))
-    return tuple(next(found) if need else None for need in needs)
+    return gradients_of(lambda *aliases: (explicit(*aliases, 0.0, is_causal, scale),), [g], inputs, needs)

@@ -5,6 +5,7 @@ import numpy as np
 
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.ops.families import op
+from flowtorch.ops.second_order import gradients_of
 from flowtorch.tensor import wrap
 
 
@@ -70,12 +71,11 @@ def _gradient(g, input, weight, target, bias, class_weight, ignore_index, rows, 
 
 
 def _composite(g, inputs, target, class_weight, ignore_index, needs):
-    """Gradients with a graph of their own, from the same loss made of single ops."""
-    from flowtorch.autograd.engine import grad
     from flowtorch.nn import functional as F
 
-    loss = F.cross_entropy(F.linear(*inputs), target, class_weight, ignore_index=ignore_index, reduction="none")
-    wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(grad(loss, wanted, g, create_graph=True))
-    dx, dw, db = (next(found) if need else None for need in needs)
+    def loss(*aliases):
+        logits = F.linear(*aliases)
+        return (F.cross_entropy(logits, target, class_weight, ignore_index=ignore_index, reduction="none"),)
+
+    dx, dw, db = gradients_of(loss, [g], inputs, needs)
     return dx, dw, None, db, None

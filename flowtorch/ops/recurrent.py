@@ -13,6 +13,7 @@ import numpy as np
 
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.ops.families import op
+from flowtorch.ops.second_order import gradients_of
 from flowtorch.tensor import Tensor, wrap
 
 
@@ -55,15 +56,9 @@ def _filled(row: np.ndarray, n: int) -> np.ndarray:
 
 
 def _composite(kind: str, g: list, inputs: tuple, needs: tuple, **options: Any) -> tuple:
-    """Gradients with a graph of their own: run the layer again as single ops and differentiate that."""
-    from flowtorch.autograd.engine import grad
     from flowtorch.functional_recurrent import steps
 
-    outputs = steps(kind, *inputs, **options)
-    pairs = [(o, v) for o, v in zip(outputs, g, strict=False) if v is not None]
-    wanted = [t for t, need in zip(inputs, needs, strict=True) if need]
-    found = iter(grad([o for o, _ in pairs], wanted, [v for _, v in pairs], create_graph=True, allow_unused=True))
-    return tuple(next(found) if need else None for need in needs)
+    return gradients_of(lambda *aliases: steps(kind, *aliases, **options), g, inputs, needs)
 
 
 # ---------------------------------------------------------------- LSTM

@@ -153,3 +153,13 @@ def test_weights_by_layer(torch):
 def test_warns_of_useless_dropout(torch):
     torch.nn.LSTM(3, 4, dropout=0.5)
     yield "done"
+
+
+@program
+def test_second_derivatives_where_a_bias_is_shared(torch):
+    x, w, b = (numbers(torch, *shape).requires_grad_() for shape in ((2, 3), (3, 3), (3,)))
+    linear = torch.nn.functional.linear
+    y = linear(linear(x, w, b).tanh(), w, b).tanh()
+    first = torch.autograd.grad((y**2).sum(), [x, w, b], create_graph=True)
+    yield first
+    yield torch.autograd.grad(sum((g * g).sum() for g in first), [x, w, b])
