@@ -53,10 +53,10 @@ def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None
 
 
 def _filled(name: str, fill: Any, doc: str) -> Any:
-    def make(*size: Any, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    def make(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
              pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None, names: Any = None) -> Tensor:
         _check_options(name, dtype, layout)
-        shape = _shape(size, name)
+        shape = _shape(sizes if size is None else (size,), name)
         t = default_type(dtype, device) if out is None or dtype is not None else out._type
         array = new_array(shape, t.numpy, t.device, fill)
         if memory_format is not None and memory_format not in (dtypes.contiguous_format, preserve_format):
