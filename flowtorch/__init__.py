@@ -55,6 +55,9 @@ for _family in (
     "index_select",
     "rearrange",
     "reshape_inplace",
+    "sorting",
+    "searching",
+    "triangle",
     "scan",
     "softmax",
     "activation",
@@ -76,7 +79,7 @@ for _family in (
     "ranges",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
-for _module in ("functional_shape", "functional_nn", "functional_recurrent"):
+for _module in ("functional_shape", "functional_quantile", "functional_nn", "functional_recurrent"):
     importlib.import_module(f"flowtorch.{_module}")
 
 from flowtorch import methods as _methods  # noqa: E402

@@ -151,7 +151,7 @@ def _fill_value(values: list) -> list:
 
 @writing(("input", "index", "value"), linear=("input", "value"), prepare=_fill_value,
          vjp=(lambda g, dim, index: index_fill(g, dim, index, 0), None,
-              lambda g, dim, index: index_select(g, dim, index).sum()))
+              lambda g, dim, index: index_select(g, dim, index.unique()).sum()))
 def index_fill(input, dim, index, value):
     """``input`` with the slices that ``index`` names along ``dim`` set to the number or 0-d tensor ``value``."""
     if index.dtype != np.int64:

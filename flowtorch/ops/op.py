@@ -155,7 +155,7 @@ class Op:
         if what == "input":
             return fetch(node, which)
         if what == "out":
-            return fetch_output(node) if not isinstance(node.type, tuple) else fetch_outputs(node)
+            return fetch_output(node) if not isinstance(node.type, tuple) else SavedOutputs(node)
         if what == "param":
             params = node.params
             if type(params) is tuple:                 # positional arguments after the tensor, as a fast closure got them
@@ -235,20 +235,32 @@ def _first_apply(node: Node, g: Any) -> tuple:
     return op.node_class.apply(node, g)
 
 
-def fetch_outputs(node: Node) -> tuple:
-    """The saved results of a node with several outputs."""
-    from flowtorch.autograd.node import raise_stale, wrap
+class SavedOutputs:
+    """The saved results of a node with several outputs. Each is fetched, and its version checked, when it is asked for."""
 
-    results = []
-    for k, (array, counter, version) in enumerate(node.out):
+    __slots__ = ("node",)
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+
+    def __len__(self) -> int:
+        return len(self.node.out)
+
+    def __getitem__(self, k: int) -> Tensor:
+        from flowtorch.autograd.node import raise_stale, wrap
+
+        node = self.node
+        array, counter, version = node.out[k]
         if counter[0] != version:
             raise_stale(array.shape, node.type[k], node, counter[0], version)
         t = wrap(array, node.type[k])
         t._counter = counter
         if t._type.dtype.rank >= 2:
             t._node, t._requires_grad = Output(node, k), True
-        results.append(t)
-    return tuple(results)
+        return t
+
+
+fetch_outputs = SavedOutputs
 
 
 _NODE_NAMES = {"matmul": "MmBackward0", "reshape": "ViewBackward0", "getitem": "SelectBackward0"}

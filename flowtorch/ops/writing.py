@@ -36,18 +36,18 @@ class Writing(General):
 _writing = Writing()
 
 
-def writing(tensors: tuple[str, ...], prepare: Callable | None = None, **options: Any) -> Callable:
+def writing(tensors: tuple[str, ...], prepare: Callable | None = None, contiguous: bool = False, **options: Any) -> Callable:
     """Decorator: define an op and its in-place form by a body that writes into its first argument.
 
     ``prepare(values)`` may change the bound arguments first, e.g. make a tensor of a number. The body must find every
-    fault before it writes.
+    fault before it writes. ``contiguous``: the copy does not keep the input's order of dimensions in memory.
     """
     def define(write: Callable) -> Any:
         name = options.pop("name", None) or write.__name__.strip("_")
         op = Op(name, _writing, write, tensors=tensors, **{"inplace": True, "low": "keep", **options})
 
         def body(input: np.ndarray, *args: Any, **kwargs: Any) -> np.ndarray:
-            out = copy_of(input)
+            out = np.array(input, order="C") if contiguous else copy_of(input)
             write(out, *args, **kwargs)
             return out
 
