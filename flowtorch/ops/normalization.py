@@ -162,8 +162,9 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
         dims = (0, *range(2, input.dim()))
         out, mean, var = _standardize(x, dims, eps)
         count = input.numel() // max(input.shape[1], 1)
-        _update(running_mean, mean.detach().view(-1), momentum)
-        _update(running_var, var.detach().view(-1), momentum, count / max(count - 1, 1))
+        if count:
+            _update(running_mean, mean.detach().view(-1), momentum)
+            _update(running_var, var.detach().view(-1), momentum, count / max(count - 1, 1))
         out = _affine(out, w, b, shape)
     else:
         mean, var = _wide(x, running_mean, running_var)[1:] if x is not input else (running_mean, running_var)
