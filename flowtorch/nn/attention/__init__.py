@@ -4,7 +4,6 @@ own."""
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
@@ -114,4 +113,6 @@ def restore_flash_attention_impl(_raise_warn: bool = True) -> None:
         _active[1].remove()
         _active = None
     elif _raise_warn:
+        import logging
+
         logging.getLogger(__name__).warning("no other implementation of flash attention was active")
