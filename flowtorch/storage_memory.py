@@ -110,4 +110,5 @@ def wrapped(index: Any, storage: Any) -> int:
 
 def listing(items: list, head: str) -> str:
     """A storage's elements, one a line, above a line that says what it is."""
-    return "\n".join([f" {item}" for item in items] if items != ["..."] else items) + "\n" + head
+    text = items[0] if items == ["..."] else " " + "\n ".join(map(str, items))
+    return f"{text}\n{head}"

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from operator import index
 from typing import Any
 
+import numpy as np
+
 from flowtorch import devices, dtypes
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.serialization.options import running
@@ -124,10 +126,10 @@ def _rebuild_tensor_v3(
 
 
 def _rebuild_meta_tensor_no_storage(dtype: Any, size: Any, stride: Any, requires_grad: bool) -> Tensor:
-    """A tensor on the meta device."""
-    import flowtorch
-
-    return flowtorch.empty_strided(size, stride, dtype=dtype, device="meta", requires_grad=requires_grad)
+    """A tensor on the meta device: a shape with strides, over one element."""
+    one = np.zeros(1, dtype.numpy)
+    array = np.lib.stride_tricks.as_strided(one, size, [s * one.itemsize for s in stride], writeable=False)
+    return _finished(wrap(array, tensor_type(dtype, devices.meta)), requires_grad, None)
 
 
 def _rebuild_sparse_tensor(layout: Any, data: tuple) -> Tensor:
