@@ -134,9 +134,10 @@ def is_pinned(self, device=None):
 @composite(namespace="Tensor", method=True)
 def pin_memory(self, device=None):
     """The tensor in page-locked memory; refused where there is no device that would gain by it."""
-    from flowtorch import cuda
+    import flowtorch
 
-    if not cuda.is_available():
+    cuda = getattr(flowtorch, "cuda", None)
+    if cuda is None or not cuda.is_available():
         raise RuntimeError("Cannot access accelerator device when none is available.")
     return self
 

@@ -86,14 +86,6 @@ def type_name(t: Any) -> str:
 
 
 @composite
-def is_storage(obj):
-    """Whether ``obj`` is a storage."""
-    from flowtorch import storage
-
-    return isinstance(obj, (storage.UntypedStorage, storage.TypedStorage))
-
-
-@composite
 def is_inference(input):
     """Whether the tensor was made in inference mode."""
     return input.is_inference()
@@ -143,26 +135,6 @@ def cpu(self, memory_format=dtypes.preserve_format):
 def cuda(self, device=None, non_blocking=False, memory_format=dtypes.preserve_format):
     """A copy on a CUDA device."""
     return self.to("cuda" if device is None else device, memory_format=memory_format)
-
-
-@composite(namespace="Tensor", method=True)
-def pin_memory(self, device=None):
-    """``self``: host memory needs no pinning without a GPU."""
-    return self
-
-
-@composite(namespace="Tensor", method=True)
-def is_pinned(self, device=None):
-    """Whether the memory is page-locked."""
-    return False
-
-
-@composite(namespace="Tensor", method=True)
-def share_memory_(self):
-    """Move the memory where child processes can share it."""
-    from flowtorch import storage
-
-    return storage.share_memory_(self) if hasattr(storage, "share_memory_") else self
 
 
 @composite
