@@ -501,20 +501,26 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
                 if (input._requires_grad or input._view is not None) and differentiable and grad_enabled():
                     e = view_edge(input) if input._view is not None else input._node or input
                     if e is not None:
-                        if reverse or wants_shapes or saved_hooks.stack:
+                        if wants_shapes or saved_hooks.stack:
                             record(op, fill(op, other, input) if reverse else fill(op, input, other), t)
                         else:
                             n = _new(node_class)
                             n.seq = next_seq()
-                            n.edges = (e, None)
                             n.hooks = None
                             n.shape = c.shape
                             n.type = plan[1]
-                            if input_for_input:
+                            if reverse:                    # the tensor is the op's second operand
                                 v = input._counter
+                                n.edges = (None, e)
+                                n.saved = (other, input if other_for_other else None)
+                                n.versions = (None, (v if type(v) is int else v[0]) if other_for_other else None)
+                            elif input_for_input:
+                                v = input._counter
+                                n.edges = (e, None)
                                 n.saved = (input, other)
                                 n.versions = (v if type(v) is int else v[0], None)
                             else:
+                                n.edges = (e, None)
                                 n.saved = (None, other)
                                 n.versions = (None, None)
                             if keep_output:

@@ -317,7 +317,7 @@ class Reduction(General):
         return result
 
     def fast(self, op: Op) -> Callable:
-        if op.names[:3] != ("input", "dim", "keepdim") or op.defaults.get("dim", 0) is not None:
+        if op.names[:3] != ("input", "dim", "keepdim") or op.defaults.get("dim", 0) not in (None, ()):
             return dispatch.general(op)
         return _fast_reduction(op)
 
@@ -327,7 +327,9 @@ def _fast_reduction(op: Op) -> Callable:
     body, node_class, plans, differentiable = op.body, op.node_class, op.plans, op.differentiable
     active, new, simple = dispatch.active, object.__new__, op.joint is None and not op.wants_out and not any(op.savers)
 
-    def call(input: Any, dim: Any = None, keepdim: Any = False, *, out: Any = None, **options: Any) -> Any:
+    default = op.defaults["dim"]
+
+    def call(input: Any, dim: Any = default, keepdim: Any = False, *, out: Any = None, **options: Any) -> Any:
         if active or out is not None or options:
             return interpret(op, (input, dim, keepdim), {"out": out, **options})
         try:

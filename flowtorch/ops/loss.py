@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.autograd.mode import grad_enabled
 from flowtorch.ops.families import op
-from flowtorch.ops.op import composite
+from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.tensor import Tensor
 
 
@@ -75,6 +76,17 @@ def _check_nll(name: str, input: Any, target: Any, weight: Any) -> None:
         raise RuntimeError(f"Expected target size {expected}, got {list(target.shape)}")
 
 
+def cross_entropy_of_indices(input, target, weight, reduction, ignore_index):
+    """``cross_entropy`` for class indices without smoothing, checked like ``nll_loss``."""
+    _check_nll("cross_entropy", input, target, weight)
+    if target.dtype.name != "int64":
+        target = target.long()
+    if input.dim() == 1:
+        loss = _cross_entropy(input.unsqueeze(0), target.reshape(1), weight, reduction, ignore_index)
+        return loss.reshape(target.shape) if reduction == "none" else loss
+    return _cross_entropy(input, target, weight, reduction, ignore_index)
+
+
 @composite(namespace="nn.functional")
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
     """Minus the log-probability of the class ``target`` in (N, C, *) ``input``, weighted by class.
@@ -94,3 +106,55 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
         loss = _nll_loss(input.unsqueeze(0), target.reshape(1), weight, reduction, ignore_index)[0]
         return loss.reshape(target.shape) if reduction == "none" else loss
     return _nll_loss(input, target, weight, reduction, ignore_index)[0]
+
+
+# ---------------------------------------------------------------- cross entropy of class indices, in one op
+
+@op(name="_cross_entropy", tensors=("input", "target", "weight"), method=False, out=False, node="NllLossBackward0",
+    rejects=("integer", "bool", "complex"))
+def _cross_entropy(input, target, weight=None, reduction="mean", ignore_index=-100):
+    """The cross entropy of (N, C, *) logits at (N, *) class indices: log_softmax and nll_loss without their results."""
+    return _cross_entropy_parts(input, target, weight, reduction, ignore_index)[0]
+
+
+def _cross_entropy_parts(input: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> tuple:
+    """(loss, exponentials of the shifted logits, their sums, safe targets, weights, total weight)."""
+    safe, w = _weights(target, weight, ignore_index, input.shape[1], input.dtype)
+    shifted = input - input.max(axis=1, keepdims=True)
+    picked = np.take_along_axis(shifted, np.expand_dims(safe, 1), 1).squeeze(1)
+    e = np.exp(shifted, shifted)
+    sums = e.sum(axis=1)
+    losses = (np.log(sums) - picked) * w
+    if (w == 0).any():
+        losses = np.where(w == 0, input.dtype.type(0), losses)
+    total = w.sum(dtype=input.dtype)
+    if reduction == "none":
+        return losses, e, sums, safe, w, total
+    loss = losses.sum(dtype=input.dtype)
+    return (loss / total if reduction == "mean" else loss), e, sums, safe, w, total
+
+
+@_cross_entropy.derivative
+def _(g, input, target, weight, reduction, ignore_index):
+    if grad_enabled():                     # to be differentiated again: through the two ops that it stands for
+        from flowtorch.autograd.engine import grad
+
+        x = REGISTRY["alias"].public(input) if input.requires_grad else input.detach().requires_grad_()
+        log = REGISTRY["_log_softmax"].public(x, 1)
+        loss = _nll_loss(log, target, weight, reduction, ignore_index)[0]
+        return (*grad(loss, x, g, create_graph=True), None, None)
+    return _cross_entropy_backward(g, input, target, weight, reduction, ignore_index), None, None
+
+
+@op(name="_cross_entropy_backward", tensors=("grad", "input", "target", "weight"), method=False, out=False)
+def _cross_entropy_backward(grad, input, target, weight=None, reduction="mean", ignore_index=-100):
+    """The gradient of ``_cross_entropy``: (softmax - one-hot) times the weight of each place."""
+    _, e, sums, safe, w, total = _cross_entropy_parts(input, target, weight, reduction, ignore_index)
+    e /= np.expand_dims(sums, 1)
+    at = np.expand_dims(safe, 1)
+    np.put_along_axis(e, at, np.take_along_axis(e, at, 1) - e.dtype.type(1), 1)
+    scale = grad * w / total if reduction == "mean" else grad * w
+    e *= np.expand_dims(scale, 1)
+    if (w == 0).any():
+        e = np.where(np.expand_dims(w == 0, 1), e.dtype.type(0), e)
+    return e

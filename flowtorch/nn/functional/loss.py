@@ -9,6 +9,7 @@ import flowtorch as torch
 
 from ...ops import activation as ops
 from ...ops import linear_cross_entropy as chunked
+from ...ops.loss import cross_entropy_of_indices
 from ...ops.op import composite
 from .reduction import reduce as _reduce
 from .reduction import resolve
@@ -238,6 +239,8 @@ def cross_entropy(
         if ignore_index >= 0:
             raise RuntimeError("ignore_index is not supported for floating point target")
         return _cross_entropy_probabilities(input, target, weight, reduction, label_smoothing, class_dim)
+    if label_smoothing == 0.0 and input.dtype.is_floating_point:
+        return cross_entropy_of_indices(input, target, weight, reduction, ignore_index)
     log_probability = torch.log_softmax(input, class_dim)
     likelihood = torch.nn.functional.nll_loss(
         log_probability, target, weight, ignore_index=ignore_index, reduction=reduction
