@@ -54,8 +54,7 @@ def _cur_sdpa_kernel_backends(with_priority: bool = False) -> list[SDPBackend]:
 
 
 @contextlib.contextmanager
-def sdpa_kernel(backends: SDPBackend | list[SDPBackend], set_priority: bool = False) -> Iterator[dict[str,
-                                                                                                      Any]]:
+def sdpa_kernel(backends: SDPBackend | list[SDPBackend], set_priority: bool = False) -> Iterator[dict[str, Any]]:
     """Allow only the kinds of attention kernels given; ``set_priority`` means their order as well."""
     if not isinstance(backends, (list, SDPBackend)):
         raise AssertionError(
@@ -64,8 +63,7 @@ def sdpa_kernel(backends: SDPBackend | list[SDPBackend], set_priority: bool = Fa
         )
     wanted = [backends] if isinstance(backends, SDPBackend) else list(dict.fromkeys(backends))
     before = list(_enabled)
-    _enabled[:] = wanted if set_priority else sorted(wanted,
-                                                     key=before.index if set(wanted) <= set(before) else int)
+    _enabled[:] = wanted if set_priority else sorted(wanted, key=before.index if set(wanted) <= set(before) else int)
     try:
         yield {}
     finally:
@@ -88,8 +86,7 @@ def activate_flash_attention_impl(impl: str) -> None:
     restore_flash_attention_impl(_raise_warn=False)
     if impl not in _implementations:
         raise ValueError(
-            f"Unknown flash attention impl '{impl}'. Available implementations: "
-            f"{list_flash_attention_impls()}"
+            f"Unknown flash attention impl '{impl}'. Available implementations: {list_flash_attention_impls()}"
         )
     handle = _implementations[impl]()
     if handle is not None:

@@ -65,16 +65,17 @@ def noop_mask(batch: Tensor, head: Tensor, token_q: Tensor, token_kv: Tensor) ->
 
 def or_masks(*mask_mods: _mask_mod_signature) -> _mask_mod_signature:
     """Return the mask that lets through what any of the masks lets through."""
-    return _combined(mask_mods, lambda first, second: first | second, False)
+    return _combined("or_mask", mask_mods, lambda first, second: first | second, False)
 
 
 def and_masks(*mask_mods: _mask_mod_signature) -> _mask_mod_signature:
     """Return the mask that lets through what all of the masks let through."""
-    return _combined(mask_mods, lambda first, second: first & second, True)
+    return _combined("and_mask", mask_mods, lambda first, second: first & second, True)
 
 
-def _combined(mask_mods: tuple[Any, ...], join: Callable[[Any, Any], Any],
-              start: bool) -> _mask_mod_signature:
+def _combined(
+    name: str, mask_mods: tuple[Any, ...], join: Callable[[Any, Any], Any], start: bool
+) -> _mask_mod_signature:
     if not all(map(callable, mask_mods)):
         raise RuntimeError(f"All inputs should be callable mask_mods: {mask_mods}")
 
@@ -84,6 +85,7 @@ def _combined(mask_mods: tuple[Any, ...], join: Callable[[Any, Any], Any],
             result = join(result, mask_mod(b, h, q_idx, kv_idx))
         return result
 
+    mask.__name__ = name
     return mask
 
 
@@ -144,8 +146,7 @@ def create_block_mask(
         partial, whole = _to_ordered((counts > 0) & ~full), _to_ordered(full)
     else:
         partial, whole = _to_ordered(counts > 0), (None, None)
-    return BlockMask.from_kv_blocks(*partial, *whole, BLOCK_SIZE=sizes, mask_mod=mask_mod,
-                                    seq_lengths=(Q_LEN, KV_LEN))
+    return BlockMask.from_kv_blocks(*partial, *whole, BLOCK_SIZE=sizes, mask_mod=mask_mod, seq_lengths=(Q_LEN, KV_LEN))
 
 
 def _to_ordered(blocks: Tensor) -> tuple[Tensor, Tensor]:
@@ -207,11 +208,9 @@ class BlockMask:
     ) -> None:
         if kv_indices.dim() < 2:
             raise RuntimeError("BlockMask must have at least 2 dimensions")
-        for side, pair in (("kv", (full_kv_num_blocks, full_kv_indices)),
-                           ("q", (full_q_num_blocks, full_q_indices))):
+        for side, pair in (("kv", (full_kv_num_blocks, full_kv_indices)), ("q", (full_q_num_blocks, full_q_indices))):
             if (pair[0] is None) != (pair[1] is None):
-                raise AssertionError(f"full_{side}_num_blocks and full_{side}_indices must be both provided "
-                                     f"or omitted")
+                raise AssertionError(f"full_{side}_num_blocks and full_{side}_indices must be both provided or omitted")
         self.seq_lengths = seq_lengths
         self.kv_num_blocks = kv_num_blocks
         self.kv_indices = kv_indices
@@ -279,8 +278,7 @@ class BlockMask:
         blocks = _to_blocks(self.kv_num_blocks, self.kv_indices, width)
         if self.full_kv_num_blocks is None or self.full_kv_indices is None:
             return blocks
-        return blocks | _to_blocks(self.full_kv_num_blocks, self.full_kv_indices,
-                                   self.full_kv_indices.shape[-1])
+        return blocks | _to_blocks(self.full_kv_num_blocks, self.full_kv_indices, self.full_kv_indices.shape[-1])
 
     def to(self, device: Any) -> BlockMask:
         """Return the mask on ``device``."""
@@ -365,8 +363,7 @@ class BlockMask:
                 break
             lines = [str(where)]
             for r in range(0, rows, steps[0]):
-                cells = (blocks[where][r : r + steps[0], c : c + steps[1]] for c in range(0, columns,
-                                                                                          steps[1]))
+                cells = (blocks[where][r : r + steps[0], c : c + steps[1]] for c in range(0, columns, steps[1]))
                 lines.append("".join(_shade(cell) * 2 for cell in cells))
             pictures.append("\n".join(lines) + "\n")
         return "\n".join(pictures)
@@ -466,8 +463,7 @@ def _check(query: Tensor, key: Tensor, value: Tensor, block_mask: BlockMask | No
         )
     if heads % key_heads != 0:
         raise ValueError(
-            f"Expect number of query heads to be a multiple of kv heads for GQA but got Hq={heads} and "
-            f"Hkv={key_heads}."
+            f"Expect number of query heads to be a multiple of kv heads for GQA but got Hq={heads} and Hkv={key_heads}."
         )
     if block_mask is None:
         if query.size(0) != key.size(0):
