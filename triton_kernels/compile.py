@@ -97,9 +97,7 @@ def compile_kernel(kernel: Kernel, target: GPUTarget):
     constants = {(names.index(name),): value for name, value in kernel.constants.items()}
     attributes = {(names.index(name),): [["tt.divisibility", 16]] for name in kernel.divisible}
     options = {"num_warps": kernel.warps, "num_stages": kernel.stages, "enable_fp_fusion": True}
-    return triton.compile(
-        ASTSource(kernel.function, signature, constants, attributes), target=target, options=options
-    )
+    return triton.compile(ASTSource(kernel.function, signature, constants, attributes), target=target, options=options)
 
 
 def resource_usage(cubin: bytes) -> dict[str, int]:

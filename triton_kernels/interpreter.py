@@ -138,9 +138,7 @@ def _repair_arithmetic() -> None:
     Builder.create_minnumf = lambda self, left, right: self.binary_op(left, right, np.fmin)
     Builder.create_maxnumf = lambda self, left, right: self.binary_op(left, right, np.fmax)
     # all bits set: -1 does not go into an unsigned array under numpy 2
-    Builder.get_all_ones_value = lambda self, kind: Handle(
-        ~np.zeros(1, interpreter._get_np_dtype(kind)), kind.scalar
-    )
+    Builder.get_all_ones_value = lambda self, kind: Handle(~np.zeros(1, interpreter._get_np_dtype(kind)), kind.scalar)
     dot = Builder.create_dot
 
     def create_dot(self, left, right, *rest):
@@ -170,10 +168,7 @@ def _repair_language() -> None:
 def _reduce_blockwise(self, inputs):
     """Reduce with any combine function by folding halves of the axis: log2(n) calls on whole blocks."""
     axis = self.axis
-    data = [
-        np.moveaxis(arg.handle.data, axis, 0) if axis is not None else arg.handle.data.ravel()
-        for arg in inputs
-    ]
+    data = [np.moveaxis(arg.handle.data, axis, 0) if axis is not None else arg.handle.data.ravel() for arg in inputs]
     while len(data[0]) > 1:
         half = len(data[0]) // 2
         left = [self.to_tensor(part[:half], arg.dtype) for part, arg in zip(data, inputs, strict=True)]
@@ -200,6 +195,19 @@ def _repair_reductions() -> None:
         return self.to_tensor(_narrow(total) if np.ndim(total) else _narrow(total)[()], input.dtype)
 
     interpreter.ReduceOps.sum = sum_of
+
+
+def _erfinv(y: float) -> float:
+    """The inverse of math.erf, by Newton's method from a rational start."""
+    if not abs(y) < 1:
+        return math.copysign(math.inf, y) if abs(y) == 1 else math.nan
+    log = math.log1p(-y * y)
+    part = 2 / (math.pi * 0.147) + log / 2
+    x = math.copysign(math.sqrt(math.sqrt(part * part - log / 0.147) - part), y)
+    for _ in range(4):
+        error = math.erf(x) - y if abs(x) < 1 else math.copysign(math.erfc(abs(x)) - (1 - abs(y)), -y)
+        x -= error / (2 / math.sqrt(math.pi) * math.exp(-x * x))
+    return x
 
 
 def _give_libdevice_bodies() -> None:
@@ -244,12 +252,10 @@ def _give_libdevice_bodies() -> None:
         "fmod",
     ]
     table = {name: getattr(np, name) for name in same}
-    table |= {
-        f"a{name}": getattr(np, f"arc{name}")
-        for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "tan2")
-    }
+    table |= {f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "tan2")}
     table |= {"pow": np.power, "nearbyint": np.rint, "rsqrt": lambda x: 1 / np.sqrt(x)}
     table |= {name: by_element(getattr(math, name)) for name in ("erf", "erfc", "lgamma")}
+    table["erfinv"] = by_element(_erfinv)
     for name, function in table.items():
         install(name, function)
 

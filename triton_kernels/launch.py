@@ -56,9 +56,7 @@ class CupyLauncher:
         shared = compiled.metadata.shared
         if shared > _STATIC_SHARED_LIMIT:
             driver = self.cupy.cuda.driver
-            driver.funcSetAttribute(
-                function.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared
-            )
+            driver.funcSetAttribute(function.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
         convert = tuple(self.types.get(kind) for kind in kernel.signature.values())
         return function, (32 * compiled.metadata.num_warps,), shared, convert
 

@@ -86,9 +86,7 @@ def build(variant: Variant) -> Kernel:
     names = ("a", "b", "c")
     signature = {f"{name}_ptr": pointer(dtype) for name, dtype in zip(names, variant.dtypes, strict=True)}
     steps = [f"{name}_{dim}" for name in names for dim in (*range(variant.batch), "row", "col")]
-    unit = {
-        f"{name}_{('row', 'col')[dim]}" for name, dim in zip(names, variant.unit, strict=True) if dim >= 0
-    }
+    unit = {f"{name}_{('row', 'col')[dim]}" for name, dim in zip(names, variant.unit, strict=True) if dim >= 0}
     divisible = frozenset([*signature, *(set(steps) - unit)]) if variant.aligned else frozenset()
     integers = ["rows", "cols", "inner", *(f"n{dim}" for dim in range(1, variant.batch)), *steps]
     signature |= dict.fromkeys(integers, "i64" if variant.wide else "i32")

@@ -112,9 +112,7 @@ def build(expression: Expression, variant: Variant) -> Kernel:
     constants = {"COLS": variant.tile[1]}
     if variant.kind == "inner":
         constants["ROWS"] = variant.tile[0]
-    return define(
-        expression.name, signature, constants, _body(expression, variant, operands), frozenset(divisible)
-    )
+    return define(expression.name, signature, constants, _body(expression, variant, operands), frozenset(divisible))
 
 
 def _integers(variant: Variant, operands: Sequence[str]) -> list[str]:

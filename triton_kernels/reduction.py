@@ -64,15 +64,15 @@ class Variant:
     """Divide the result by the number of elements."""
 
 
-def accumulator(rule: str, dtype: str) -> str:
-    """The dtype that `rule` over elements of `dtype` accumulates in."""
+def accumulator(rule: str, input: str, output: str) -> str:
+    """The dtype that `rule` over elements of `input` accumulates in to give `output`."""
     if rule in ("any", "all"):
         return "int32"
-    if dtype in ("float16", "bfloat16"):
-        return "float32"
     if rule in ("amax", "amin"):
-        return "int32" if dtype == "bool" else dtype
-    return dtype if dtype.startswith("float") else "int64"
+        return {"float16": "float32", "bfloat16": "float32", "bool": "int32"}.get(input, input)
+    if "float" in output:
+        return "float64" if "float64" in (input, output) else "float32"
+    return "int64"
 
 
 def prepare(
@@ -92,7 +92,7 @@ def prepare(
     The one call takes (input, output); two calls take (input, workspace) and (workspace, output).
     """
     space = _Space(kept, reduced, wide, aligned, elements)
-    state = accumulator(rule, input)
+    state = accumulator(rule, input, output)
     splits = _splits(space)
     if splits == 1:
         count = space.inner if rule == "mean" else None
@@ -219,21 +219,14 @@ def _body(variant: Variant) -> list[str]:
     load = "x != 0" if variant.rule in ("any", "all") else "x"
     return [
         f"k = tl.program_id(0){wide} * KEPT + tl.arange(0, KEPT)",
-        *(
-            coordinates("k", ["", *(f"k{dim}" for dim in range(1, variant.kept))], "ik")
-            if variant.kept
-            else []
-        ),
+        *(coordinates("k", ["", *(f"k{dim}" for dim in range(1, variant.kept))], "ik") if variant.kept else []),
         f"x_at = x_ptr + ({offset('ik', x_kept) if variant.kept else 'k * 0'})[:, None]",
         f"acc = tl.full((KEPT, REDUCED), {identity}, {state})",
         f"start = tl.program_id(1){wide} * chunk",
         "stop = tl.minimum(start + chunk, reduced)",
         "for begin in range(start, stop, REDUCED):",
         "    r = begin + tl.arange(0, REDUCED)",
-        *(
-            f"    {line}"
-            for line in coordinates("r", ["", *(f"r{d}" for d in range(1, variant.reduced))], "ir")
-        ),
+        *(f"    {line}" for line in coordinates("r", ["", *(f"r{d}" for d in range(1, variant.reduced))], "ir")),
         "    mask = (k < kept)[:, None] & (r < stop)[None, :]",
         f"    x = tl.load(x_at + ({inner})[None, :], mask=mask)",
         f"    x = tl.where(mask, ({load}).to({state}), tl.full((), {identity}, {state}))",

@@ -81,9 +81,7 @@ def integer_power(base, exponent, BITS: tl.constexpr):
         factor = factor * factor
         left = left >> 1
     odd = (exponent & 1) != 0
-    unit = tl.where(
-        (base == 1) | ((base + 1 == 0) & (odd == 0)), base * 0 + 1, tl.where(base + 1 == 0, base, base * 0)
-    )
+    unit = tl.where((base == 1) | ((base + 1 == 0) & (odd == 0)), base * 0 + 1, tl.where(base + 1 == 0, base, base * 0))
     return tl.where(exponent < 0, unit, result)
 
 
@@ -108,6 +106,12 @@ def sign(x):
 
 
 @triton.jit
+def angle(x):
+    """0 or pi, NaN for NaN."""
+    return tl.where(x != x, x, tl.where(x < 0, 3.141592653589793, tl.zeros_like(x)))
+
+
+@triton.jit
 def digamma(x):
     """Derivative of lgamma: reflection, recurrence up to 10, then the asymptotic series."""
     below = x < 0.5
@@ -120,16 +124,12 @@ def digamma(x):
         value = tl.where(small, value + 1, value)
     inverse = divide(one, value)
     square = inverse * inverse
-    series = square * (
-        1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square * (1 / 132))))
-    )
+    series = square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square * (1 / 240 - square * (1 / 132)))))
     result = libdevice.log(value) - 0.5 * inverse - series - shift
     angle = 3.141592653589793 * (x - tl.floor(x))
     reflected = result - 3.141592653589793 * divide(libdevice.cos(angle), libdevice.sin(angle))
     pole = (x <= 0) & (x == tl.floor(x))
-    reflected = tl.where(
-        pole, tl.where(x == 0, libdevice.copysign(one / 0, x * -1.0), float("nan")), reflected
-    )
+    reflected = tl.where(pole, tl.where(x == 0, libdevice.copysign(one / 0, x * -1.0), float("nan")), reflected)
     return tl.where(below, reflected, result)
 
 

@@ -54,8 +54,7 @@ def prepare(
     """
     count, length = math.prod(size for size, *_ in rows), along[0]
     unit = tuple(
-        "col" if step == 1 else "row" if rows and rows[-1][1 + k] == 1 else ""
-        for k, step in enumerate(along[1:])
+        "col" if step == 1 else "row" if rows and rows[-1][1 + k] == 1 else "" for k, step in enumerate(along[1:])
     )
     longest = elements or (65536 if INTERPRET else _LONGEST_TILE // (2 if "float64" in dtypes else 1))
     whole = triton.next_power_of_2(length) <= longest

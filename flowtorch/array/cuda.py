@@ -22,9 +22,7 @@ def kernels() -> ModuleType:
     """The package of Triton kernels, with the launcher for this process's device installed."""
     if devices.interpreted_cuda():
         if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
-            raise RuntimeError(
-                "FLOWTORCH_CUDA=interpret needs TRITON_INTERPRET=1 before triton is first imported"
-            )
+            raise RuntimeError("FLOWTORCH_CUDA=interpret needs TRITON_INTERPRET=1 before triton is first imported")
         os.environ["TRITON_INTERPRET"] = "1"
         return _package()
     package = _package()
@@ -84,6 +82,4 @@ def empty(shape: Sequence[int], dtype: np.dtype, strides: Sequence[int] | None =
     order = sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim]), reverse=True)
     if order == list(range(len(shape))):
         return make(shape, dtype)
-    return make([shape[dim] for dim in order], dtype).transpose(
-        [order.index(dim) for dim in range(len(shape))]
-    )
+    return make([shape[dim] for dim in order], dtype).transpose([order.index(dim) for dim in range(len(shape))])

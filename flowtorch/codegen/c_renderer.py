@@ -48,8 +48,7 @@ def render(program: Program, name: str = "kernel") -> str:
         f"INLINE void {name}_element({', '.join(pointers + scalars)}) {{",
         *(f"    {line}" for line in element),
         "}",
-        f"void {name}(int ndim, const int64_t *shape, const int64_t *strides, char *const *p, const int64_t "
-        f"*s) {{",
+        f"void {name}(int ndim, const int64_t *shape, const int64_t *strides, char *const *p, const int64_t *s) {{",
         *_odometer(operands),
         *(f"    {_type(v.type)} s{k} = {_scalar(v, k)};" for k, v in enumerate(program.parameters)),
         "    for (int64_t row = 0; row < rows; row++) {",
@@ -80,9 +79,7 @@ def _odometer(operands: Sequence[tuple[str, str]]) -> list[str]:
         "    for (int d = 0; d < ndim - 1; d++) rows *= shape[d];",
     ]
     for k, (name, _) in enumerate(operands):
-        lines.append(
-            f"    const int64_t *steps_{name} = strides + {k} * ndim, d{name} = steps_{name}[ndim - 1];"
-        )
+        lines.append(f"    const int64_t *steps_{name} = strides + {k} * ndim, d{name} = steps_{name}[ndim - 1];")
     return lines
 
 
@@ -180,8 +177,7 @@ _TEMPLATES |= {
     }.items()
 }  # fmt: skip
 _TEMPLATES |= {
-    (name, "f"): f"{name}{{f}}({{0}}, {{1}})"
-    for name in ("fmod", "pow", "atan2", "hypot", "copysign", "nextafter")
+    (name, "f"): f"{name}{{f}}({{0}}, {{1}})" for name in ("fmod", "pow", "atan2", "hypot", "copysign", "nextafter")
 }
 _TEMPLATES |= {
     (name, "i"): f"{name}_{{n}}({{0}}, {{1}})"
@@ -195,6 +191,8 @@ _TEMPLATES |= {
     ("logical_not", "*"): "!{0}",
     ("rsqrt", "f"): "1 / sqrt{f}({0})",
     ("floor_divide", "f"): "floor_divide_{s}({0}, {1})",
+    ("trunc_divide", "f"): "trunc{f}({0} / {1})",
+    ("trunc_divide", "i"): "quotient_{n}({0}, {1})",
     ("remainder", "f"): "remainder_{s}({0}, {1})",
     ("minimum", "f"): "{0} < {1} || {0} != {0} ? {0} : {1}",
     ("maximum", "f"): "{0} > {1} || {0} != {0} ? {0} : {1}",
@@ -204,6 +202,7 @@ _TEMPLATES |= {
     ("fmax", "f"): "{0} > {1} || {1} != {1} ? {0} : {1}",
     ("fmin", "i"): "{0} < {1} ? {0} : {1}",
     ("fmax", "i"): "{0} > {1} ? {0} : {1}",
+    ("angle", "f"): "{0} != {0} ? {0} : {0} < 0 ? 3.14159265358979323846{f} : 0",
     ("sign", "*"): "({0} > 0) - ({0} < 0)",
     ("isnan", "f"): "{0} != {0}",
     ("isinf", "f"): "fabs{f}({0}) == INFINITY",

@@ -32,10 +32,7 @@ CATEGORY: dict[str, str] = {
 BITS: dict[str, int] = {
     "bool": 8,
     **{name: int(name.removeprefix("u").removeprefix("int")) for name in SIGNED + UNSIGNED},
-    **{
-        name: 8 if name.startswith("float8") else 16 if name.endswith("16") else int(name[5:])
-        for name in FLOATING
-    },
+    **{name: 8 if name.startswith("float8") else 16 if name.endswith("16") else int(name[5:]) for name in FLOATING},
     "complex64": 64,
     "complex128": 128,
 }

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 
 from .dtypes import CATEGORY
-from .functions import FUNCTIONS, fold
+from .functions import DERIVED, FUNCTIONS, fold
 
 
 class Node:
@@ -131,6 +131,11 @@ def cast(value: Node, dtype: str) -> Node:
 
 def call(name: str, *args: Node) -> Node:
     """The function `name` of the table applied to `args`; calls on constants alone are folded."""
+    if name in DERIVED:
+        names, text = DERIVED[name]
+        if len(args) != len(names):
+            raise ValueError(f"{name} takes {len(names)} operands, not {len(args)}")
+        return parse(text, names).substitute(dict(zip(names, args, strict=True)))
     function = FUNCTIONS.get(name)
     if function is None or function.rule == "cast":
         raise ValueError(f"unknown scalar function {name!r}")
@@ -141,6 +146,23 @@ def call(name: str, *args: Node) -> Node:
         if value is not None:
             return constant(value)
     return _intern(name, None, args)
+
+
+def without(tree: Node, name: str) -> Node:
+    """`tree` where the input or parameter `name` is absent (None): it takes no part in minimum and maximum."""
+    absent = {input(name), parameter(name)}
+    done: dict[Node, Node] = {}
+    for node in walk([tree]):
+        if node.kind in ("minimum", "maximum") and absent & set(node.args):
+            left, right = node.args
+            done[node] = done[right if left in absent else left]
+        elif node.kind == "cast":
+            done[node] = cast(done[node.args[0]], str(node.payload))
+        else:
+            done[node] = call(node.kind, *(done[arg] for arg in node.args)) if node.args else node
+    if absent & set(walk([done[tree]])):
+        raise NotImplementedError(f"there is no kernel without {name}")
+    return done[tree]
 
 
 def _constant_text(value: object) -> str:
@@ -216,8 +238,9 @@ class _Parser:
                 case [value, ast.Name(id=dtype) | ast.Constant(value=str(dtype))] if dtype in CATEGORY:
                     return cast(self.read(value), dtype)
             raise self.fail(syntax, "must be cast(value, dtype)")
-        if name not in FUNCTIONS:
+        if name not in FUNCTIONS and name not in DERIVED:
             raise self.fail(syntax, "calls an unknown function")
-        if len(args) != FUNCTIONS[name].arity:
-            raise self.fail(syntax, f"must have {FUNCTIONS[name].arity} operands")
+        arity = len(DERIVED[name][0]) if name in DERIVED else FUNCTIONS[name].arity
+        if len(args) != arity:
+            raise self.fail(syntax, f"must have {arity} operands")
         return call(name, *(self.read(arg) for arg in args))

@@ -14,7 +14,8 @@ class Function:
 
     rule:    how the result type follows from the promoted operand type:
              "same" (that type), "float" (that type, integers become the default float), "bool",
-             "real" (its real part's type), "select" (first operand is a condition), "cast".
+             "real" (its real part's type), "complex" (the complex type of such parts), "cast",
+             "select" (the first operand is a condition).
     accepts: the categories of operands: b(ool), i(nteger), f(loat), c(omplex).
     fold:    the function on Python numbers, for operands that are all constants.
     """
@@ -47,6 +48,7 @@ _define("same", "ifc", 2, {
 _define("float", "fc", 2, {"div": ("left / right, never rounded to an integer", operator.truediv)})
 _define("same", "if", 2, {
     "floor_divide": ("left / right rounded down", None),
+    "trunc_divide": ("left / right rounded towards zero", None),
     "remainder": ("remainder with the sign of right", None),
     "fmod": ("remainder with the sign of left", None),
 })  # fmt: skip
@@ -97,6 +99,9 @@ _define("same", "if", 1, {
 })  # fmt: skip
 _define("same", "bif", 1, {"sign": ("-1, 0 or 1; 0 for NaN", None)})
 _define("same", "bi", 1, {"bitwise_not": ("every bit inverted", None)})
+_define("same", "bifc", 1, {"sgn": ("x / abs(x), 0 for 0; sign for real numbers", None)})
+_define("real", "bifc", 1, {"angle": ("argument of a complex number; 0 or pi for a real one, NaN for NaN", None)})
+_define("complex", "f", 2, {"complex": ("the complex number of these parts", None)})
 _define("same", "bifc", 1, {"conj": ("complex conjugate", None)})
 _define("real", "ifc", 1, {"abs": ("magnitude", abs)})
 _define("real", "bifc", 1, {"real": ("real part", None), "imag": ("imaginary part", None)})
@@ -139,6 +144,25 @@ _define("bool", "bifc", 1, {
 _define("bool", "bif", 1, {"signbit": ("the sign bit is set, so true for -0.0", None)})
 _define("select", "bifc", 3, {"where": ("second operand where the first is non-zero, else the third", None)})
 _define("cast", "bifc", 1, {"cast": ("x converted to the dtype named as second argument", None)})
+
+DERIVED: dict[str, tuple[tuple[str, ...], str]] = {
+    "logaddexp": (
+        ("a", "b"),
+        "where((a == b) & isinf(a), a, maximum(a, b) + log1p(exp(-abs(a - b))))",
+    ),
+    "logaddexp2": (
+        ("a", "b"),
+        "where((a == b) & isinf(a), a, maximum(a, b) + log1p(exp2(-abs(a - b))) * 1.4426950408889634)",
+    ),
+    "xlogy": (("a", "b"), "where(isnan(b), nan, where(a == 0, 0, a * log(b)))"),
+    "heaviside": (("a", "b"), "where(a == 0, b, a > 0)"),
+    "lcm": (("a", "b"), "where(gcd(a, b) == 0, 0, abs(a // gcd(a, b) * b))"),
+    "isposinf": (("a",), "a == inf"),
+    "isneginf": (("a",), "a == -inf"),
+    "isreal": (("a",), "imag(a) == 0"),
+    "sinc": (("a",), "where(a == 0, 1, sin(pi * a) / (pi * a))"),
+}
+"""Functions that are written out in terms of others where they are called: parameters and text."""
 
 
 def fold(name: str, values: tuple) -> bool | int | float | complex | None:

@@ -73,7 +73,7 @@ _ON_BOOL: dict[str, str] = {
 }  # fmt: skip
 # Functions that return their operand unchanged, by the operand's category.
 _IDENTITY: dict[str, set[str]] = {
-    "b": {"conj", "real", "sign"},
+    "b": {"conj", "real", "sign", "sgn"},
     "i": {"conj", "real", "pos", "floor", "ceil", "trunc", "round"},
     "f": {"conj", "real", "pos"},
     "c": {"pos"},
@@ -155,15 +155,11 @@ class _Builder:
         if function.rule == "select":
             type = self.common_type(nodes[1:])
             condition = self.convert(self.materialize(nodes[0]), "bool")
-            return self.emit(
-                name, type, (condition, self.operand(nodes[1], type), self.operand(nodes[2], type))
-            )
+            return self.emit(name, type, (condition, self.operand(nodes[1], type), self.operand(nodes[2], type)))
         type = self.common_type(nodes)
-        if name == "nextafter" and any(
-            compute_type(arg.type) != arg.type for arg in map(self.materialize, nodes)
-        ):
+        if name == "nextafter" and any(compute_type(arg.type) != arg.type for arg in map(self.materialize, nodes)):
             raise TypeError("nextafter is not defined for float32 arithmetic on a narrower float")
-        if function.rule == "float" and CATEGORY[type] in "bi":
+        if (function.rule == "float" or name == "angle") and CATEGORY[type] in "bi":
             type = compute_type(self.default)
         if name == "pow" and nodes[1].kind == "constant" and CATEGORY[type] in "fc":
             power = self.constant_power(self.operand(nodes[0], type), type, nodes[1].payload)
@@ -194,6 +190,8 @@ class _Builder:
         category, function = CATEGORY[type], FUNCTIONS[name]
         if category not in function.accepts:
             raise TypeError(f"{name} is not defined for {type}")
+        if name == "sgn" and category in "if":
+            name = "sign"
         if name in _IDENTITY[category]:
             return args[0]
         if name in _KNOWN[category]:
@@ -209,7 +207,8 @@ class _Builder:
                 args = tuple(self.convert(arg, "uint8") for arg in args)
         if name.startswith("logical_"):
             args = tuple(self.convert(arg, "bool") for arg in args)
-        result = {"bool": "bool", "real": real_type(type)}.get(function.rule, type)
+        complex_type = "complex128" if type == "float64" else "complex64"
+        result = {"bool": "bool", "real": real_type(type), "complex": complex_type}.get(function.rule, type)
         return self.emit(name, result, args)
 
     def program(self, outputs: Sequence[Value]) -> Program:

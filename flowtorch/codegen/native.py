@@ -49,9 +49,7 @@ def build(source: str) -> Path:
     command = compiler()
     if command is None:
         raise BuildError("no C compiler was found: set CC, or put cc, gcc or clang on the PATH")
-    key = hashlib.blake2b(
-        "\0".join([source, *FLAGS, _identity(command)]).encode(), digest_size=16
-    ).hexdigest()
+    key = hashlib.blake2b("\0".join([source, *FLAGS, _identity(command)]).encode(), digest_size=16).hexdigest()
     folder = cache_folder()
     library = folder / f"{key}.so"
     if not library.exists():
@@ -84,9 +82,7 @@ def cache_folder() -> Path:
     """The cache: ``$FLOWTORCH_CACHE_DIR`` or the user's cache folder; a temporary one if neither is
     private."""
     base = os.environ.get("FLOWTORCH_CACHE_DIR")
-    root = (
-        Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "flowtorch")
-    )
+    root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "flowtorch")
     folder = root / "native"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

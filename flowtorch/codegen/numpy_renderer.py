@@ -52,9 +52,7 @@ def build(program: Program, name: str = "kernel") -> Callable:
     file = f"<flowtorch numpy {name} {id(program):x}>"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)
     types = {value.type for value in (*program.parameters, *program.steps)}
-    namespace: dict = {"np": np, "_special": _special, "_helper": _HELPERS} | {
-        _dtype(t): numpy_dtype(t) for t in types
-    }
+    namespace: dict = {"np": np, "_special": _special, "_helper": _HELPERS} | {_dtype(t): numpy_dtype(t) for t in types}
     exec(compile(source, file, "exec"), namespace)
     return namespace[name]
 
@@ -118,9 +116,15 @@ _TEMPLATES |= {
 _TEMPLATES |= {
     ("where", "*"): "np.where({0}, {1}, {2})",
     ("rsqrt", "*"): "np.divide(1, np.sqrt({0}))",
+    ("sgn", "c"): "_helper.complex_sign({0})",
+    ("angle", "f"): "np.where(np.isnan({0}), {0}, np.where({0} < 0, {0}.dtype.type(np.pi), {0}.dtype.type(0)))",
+    ("angle", "c"): "np.angle({0})",
+    ("complex", "f"): "_helper.join({0}, {1})",
     ("real", "c"): "{0}.real",
     ("imag", "c"): "{0}.imag",
     ("pow", "i"): "_helper.integer_power({0}, {1})",
+    ("trunc_divide", "f"): "np.trunc(np.divide({0}, {1}))",
+    ("trunc_divide", "i"): "_helper.trunc_divide({0}, {1})",
     ("remainder", "f"): "_helper.float_remainder({0}, {1})",
     ("sign", "f"): "_helper.float_sign({0})",
     ("left_shift", "i"): "_helper.left_shift({0}, {1})",
@@ -142,10 +146,13 @@ def _integer_power(base, exponent):
     result = np.power(base, np.maximum(exponent, 0))
     if exponent.dtype.kind == "u":
         return result
-    unit = np.where(base == 1, 1, np.where(base == -1, np.where(exponent % 2 == 0, 1, -1), 0)).astype(
-        base.dtype
-    )
+    unit = np.where(base == 1, 1, np.where(base == -1, np.where(exponent % 2 == 0, 1, -1), 0)).astype(base.dtype)
     return np.where(exponent < 0, unit, result)
+
+
+def _trunc_divide(left, right):
+    down = np.floor_divide(left, right)
+    return down + ((down < 0) & (down * right != left)) if left.dtype.kind == "i" else down
 
 
 def _float_remainder(left, right):
@@ -155,6 +162,18 @@ def _float_remainder(left, right):
 
 def _float_sign(x):
     return np.subtract(x > 0, x < 0, dtype=x.dtype)
+
+
+def _complex_sign(x):
+    size = np.abs(x)
+    return np.where(size == 0, 0, x / np.where(size == 0, 1, size)).astype(x.dtype)
+
+
+def _join(real, imaginary):
+    shape = np.broadcast_shapes(np.shape(real), np.shape(imaginary))
+    result = np.empty(shape, np.result_type(real.dtype, np.complex64))
+    result.real, result.imag = real, imaginary
+    return result
 
 
 def _outside(count, bits):
@@ -176,8 +195,11 @@ def _right_shift(x, count):
 
 _HELPERS = SimpleNamespace(
     integer_power=_integer_power,
+    trunc_divide=_trunc_divide,
     float_remainder=_float_remainder,
     float_sign=_float_sign,
+    complex_sign=_complex_sign,
+    join=_join,
     left_shift=_left_shift,
     right_shift=_right_shift,
 )

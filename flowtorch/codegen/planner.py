@@ -126,9 +126,7 @@ def output_strides(shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...])
     `strides` are the inputs' own, broadcast to `shape`; a broadcast dimension has stride 0 in them. Orders
     list the innermost dimension first.
     """
-    standard = [tuple(reversed(range(len(shape))))] + (
-        [(1, 3, 2, 0)] if len(shape) == 4 else []
-    )  # channels last
+    standard = [tuple(reversed(range(len(shape))))] + ([(1, 3, 2, 0)] if len(shape) == 4 else [])  # channels last
     for order in standard:
         packed = _pack(shape, order)
         if 0 in shape or all(_same(shape, own, packed) for own in strides):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from . import expression
 from .expression import Node, constant
@@ -31,20 +32,53 @@ class Symbol:
     def __repr__(self) -> str:
         return f"Symbol({self.node.text()})"
 
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Symbol:
+        """A public op called on symbols, as the dispatch layer hands it over."""
+        op = getattr(func, "op", None)
+        if op is None or op.expr is None:
+            raise NotSymbolicError(
+                f"the formula calls {getattr(func, '__name__', func)}, which has no scalar expression"
+            )
+        values = dict(zip(op.names, op.bind(args, kwargs or {}), strict=True))
+        tree = expression.parse(op.expr, op.tensors, op.params)
+        used = {*tree.names("input"), *tree.names("parameter")}
+        for name, value in values.items():
+            if name not in used and not (name in op.defaults and value is op.defaults[name]):
+                raise NotSymbolicError(f"the expression of {op.name} leaves out {name}={value!r}")
+        for name in [name for name, value in values.items() if value is None]:
+            tree = expression.without(tree, name)
+        given = {name: value for name, value in values.items() if name in used and value is not None}
+        symbol = next(value for value in given.values() if isinstance(value, Symbol))
+        return symbol.__flowtorch_symbol__(tree, given)
+
     def __flowtorch_symbol__(self, tree: Node, arguments: Mapping[str, object]) -> Symbol:
         """An op with the expression `tree` called on symbols: its tree with the arguments put in by name."""
-        return Symbol(
-            tree.substitute({name: as_node(value) for name, value in arguments.items()}), self.category
-        )
+        return Symbol(tree.substitute({name: as_node(value) for name, value in arguments.items()}), self.category)
 
     def __bool__(self) -> bool:
         raise NotSymbolicError(f"the formula branches on the value of {self.node.text()}")
 
     def __getattr__(self, name: str):
-        method = _METHODS.get(name)
-        if method is None:
+        own, tensors = _METHODS.get(name), _tensor_method(name)
+        if own is None and tensors is None:
             raise NotSymbolicError(f"the formula uses .{name}, which has no scalar expression")
-        return lambda *args, **kwargs: method(self, *args, **kwargs)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            method = own if own is not None and not kwargs else tensors
+            if method is None:
+                raise NotSymbolicError(f"the formula calls .{name} with {', '.join(kwargs)}")
+            return method(self, *args, **kwargs)
+
+        return call
+
+
+def _tensor_method(name: str) -> Callable | None:
+    """The method of tensors of that name, if it is an op or made of ops."""
+    from flowtorch.tensor import Tensor
+
+    method = None if name.startswith("_") else getattr(Tensor, name, None)
+    return method if hasattr(method, "op") or hasattr(method, "record") else None
 
 
 def as_node(value: object) -> Node:

@@ -34,26 +34,33 @@ class TritonKernel:
         self.dtypes = tuple(map(numpy_dtype, self.expression.outputs))
         self.plans: dict[tuple, tuple] = {}
 
-    def __call__(self, *values: Any, elements: int | None = None) -> Any:
+    def __call__(self, *values: Any, out: Any = None, elements: int | None = None) -> Any:
+        """Compute new arrays, or into `out`, an array of the broadcast shape."""
         arrays = values[: self.count]
-        addresses = [address(array) for array in arrays]
+        fixed = arrays if out is None else (*arrays, out)
+        addresses = [address(array) for array in fixed]
         aligned = not any(at & 15 for at in addresses)
-        key = (aligned, elements, *[part for array in arrays for part in (array.shape, array.strides)])
+        key = (aligned, elements, *[part for array in fixed for part in (array.shape, array.strides)])
         plan = self.plans.get(key)
         if plan is None:
-            plan = self.plans[key] = self.plan(arrays, aligned, elements)
+            plan = self.plans[key] = self.plan(arrays, out, aligned, elements)
         shape, strides, call = plan
-        outputs = [empty(shape, dtype, strides) for dtype in self.dtypes]
+        outputs = [empty(shape, dtype, strides) for dtype in self.dtypes] if out is None else [out]
         if call is not None:
             places = [address(output) for output in outputs]
-            self.launch(call.kernel, call.grid, (*addresses, *places, *values[self.count :], *call.integers))
+            addresses = addresses[: self.count] + places
+            self.launch(call.kernel, call.grid, (*addresses, *values[self.count :], *call.integers))
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
-    def plan(self, arrays: Sequence[Any], aligned: bool, elements: int | None) -> tuple:
+    def plan(self, arrays: Sequence[Any], out: Any, aligned: bool, elements: int | None) -> tuple:
         """The outputs' shape and strides, and the prepared call (None where there is nothing to do)."""
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
+        if out is not None:
+            shape = np.broadcast_shapes(shape, out.shape)
+            if shape != out.shape:
+                raise ValueError(f"operands of shape {shape} do not fit into an output of shape {out.shape}")
         inputs = tuple(planner.broadcast_strides(a.shape, element_strides(a), shape) for a in arrays)
-        place = planner.output_strides(shape, inputs)
+        place = planner.output_strides(shape, inputs) if out is None else element_strides(out)
         if 0 in shape:
             return shape, place, None
         layout = planner.plan(shape, inputs + (place,) * len(self.dtypes), len(self.dtypes))
@@ -81,11 +88,7 @@ def reduce(rule: str, input: Any, dims: tuple[int, ...], dtype: str, elements: i
             aligned,
             elements,
         )
-        arrays = (
-            [input, output]
-            if workspace is None
-            else [input, empty(workspace[:1], np.dtype(workspace[1])), output]
-        )
+        arrays = [input, output] if workspace is None else [input, empty(workspace[:1], np.dtype(workspace[1])), output]
         for call, source, target in zip(calls, arrays[:-1], arrays[1:], strict=True):
             _launch(call, source, target)
     return output
@@ -93,9 +96,7 @@ def reduce(rule: str, input: Any, dims: tuple[int, ...], dtype: str, elements: i
 
 def softmax(input: Any, dim: int, dtype: str, log: bool = False, elements: int | None = None) -> Any:
     """softmax or its logarithm along `dim`, to an array of `dtype`."""
-    output = empty(
-        input.shape, numpy_dtype(dtype), planner.output_strides(input.shape, (element_strides(input),))
-    )
+    output = empty(input.shape, numpy_dtype(dtype), planner.output_strides(input.shape, (element_strides(input),)))
     _softmax(log, (input, output), dim, elements)
     return output
 
@@ -104,9 +105,7 @@ def softmax_backward(
     grad: Any, output: Any, dim: int, dtype: str, log: bool = False, elements: int | None = None
 ) -> Any:
     """The gradient of softmax (or its logarithm) from the incoming gradient and the output."""
-    result = empty(
-        output.shape, numpy_dtype(dtype), planner.output_strides(output.shape, (element_strides(output),))
-    )
+    result = empty(output.shape, numpy_dtype(dtype), planner.output_strides(output.shape, (element_strides(output),)))
     _softmax(log, (grad, output, result), dim, elements)
     return result
 
@@ -117,9 +116,7 @@ def _softmax(log: bool, arrays: tuple, dim: int, elements: int | None) -> None:
         return
     along = (shape[dim], *(own[dim] for own in strides)) if shape else (1,) * (1 + len(arrays))
     others = [d for d in range(len(shape)) if d != dim]
-    layout = planner.plan(
-        tuple(shape[d] for d in others), tuple(tuple(own[d] for d in others) for own in strides)
-    )
+    layout = planner.plan(tuple(shape[d] for d in others), tuple(tuple(own[d] for d in others) for own in strides))
     rows = tuple(zip(layout.shape, *layout.strides, strict=True))
     aligned = not any(address(array) & 15 for array in arrays)
     names = tuple(array.dtype.name for array in arrays)
@@ -138,17 +135,14 @@ def matmul(left: Any, right: Any, dtype: str | None = None, tile: tuple[int, int
     arrays = (left, right, output)
     strides = tuple(map(element_strides, arrays))
     outer = tuple(
-        planner.broadcast_strides(array.shape[:-2], own[:-2], batch)
-        for array, own in zip(arrays, strides, strict=True)
+        planner.broadcast_strides(array.shape[:-2], own[:-2], batch) for array, own in zip(arrays, strides, strict=True)
     )
     layout = planner.plan(batch, outer)
     dims = tuple(zip(layout.shape, *layout.strides, strict=True)) if batch else ()
     aligned = not any(address(array) & 15 for array in arrays)
     names = (left.dtype.name, right.dtype.name, name)
     steps = tuple(own[-2:] for own in strides)
-    call = kernel_module("matmul").prepare(
-        names, (rows, cols, inner), steps, dims, _wide(arrays), aligned, tile
-    )
+    call = kernel_module("matmul").prepare(names, (rows, cols, inner), steps, dims, _wide(arrays), aligned, tile)
     _launch(call, *arrays)
     return output
 
@@ -156,8 +150,7 @@ def matmul(left: Any, right: Any, dtype: str | None = None, tile: tuple[int, int
 def _wide(arrays: Sequence[Any]) -> bool:
     """Whether an offset into one of the arrays does not fit into 32 bits."""
     return any(
-        sum(abs(step) * (size - 1) for size, step in zip(array.shape, element_strides(array), strict=True))
-        >= 2**31
+        sum(abs(step) * (size - 1) for size, step in zip(array.shape, element_strides(array), strict=True)) >= 2**31
         for array in arrays
     )
 

@@ -53,7 +53,7 @@ class Conversion(Family):
     name = "conversion"
 
     def compute(self, op: Op, values: list) -> Any:
-        input, target, memory_format = values
+        input, target, memory_format = values[:3]
         array = input._array
         if target.device.type == "meta":
             from flowtorch.ops.factory import new_array
@@ -78,12 +78,12 @@ def check_readable(t: Tensor) -> None:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
 
 
-def _convert_body(input, target, memory_format=preserve_format):
+def _convert_body(input, target, memory_format=preserve_format, source=None):
     """Copy to another dtype or device."""
 
 
 _convert = Op("_to_copy", Conversion(), _convert_body, tensors=("input",), linear=True, method=False, out=False,
-              node="ToCopyBackward0", vjp=(lambda g: g,))
+              node="ToCopyBackward0", vjp=(lambda g, source: g if source is None else g.to(source),))
 _convert.public = convert = _convert.family.fast(_convert)
 
 
@@ -92,7 +92,7 @@ def to_type(t: Tensor, target: Any, copy: bool = False, memory_format: Any = pre
     same = target.dtype is t.dtype and target.device == t.device
     if same and not copy and (memory_format is preserve_format or t.is_contiguous(memory_format)):
         return t
-    return convert(t, target, memory_format)
+    return convert(t, target, memory_format, None if target.device == t.device else t.device)
 
 
 @composite(namespace="Tensor", method=True)

@@ -230,6 +230,7 @@ class General(Family):
         kernel = op.body
         if device is not None and device.type != "cpu":
             kernel = find_kernels(op, source._type)[1]              # type: ignore[union-attr]
+            low = None                                              # device kernels widen what they load
         if low is not None:
             arrays = [self.upcast(a) for a in arrays]
         n = op.positional

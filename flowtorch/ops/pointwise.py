@@ -15,6 +15,8 @@ def conj(x: Any) -> Any:
     """The complex conjugate in derivative formulas: nothing for real tensors and numbers."""
     if isinstance(x, Tensor):
         return x.conj() if x.dtype.is_complex else x                    # type: ignore[attr-defined]
+    if hasattr(type(x), "__flowtorch_symbol__"):                        # the formula is read, not computed
+        return x.conj()
     return x.conjugate() if isinstance(x, complex) else x
 
 
@@ -149,7 +151,7 @@ def _check_zero(other):
         raise RuntimeError("ZeroDivisionError")
 
 
-@pointwise(numbers=_BOTH, expr="floor_divide(input, other)", dunder="floordiv", rejects=("complex",), node="DivBackward1",
+@pointwise(numbers=_BOTH, expr="floor_divide(input, other)", dunder="floordiv", rejects=("complex", "bool"), node="DivBackward1",
            vjp=(lambda g: g * 0, lambda g: g * 0))
 def floor_divide(input, other):
     """The quotient rounded down."""
@@ -169,7 +171,7 @@ def floor_divide(input, other):
     return np.where(with_zero, input / other, result).astype(input.dtype)
 
 
-@pointwise(numbers=_BOTH, expr="trunc(input / other)", method=False, inplace=True, rejects=("complex",), node="DivBackward1",
+@pointwise(numbers=_BOTH, expr="trunc_divide(input, other)", method=False, inplace=True, rejects=("complex", "bool"), node="DivBackward1",
            vjp=(lambda g: g * 0, lambda g: g * 0))
 def _trunc_divide(input, other):
     """The quotient rounded towards zero."""
@@ -462,21 +464,23 @@ def addcmul(input, tensor1, tensor2, *, value=1):
     return input + product
 
 
+_INTEGER_ADDCDIV = (
+    "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true division of tensor1 "
+    "and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 / tensor2))."
+    "to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is "
+    "just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes.")
+
+
 @pointwise(expr="input + value * tensor1 / tensor2", tensors=("input", "tensor1", "tensor2"), numbers=(),
+           rejects={"integer": _INTEGER_ADDCDIV, "bool": _INTEGER_ADDCDIV},
            vjp=(lambda g: g, lambda g, tensor2, value: g * conj(value / tensor2),
                 lambda g, tensor1, tensor2, value: -g * conj(value * tensor1 / (tensor2 * tensor2))))
 def addcdiv(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 / tensor2."""
-    if input.dtype.kind in "biu":
-        raise RuntimeError("Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform "
-                           "a true division of tensor1 and tensor2. The historic addcdiv behavior can be implemented as (input + "
-                           "value * torch.trunc(tensor1 / tensor2)).to(input.dtype) for integer inputs and as (input + value * "
-                           "tensor1 / tensor2) for float inputs. The future addcdiv behavior is just the latter implementation: "
-                           "(input + value * tensor1 / tensor2), for all dtypes.")
     return input + np.asarray(value).astype(tensor1.dtype) * (tensor1 / tensor2)
 
 
-@pointwise(expr="input + weight * (end - input)", tensors=("input", "end", "weight"), numbers=("weight",), rejects=("integer", "bool"),
+@pointwise(expr="where(abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))", tensors=("input", "end", "weight"), numbers=("weight",), rejects=("integer", "bool"),
            vjp=(lambda g, weight: g * conj(1 - weight), lambda g, weight: g * conj(weight),
                 lambda g, input, end: g * conj(end - input)))
 def lerp(input, end, weight):
@@ -531,7 +535,7 @@ def _where(condition, input, other):
     return np.where(condition, input, other)
 
 
-@pointwise(name="complex", method=False, inplace=False, rejects=("integer", "bool", "complex"), promote="complex",
+@pointwise(name="complex", method=False, inplace=False, rejects=("integer", "bool", "complex", "bfloat16"), promote="complex",
            expr="complex(real, imag)", vjp=(lambda g: g.real, lambda g: g.imag))
 def complex_(real, imag):
     """Complex numbers from their parts."""

@@ -299,7 +299,7 @@ def rad2deg(input):
     return input * input.dtype.type(180 / math.pi)
 
 
-@pointwise(expr="where(isnan(input), nan, input)", rejects=("complex",),
+@pointwise(expr="where(isnan(input), nan, where(isposinf(input), posinf, where(isneginf(input), neginf, input)))", rejects=("complex",),
            vjp=(lambda g, input: g * (~(input.isnan() | input.isinf())),))
 def nan_to_num(input, nan=None, posinf=None, neginf=None):
     """Replace nan, +inf and -inf by numbers (0 and the dtype's extremes unless given)."""
@@ -316,7 +316,8 @@ def _special(name: str) -> Any:
     def kernel(input):
         import scipy.special
 
-        return getattr(scipy.special, name)(input)
+        result = getattr(scipy.special, name)(input)
+        return np.where(np.isneginf(input), -input, result) if name == "gammaln" else result
     return kernel
 
 

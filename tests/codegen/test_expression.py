@@ -64,9 +64,7 @@ def test_what_is_not_an_expression_is_refused_with_the_reason(text, message):
         parse(text, ("a", "b", "c"))
 
 
-@pytest.mark.parametrize(
-    "text", ["a", "where(a > 0.5, -a, nan)", "a * -2 + 1j", "cast(a, bool) & True", "-inf * a"]
-)
+@pytest.mark.parametrize("text", ["a", "where(a > 0.5, -a, nan)", "a * -2 + 1j", "cast(a, bool) & True", "-inf * a"])
 def test_text_parses_back_to_the_same_tree(text):
     tree = parse(text, ("a",))
     assert parse(tree.text(), ("a",)) is tree
@@ -79,9 +77,7 @@ def test_digest_names_the_structure_in_every_process():
         "print(parse('exp(-a) * 0.5', ('a',)).digest, parse('exp(-a) * 0.25', ('a',)).digest)"
     )
     here = [parse(f"exp(-a) * {c}", ("a",)).digest for c in (0.5, 0.25)]
-    there = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert here == there and here[0] != here[1]
 
 

@@ -17,16 +17,12 @@ def conj(x):
 
 
 def test_operators_and_methods_give_the_tree():
-    assert read(lambda g, other: g * conj(other), ("input", "other")) is parse(
-        "g * conj(other)", ("g", "other")
-    )
+    assert read(lambda g, other: g * conj(other), ("input", "other")) is parse("g * conj(other)", ("g", "other"))
     assert read(lambda g, out: g * (1 - out) * out, ("input",)) is parse("g * (1 - out) * out", ("g", "out"))
     assert read(lambda g, input: -g / input**2, ("input",)) is parse("-g / input ** 2", ("g", "input"))
     assert read(lambda g, input: g * (input > 0), ("input",)) is parse("g * (input > 0)", ("g", "input"))
     assert read(lambda g, input: 2 // abs(input) % 3, ("input",)) is parse("2 // abs(input) % 3", ("input",))
-    assert read(lambda g, input: (1 & ~input) | (input ^ 3), ("input",)) is parse(
-        "1 & ~input | input ^ 3", ("input",)
-    )
+    assert read(lambda g, input: (1 & ~input) | (input ^ 3), ("input",)) is parse("1 & ~input | input ^ 3", ("input",))
     text = "where(input <= 0, 0.0, g) + tanh(input) / (1 + exp(-g))"
     formula = read(lambda g, input: g.masked_fill(input <= 0, 0.0) + input.tanh() * g.sigmoid(), ("input",))
     assert formula is parse("where(input <= 0, 0.0, g) + tanh(input) * (1 / (1 + exp(-g)))", ("g", "input"))
@@ -35,12 +31,8 @@ def test_operators_and_methods_give_the_tree():
 
 def test_parameters_are_scalars_or_bound_values():
     assert read(lambda g, alpha: g * alpha, ("input",)) is parse("g * alpha", ("g",), ("alpha",))
-    assert read(lambda g, alpha: g if alpha == 1 else g * alpha, ("input",), {"alpha": 1}) is parse(
-        "g", ("g",)
-    )
-    assert read(lambda g, alpha: g if alpha == 1 else g * alpha, ("input",), {"alpha": 3}) is parse(
-        "g * 3", ("g",)
-    )
+    assert read(lambda g, alpha: g if alpha == 1 else g * alpha, ("input",), {"alpha": 1}) is parse("g", ("g",))
+    assert read(lambda g, alpha: g if alpha == 1 else g * alpha, ("input",), {"alpha": 3}) is parse("g * 3", ("g",))
 
 
 def test_calls_of_ops_put_the_arguments_into_their_expression():
@@ -72,7 +64,7 @@ def test_forward_and_derivative_fuse_into_one_kernel_with_shared_steps():
 @pytest.mark.parametrize(
     ("formula", "message"),
     [
-        (lambda g, input: g.sum(), r"uses \.sum"),
+        (lambda g, input: g.sum(), "calls sum, which has no scalar expression"),
         (lambda g, input: g if input > 0 else -g, "branches on the value"),
         (lambda g, input_shape: g, "needs a shape"),
         (lambda g, input: [g], "list has no scalar expression"),

@@ -19,9 +19,7 @@ def installed():
 
 def pytest_collection_modifyitems(items):
     missing = not installed()
-    interpreting = (
-        os.environ.get("TRITON_INTERPRET") == "1" and os.environ.get("FLOWTORCH_CUDA") == "interpret"
-    )
+    interpreting = os.environ.get("TRITON_INTERPRET") == "1" and os.environ.get("FLOWTORCH_CUDA") == "interpret"
     for item in items:
         if "tests/triton" not in item.path.as_posix():
             continue
@@ -29,9 +27,5 @@ def pytest_collection_modifyitems(items):
         if missing:
             item.add_marker(pytest.mark.skip(reason="triton is not installed"))
         elif wants_interpreter != interpreting:
-            reason = (
-                "needs TRITON_INTERPRET=1 FLOWTORCH_CUDA=interpret"
-                if wants_interpreter
-                else "needs a compiler"
-            )
+            reason = "needs TRITON_INTERPRET=1 FLOWTORCH_CUDA=interpret" if wants_interpreter else "needs a compiler"
             item.add_marker(pytest.mark.skip(reason=f"{reason}: run in its own process, see conftest.py"))

@@ -53,9 +53,7 @@ def test_reductions(rule, case, elements):
     np.testing.assert_allclose(result.astype(float), expected.astype(float), rtol=2e-6, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "view", [lambda x: x.T, lambda x: x[::2, ::3], lambda x: x[::-1], lambda x: x[:, :1]]
-)
+@pytest.mark.parametrize("view", [lambda x: x.T, lambda x: x[::2, ::3], lambda x: x[::-1], lambda x: x[:, :1]])
 def test_reductions_of_views(view):
     x = view(numbers(12, 18))
     for dims in ((0,), (1,), (0, 1)):
@@ -92,9 +90,7 @@ def test_extrema_propagate_nan(elements):
     x[1, 5] = x[3, 0] = np.nan
     for rule in ("amax", "amin"):
         for dims in ((0,), (1,), (0, 1)):
-            np.testing.assert_array_equal(
-                kernels.reduce(rule, x, dims, "float32", elements), NUMPY[rule](x, axis=dims)
-            )
+            np.testing.assert_array_equal(kernels.reduce(rule, x, dims, "float32", elements), NUMPY[rule](x, axis=dims))
     np.testing.assert_array_equal(
         kernels.reduce("amax", np.full((2, 3), -np.inf, np.float32), (1,), "float32"), -np.inf
     )
@@ -103,9 +99,7 @@ def test_extrema_propagate_nan(elements):
 def test_empty_reductions():
     x = np.zeros((3, 0), np.float32)
     for rule, neutral in (("sum", 0), ("prod", 1)):
-        np.testing.assert_array_equal(
-            kernels.reduce(rule, x, (1,), "float32"), np.full(3, neutral, np.float32)
-        )
+        np.testing.assert_array_equal(kernels.reduce(rule, x, (1,), "float32"), np.full(3, neutral, np.float32))
         assert kernels.reduce(rule, x, (0,), "float32").shape == (0,)
     assert np.isnan(kernels.reduce("mean", x, (1,), "float32")).all()
 
@@ -196,6 +190,4 @@ def test_matrix_products(dtype, tile):
 def test_many_tiles_are_each_computed_once():
     """More rows of tiles than walk together, and a last group that is not full."""
     left, right = numbers(16 * 11 + 3, 5), numbers(5, 16 * 3 + 1)
-    np.testing.assert_allclose(
-        kernels.matmul(left, right, tile=(16, 16, 16)), left @ right, rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_allclose(kernels.matmul(left, right, tile=(16, 16, 16)), left @ right, rtol=1e-5, atol=1e-5)

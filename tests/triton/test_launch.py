@@ -29,9 +29,7 @@ class FakeFunction:
         self.name, self.launches = name, launches
 
     def __call__(self, grid, block, arguments, shared_mem=0):
-        self.launches.append(
-            SimpleNamespace(name=self.name, grid=grid, block=block, args=arguments, shared=shared_mem)
-        )
+        self.launches.append(SimpleNamespace(name=self.name, grid=grid, block=block, args=arguments, shared=shared_mem))
 
 
 class FakeCupy:
@@ -79,12 +77,8 @@ def prepared(text, types, scalars, numel):
     lines, results = render(program)
     pointwise = module("pointwise")
     outputs = tuple(value.type for value in program.outputs)
-    made = pointwise.Expression(
-        "test", tuple(types.values()), tuple(scalars.values()), outputs, lines, results
-    )
-    return pointwise.prepare(
-        made, "contiguous", (numel,), ((1,),) * (len(types) + len(outputs)), aligned=True
-    )
+    made = pointwise.Expression("test", tuple(types.values()), tuple(scalars.values()), outputs, lines, results)
+    return pointwise.prepare(made, "contiguous", (numel,), ((1,),) * (len(types) + len(outputs)), aligned=True)
 
 
 def test_arguments_reach_the_kernel_typed_and_complete(cupy):
