@@ -16,6 +16,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ["dtypes", "devices", "overrides"],
     ["array", "autograd.mode", "random", "streams"],
+    ["codegen"],
     ["tensor"],
     ["autograd.node", "errors", "utils.hooks"],
     ["ops.op", "ops.dispatch", "ops.families"],
