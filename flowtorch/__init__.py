@@ -75,6 +75,7 @@ for _family in (
     "fill",
     "queries",
     "fold",
+    "interpolate",
     "linear_cross_entropy",
     "ranges",
 ):

@@ -1,4 +1,4 @@
-"""Sampling grids, and the former names of ``interpolate``."""
+"""Sampling grids."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import flowtorch as torch
 
 from ...ops.op import composite
 
-__all__ = ["affine_grid", "upsample", "upsample_bilinear", "upsample_nearest"]
+__all__ = ["affine_grid"]
 
 
 @composite(namespace="nn.functional")
@@ -59,27 +59,3 @@ def _centers(n: int, align_corners: bool, like):
         return torch.zeros(n, dtype=like.dtype, device=like.device)
     steps = torch.linspace(-1, 1, n, dtype=like.dtype, device=like.device)
     return steps if align_corners else steps * ((n - 1) / n)
-
-
-def _former(name: str) -> None:
-    warnings.warn(
-        f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=3
-    )
-
-
-def upsample(input, size=None, scale_factor=None, mode: str = "nearest", align_corners: bool | None = None):
-    """The former name of ``interpolate``."""
-    _former("upsample")
-    return torch.nn.functional.interpolate(input, size, scale_factor, mode, align_corners)
-
-
-def upsample_nearest(input, size=None, scale_factor=None):
-    """``interpolate`` that repeats the nearest element."""
-    _former("upsample_nearest")
-    return torch.nn.functional.interpolate(input, size, scale_factor, mode="nearest")
-
-
-def upsample_bilinear(input, size=None, scale_factor=None):
-    """Bilinear ``interpolate`` with aligned corners."""
-    _former("upsample_bilinear")
-    return torch.nn.functional.interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
