@@ -174,9 +174,7 @@ def _vector_lines(words: list[str], width: int, indent: int) -> str:
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
 
-def _nested(
-    shape: tuple[int, ...], cut: tuple[bool, ...], words: Iterator[str], width: int, indent: int
-) -> str:
+def _nested(shape: tuple[int, ...], cut: tuple[bool, ...], words: Iterator[str], width: int, indent: int) -> str:
     """Lay out words in nested brackets; ``cut[d]`` says that dimension d has an ellipsis in its middle."""
     half = shape[0] // 2
     if len(shape) == 1:
@@ -259,8 +257,7 @@ def _sparse_body(tensor: Any, layout: str, indent: int) -> tuple[str, list[str]]
     if not _default_dtype(tensor.dtype):
         suffixes.append(f"dtype={tensor.dtype}")
     parts = [
-        _component(name, getattr(tensor, method)(), indent, tensor.is_meta)
-        for name, method in SPARSE_PARTS[layout]
+        _component(name, getattr(tensor, method)(), indent, tensor.is_meta) for name, method in SPARSE_PARTS[layout]
     ]
     return (",\n" + " " * indent).join(parts), suffixes
 

@@ -192,10 +192,12 @@ class TypedStorage(StorageBase):
         return TypedStorage(wrap_storage=untyped, dtype=dtype, _internal=True)
 
     @classmethod
-    def from_buffer(cls, buffer: Any, *args: Any, dtype: DType | None = None, **kwargs: Any) -> TypedStorage:
+    def from_buffer(
+        cls, buffer: Any, byte_order: str | None = None, count: int = -1, offset: int = 0, dtype: DType | None = None
+    ) -> TypedStorage:
         """Copy a bytes-like object as elements; arguments as of UntypedStorage.from_buffer."""
         dtype = dtype or getattr(cls, "_dtype", None) or dtypes.get_default_dtype()
-        untyped = UntypedStorage.from_buffer(buffer, *args, dtype=dtype, **kwargs)
+        untyped = UntypedStorage.from_buffer(buffer, byte_order, count, offset, dtype)
         return TypedStorage(wrap_storage=untyped, dtype=dtype, _internal=True)
 
     @classmethod

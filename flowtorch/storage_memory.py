@@ -27,7 +27,7 @@ def detached(array: Any) -> Any:
     """The same memory as an array that counts as its own root, so that a storage can be a part of another."""
     if not isinstance(array, np.ndarray) or not array.size:
         return array.copy() if isinstance(array, np.ndarray) else array
-    return np.frombuffer(memoryview(array), array.dtype)
+    return np.frombuffer(memoryview(array), array.dtype)  # type: ignore[arg-type]
 
 
 def array_over(memory: Any, dtype: DType, offset: int, size: Sequence[int], stride: Sequence[int]) -> Any:

@@ -14,7 +14,7 @@ from flowtorch import devices, dtypes
 from flowtorch.devices import device as Device
 from flowtorch.dtypes import dtype as DType
 from flowtorch.storage_memory import SharedMap, address, byte, detached, host, is_shared_map, listing, mapped, wrapped
-from flowtorch.tensor import owner_of
+from flowtorch.tensor import owner_of, wrap
 
 S = TypeVar("S", bound="StorageBase")
 
@@ -337,6 +337,5 @@ def storage_of(tensor: Any) -> UntypedStorage:
 def _on_device(array: Any, device: Device) -> Any:
     if device.type == "cpu":
         return np.array(host(array))
-    from flowtorch import tensor
-
-    return tensor.wrap(host(array)).to(device)._array
+    moved: Any = wrap(host(array))
+    return moved.to(device)._array

@@ -36,9 +36,7 @@ class ArchiveWriter:
         checksum = zlib.crc32(data) if self.crc32 and fill else 0
         flags = UTF8 | (DESCRIPTOR if size else 0)
         extra = self._padding(name, size)
-        self._put(
-            LOCAL_HEADER.pack(b"PK\3\4", 0, flags, 0, 0, 0, 0, 0, 0, len(name), len(extra)) + name + extra
-        )
+        self._put(LOCAL_HEADER.pack(b"PK\3\4", 0, flags, 0, 0, 0, 0, 0, 0, len(name), len(extra)) + name + extra)
         if fill:
             self._put(data)
         else:
@@ -116,9 +114,7 @@ class ArchiveReader:
         here = stream.tell()
         self.total = stream.seek(0, 2) or stream.tell()
         stream.seek(here)
-        infos = _guarded(
-            lambda: zipfile.ZipFile(stream).infolist(), "zip archive", "failed finding central directory"
-        )
+        infos = _guarded(lambda: zipfile.ZipFile(stream).infolist(), "zip archive", "failed finding central directory")
         if not infos:
             raise RuntimeError(f"{READ_ERROR} zip archive: the archive is empty")
         self.prefix = infos[0].filename.partition("/")[0]

@@ -58,9 +58,7 @@ def save(
     everything is on the disk: whatever happens before, the old file stays whole.
     """
     if not isinstance(f, (str, os.PathLike)) and not hasattr(f, "write"):
-        raise AttributeError(
-            "expected 'f' to be string, path, or a file-like object with a 'write' attribute"
-        )
+        raise AttributeError("expected 'f' to be string, path, or a file-like object with a 'write' attribute")
     if not _use_new_zipfile_serialization and running.skip_data:
         raise RuntimeError("Cannot use skip_data=True with _use_new_zipfile_serialization=False")
     with _replacing(f) if isinstance(f, (str, os.PathLike)) else contextlib.nullcontext(f) as stream:
@@ -92,9 +90,7 @@ def _replacing(path: Any) -> Iterator[Any]:
         raise RuntimeError(f"Parent directory {os.path.dirname(os.fspath(path))} does not exist.")
     if os.path.isdir(target):
         raise RuntimeError(f"File {os.fspath(path)} cannot be opened.")
-    if os.path.exists(target) and (
-        not stat.S_ISREG(os.stat(target).st_mode) or not os.access(directory, os.W_OK)
-    ):
+    if os.path.exists(target) and (not stat.S_ISREG(os.stat(target).st_mode) or not os.access(directory, os.W_OK)):
         with open(target, "wb") as stream:  # a device or a pipe, or a directory that takes no new file
             yield stream
         return
@@ -105,9 +101,7 @@ def _replacing(path: Any) -> Iterator[Any]:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-            os.chmod(
-                temporary, stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else _new_mode()
-            )
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode) if os.path.exists(target) else _new_mode())
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -144,15 +138,11 @@ class _Describer:
             return None
         address = untyped.data_ptr()
         if address and self.seen.setdefault(address, dtype) is not dtype:
-            raise RuntimeError(
-                "Cannot save multiple tensors or storages that view the same data as different types"
-            )
+            raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types")
         return untyped, kind, dtype, location_tag(untyped), size
 
 
-def _save_archive(
-    obj: Any, writer: ArchiveWriter, pickle_module: Any, protocol: int, byteorder: bool
-) -> None:
+def _save_archive(obj: Any, writer: ArchiveWriter, pickle_module: Any, protocol: int, byteorder: bool) -> None:
     describe = _Describer()
     keys: dict[Any, str] = {}
     storages: list[UntypedStorage] = []
@@ -298,9 +288,7 @@ def _is_torchscript(archive: ArchiveReader) -> bool:
     return "constants.pkl" in archive
 
 
-def _load_archive(
-    f: Any, stream: Any, map_location: Any, module: Any, mmap: bool, options: dict[str, Any]
-) -> Any:
+def _load_archive(f: Any, stream: Any, map_location: Any, module: Any, mmap: bool, options: dict[str, Any]) -> Any:
     archive = ArchiveReader(stream)
     if _is_torchscript(archive):
         hint = "" if module is not None else "Cannot use ``weights_only=True`` with TorchScript archives. "
@@ -337,9 +325,7 @@ class _ArchiveStorages:
 
     def persistent_load(self, pid: Any) -> TypedStorage:
         if not isinstance(pid, tuple) or len(pid) != 5 or pid[0] not in ("storage", b"storage"):
-            raise UnpicklingError(
-                f"Unknown persistent id: expected the description of a storage, got {pid!r}"
-            )
+            raise UnpicklingError(f"Unknown persistent id: expected the description of a storage, got {pid!r}")
         dtype, key, location, numel = checked_storage(*pid[1:])
         if key not in self.loaded:
             storage = self.read(f"data/{key}", dtype, numel * dtype.itemsize)

@@ -18,9 +18,7 @@ MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 
 
-def save_stream(
-    obj: Any, stream: Any, pickle_module: Any, protocol: int, describe: Callable[[Any], Any]
-) -> None:
+def save_stream(obj: Any, stream: Any, pickle_module: Any, protocol: int, describe: Callable[[Any], Any]) -> None:
     """Write ``obj``; ``describe`` gives (bytes, class, dtype, location, size) of a storage, else None."""
     storages: dict[str, tuple[UntypedStorage, Any, int]] = {}
     keys: dict[Any, str] = {}
@@ -61,9 +59,7 @@ def _little_endian(storage: UntypedStorage, dtype: Any) -> UntypedStorage:
 class _Reader:
     """Reads one stream; storages are made while the pickle is read and filled afterwards."""
 
-    def __init__(
-        self, stream: Any, restore: Callable[[UntypedStorage, str], Any], pickle_module: Any, options: dict
-    ):
+    def __init__(self, stream: Any, restore: Callable[[UntypedStorage, str], Any], pickle_module: Any, options: dict):
         self.stream, self.restore, self.pickle_module, self.options = stream, restore, pickle_module, options
         self.storages: dict[str, TypedStorage] = {}
         self.views: dict[str, TypedStorage] = {}
@@ -77,9 +73,7 @@ class _Reader:
     def unpickle(self) -> Any:
         if self.pickle_module is None:
             return RestrictedUnpickler(self.stream, self.persistent_load, **self.options).load()
-        return trusting_unpickler(
-            self.pickle_module, self.stream, self.persistent_load, **self.options
-        ).load()
+        return trusting_unpickler(self.pickle_module, self.stream, self.persistent_load, **self.options).load()
 
     def persistent_load(self, pid: Any) -> Any:
         if not isinstance(pid, tuple):
@@ -107,8 +101,7 @@ class _Reader:
             # The bytes are still to come: a file that claims more than it has must not take the memory.
             if self.claimed > self.end - self.stream.tell():
                 raise RuntimeError(
-                    f"the file claims a storage of {nbytes} bytes, more than it has: it is truncated or "
-                    f"damaged"
+                    f"the file claims a storage of {nbytes} bytes, more than it has: it is truncated or damaged"
                 )
             self.raw[key] = UntypedStorage(nbytes)
             restored = self.restore(self.raw[key], location)
@@ -140,9 +133,7 @@ class _Reader:
     def exactly(self, size: int) -> bytes:
         data = self.stream.read(size)
         if len(data) != size:
-            raise RuntimeError(
-                f"unexpected EOF, expected {size - len(data)} more bytes. The file might be corrupted."
-            )
+            raise RuntimeError(f"unexpected EOF, expected {size - len(data)} more bytes. The file might be corrupted.")
         return data
 
 
@@ -180,9 +171,7 @@ def checked_storage(storage_type: Any, key: Any, location: Any, numel: Any) -> t
     """What a file says of a storage: (dtype, key, location, size). UnpicklingError unless it makes sense."""
     key, location = _text(key), _text(location)
     if not isinstance(storage_type, StorageType):
-        raise UnpicklingError(
-            f"a storage class was expected in the description of a storage, got {storage_type}"
-        )
+        raise UnpicklingError(f"a storage class was expected in the description of a storage, got {storage_type}")
     if not isinstance(key, str) or not isinstance(location, str) or type(numel) is not int or numel < 0:
         raise UnpicklingError(f"invalid description of a storage: {key!r}, {location!r}, {numel!r}")
     return storage_type.dtype, key, location, numel

@@ -38,9 +38,7 @@ def default_restore_location(storage: Any, location: str) -> Any:
         result = restore(storage, location)
         if result is not None:
             return result
-    raise RuntimeError(
-        f"don't know how to restore data location of {_typename(storage)} (tagged with {location})"
-    )
+    raise RuntimeError(f"don't know how to restore data location of {_typename(storage)} (tagged with {location})")
 
 
 def restorer(map_location: Any) -> Restorer:
@@ -48,9 +46,7 @@ def restorer(map_location: Any) -> Restorer:
     if map_location is None:
         return default_restore_location
     if isinstance(map_location, dict):
-        return lambda storage, location: default_restore_location(
-            storage, map_location.get(location, location)
-        )
+        return lambda storage, location: default_restore_location(storage, map_location.get(location, location))
     if isinstance(map_location, (str, bytes, devices.device)):
         target = map_location.decode() if isinstance(map_location, bytes) else str(map_location)
         return lambda storage, location: default_restore_location(storage, target)
@@ -82,6 +78,28 @@ def validate_cuda_device(location: str) -> int:
             f"existing device."
         )
     return index
+
+
+def validate_hpu_device(location: str) -> int:
+    """Refuse: there are no such devices here."""
+    raise RuntimeError(
+        "The HPU device module is not registered. If you are running on a CPU-only machine, please use torch.load "
+        "with map_location=torch.device('cpu') to map your storages to the CPU."
+    )
+
+
+def normalize_storage_type(storage_type: Any) -> Any:
+    """The public storage class of a storage class's name."""
+    import flowtorch
+
+    return getattr(flowtorch, storage_type.__name__)
+
+
+def storage_to_tensor_type(storage: Any) -> Any:
+    """The tensor type of the same name as a storage's type."""
+    import flowtorch
+
+    return getattr(flowtorch, type(storage).__name__.replace("Storage", "Tensor"))
 
 
 def _typename(storage: Any) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
@@ -19,6 +23,32 @@ running = _Running()
 
 class SourceChangeWarning(Warning):
     """The source of a pickled class differs from the one at hand (kept for programs that filter it)."""
+
+
+def check_module_version_greater_or_equal(
+    module: Any, req_version_tuple: tuple[int, ...], error_if_malformed: bool = True
+) -> bool:
+    """Whether a module's ``__version__`` is at least the given one."""
+    try:
+        parts = module.__version__.split(".")[: len(req_version_tuple)]
+        version = tuple(type(wanted)(part) for wanted, part in zip(req_version_tuple, parts, strict=True))
+    except Exception as error:
+        message = (
+            f"'{module.__name__}' module version string is malformed '{module.__version__}' and cannot be compared "
+            f"with tuple {req_version_tuple}"
+        )
+        if error_if_malformed:
+            raise RuntimeError(message) from error
+        warnings.warn(message + ", but continuing assuming that requirement is met", stacklevel=2)
+        return True
+    return version >= req_version_tuple
+
+
+@contextmanager
+def mkdtemp() -> Iterator[str]:
+    """A temporary directory for the length of a ``with`` block."""
+    with tempfile.TemporaryDirectory() as path:
+        yield path
 
 
 class LoadEndianness(Enum):

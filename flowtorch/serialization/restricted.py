@@ -93,6 +93,9 @@ class RestrictedUnpickler:
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
+    def drop(self, value: Any) -> None:
+        """Take ``value`` and do nothing with it."""
+
     def pop(self) -> Any:
         if not self.stack or self.stack[-1] is _MARK:
             raise UnpicklingError("invalid pickle data: the stack is empty")
@@ -190,8 +193,7 @@ class RestrictedUnpickler:
         target = self.top()
         if type(target) not in (dict, OrderedDict, Counter):
             raise UnpicklingError(
-                f"Can only {code} for dict, collections.OrderedDict, collections.Counter, but got "
-                f"{type(target)}"
+                f"Can only {code} for dict, collections.OrderedDict, collections.Counter, but got {type(target)}"
             )
         if len(items) % 2:
             raise UnpicklingError("invalid pickle data: a key without a value")
@@ -266,10 +268,10 @@ _ACTIONS: dict[bytes, Callable[[RestrictedUnpickler], None]] = {
     pickle.ADDITEMS: U.add_items,
     pickle.BINPERSID: U.persistent,
     pickle.PROTO: U.protocol,
-    pickle.FRAME: lambda u: u.take(8) and None,
+    pickle.FRAME: lambda u: u.drop(u.take(8)),
     pickle.MARK: lambda u: u.push(_MARK),
-    pickle.POP: lambda u: u.stack.pop() and None,
-    pickle.POP_MARK: lambda u: u.items() and None,
+    pickle.POP: lambda u: u.drop(u.stack.pop()),
+    pickle.POP_MARK: lambda u: u.drop(u.items()),
     pickle.DUP: lambda u: u.push(u.top()),
     pickle.TUPLE: lambda u: u.push(tuple(u.items())),
     pickle.TUPLE1: lambda u: u.tuple_of(1),
@@ -314,10 +316,12 @@ def globals_in(stream: Any) -> set[str]:
     """The full names of all globals that a pickle mentions; nothing is looked up or called."""
     import pickletools
 
-    found, strings, memo = set(), [], {}
+    found: set[str] = set()
+    strings: list[str] = []
+    memo: dict[Any, str] = {}
     for opcode, value, _ in pickletools.genops(stream):
         if opcode.name == "GLOBAL":
-            module, name = value.split(" ", 1)
+            module, name = str(value).split(" ", 1)
             module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
             found.add(f"{module}.{name}")
         elif opcode.name == "STACK_GLOBAL" and len(strings) >= 2:

@@ -131,8 +131,7 @@ def user_globals() -> dict[str, Any]:
                 )
             if type(entry[1]) is not str:
                 raise TypeError(
-                    f"Expected second item in tuple to be str of callable full path, but got: "
-                    f"{type(entry[1])}"
+                    f"Expected second item in tuple to be str of callable full path, but got: {type(entry[1])}"
                 )
             table[entry[1]] = entry[0]
         else:

@@ -53,7 +53,7 @@ def _reduce_plain(tensor: Tensor) -> tuple:
     if tensor.device.type == "meta":
         return _rebuild_meta_tensor_no_storage, (tensor.dtype, size, stride, grad)
     storage: Any = storage_of(tensor)
-    place = (tensor.storage_offset(), size, stride, grad, OrderedDict())
+    place: tuple = (tensor.storage_offset(), size, stride, grad, OrderedDict())
     if tensor.dtype in BYTES_BESIDE_DTYPE:
         return _rebuild_tensor_v3, (storage, *place, tensor.dtype)
     storage = TypedStorage(wrap_storage=storage, dtype=tensor.dtype, _internal=True)
@@ -136,17 +136,17 @@ def _rebuild_sparse_tensor(layout: Any, data: tuple) -> Tensor:
     """A sparse tensor from the dense tensors it is made of."""
     import flowtorch
 
+    library: Any = flowtorch
+
     if layout.name == "sparse_coo":
         indices, values, size = data[:3]
         coalesced = data[3] if len(data) > 3 else None
-        return flowtorch.sparse_coo_tensor(indices, values, size, is_coalesced=coalesced)
+        return library.sparse_coo_tensor(indices, values, size, is_coalesced=coalesced)
     outer, inner, values, size = data
-    return flowtorch.sparse_compressed_tensor(outer, inner, values, size, layout=layout)
+    return library.sparse_compressed_tensor(outer, inner, values, size, layout=layout)
 
 
-def _rebuild_device_tensor_from_cpu_tensor(
-    data: Tensor, dtype: Any, device: Any, requires_grad: bool
-) -> Tensor:
+def _rebuild_device_tensor_from_cpu_tensor(data: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
     """A tensor of a backend whose memory was saved through the CPU."""
     return _finished(data.to(dtype=dtype, device=_mapped_device(device)), requires_grad, None)
 
@@ -162,9 +162,7 @@ def _mapped_device(device: Any) -> Any:
     if isinstance(where, dict):
         return where.get(device, device)
     if callable(where) and not isinstance(where, devices.device):
-        raise RuntimeError(
-            "Callable map_location not supported with tensors that were saved without a storage"
-        )
+        raise RuntimeError("Callable map_location not supported with tensors that were saved without a storage")
     return device if where is None else where
 
 
@@ -249,6 +247,4 @@ def _copied(tensor: Tensor, memo: dict) -> Any:
     if tensor.layout is not dtypes.strided or tensor.device.type == "meta":
         return tensor.detach().clone()
     storage = copy.deepcopy(storage_of(tensor), memo)
-    return _rebuild_tensor(
-        storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype
-    )
+    return _rebuild_tensor(storage, tensor.storage_offset(), tuple(tensor.shape), tensor.stride(), tensor.dtype)

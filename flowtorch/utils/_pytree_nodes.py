@@ -139,9 +139,7 @@ def _private_register_pytree_node(
             stacklevel=3,
         )
     if (to_dumpable_context is None) != (from_dumpable_context is None):
-        raise ValueError(
-            f"Both to_dumpable_context and from_dumpable_context for {cls} must be None or registered."
-        )
+        raise ValueError(f"Both to_dumpable_context and from_dumpable_context for {cls} must be None or registered.")
     SUPPORTED_NODES[cls] = NodeDef(
         cls,
         flatten_fn,
@@ -219,9 +217,7 @@ def _check_fields(cls: Any, given: set[str], dropped: set[str]) -> None:
     wanted = {f.name for f in dataclasses.fields(cls) if f.init} - dropped
     faults = []
     if wanted - given:
-        faults.append(
-            f"Missing fields in `field_names`: {wanted - given}; name them there or in `drop_field_names`."
-        )
+        faults.append(f"Missing fields in `field_names`: {wanted - given}; name them there or in `drop_field_names`.")
     if given - wanted:
         faults.append(f"Unexpected fields in `field_names`: {given - wanted}.")
     if faults:
@@ -239,13 +235,9 @@ def register_constant(cls: type) -> None:
     """Make instances of ``cls`` a part of the structure of trees, without leaves; they must compare and
     hash."""
     if cls.__eq__ is object.__eq__:
-        raise TypeError(
-            f"register_constant(cls) expects `cls` to have a non-default `__eq__` implementation: {cls}"
-        )
+        raise TypeError(f"register_constant(cls) expects `cls` to have a non-default `__eq__` implementation: {cls}")
     if cls.__hash__ is object.__hash__ or cls.__hash__ is None:
-        raise TypeError(
-            f"register_constant(cls) expects `cls` to have a non-default `__hash__` implementation: {cls}"
-        )
+        raise TypeError(f"register_constant(cls) expects `cls` to have a non-default `__hash__` implementation: {cls}")
     _private_register_pytree_node(
         cls,
         lambda obj: ([], ConstantNode(obj)),
@@ -324,8 +316,7 @@ def _dump_namedtuple(cls: Any) -> str:
 def _load_namedtuple(name: str) -> Any:
     if name not in SERIALIZED_TYPE_TO_PYTHON_TYPE:
         raise NotImplementedError(
-            f"Can't deserialize TreeSpec of namedtuple class {name} "
-            "because we couldn't find a serializated name."
+            f"Can't deserialize TreeSpec of namedtuple class {name} because we couldn't find a serializated name."
         )
     return SERIALIZED_TYPE_TO_PYTHON_TYPE[name]
 

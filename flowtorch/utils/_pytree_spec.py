@@ -28,8 +28,8 @@ class TreeSpec:
         self.type, self._context, self._children = type, context, children_specs
         leaf = type is None
         self.num_children = len(children_specs)
-        self.num_nodes = 1 + sum(child.num_nodes for child in children_specs)
-        self.num_leaves = 1 if leaf else sum(child.num_leaves for child in children_specs)
+        self.num_nodes: int = 1 + sum(child.num_nodes for child in children_specs)
+        self.num_leaves: int = 1 if leaf else sum(child.num_leaves for child in children_specs)
 
     @property
     def context(self) -> Context:
@@ -55,9 +55,7 @@ class TreeSpec:
         if not isinstance(other, TreeSpec):
             return NotImplemented
         return (
-            str(self.type) == str(other.type)
-            and self._context == other._context
-            and self._children == other._children
+            str(self.type) == str(other.type) and self._context == other._context and self._children == other._children
         )
 
     def __hash__(self) -> int:
@@ -118,8 +116,7 @@ class TreeSpec:
             return self._matched_dict(tree)
         if self.type is not deque and context != self._context:
             raise ValueError(
-                f"Node context mismatch for node type {self.type!r}; expected {self._context!r}, but got "
-                f"{context!r}."
+                f"Node context mismatch for node type {self.type!r}; expected {self._context!r}, but got {context!r}."
             )
         return children
 
@@ -251,7 +248,7 @@ def _enum_member(value: dict[str, Any]) -> Any:
     import importlib
 
     module, _, path = value["fqn"].partition(":")
-    cls = functools.reduce(getattr, path.split("."), importlib.import_module(module))
+    cls: Any = functools.reduce(getattr, path.split("."), importlib.import_module(module))
     return cls[value["name"]]
 
 

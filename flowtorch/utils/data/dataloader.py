@@ -100,14 +100,11 @@ class DataLoader(Generic[T_co]):
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
                 raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and "
-                    "drop_last"
+                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
                 )
             batch_size = None
         elif batch_size is None and drop_last:
-            raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
-            )
+            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
         if sampler is None:
             sampler = self._default_sampler(shuffle, generator)
         if batch_size is not None and batch_sampler is None:
@@ -223,14 +220,10 @@ class DataLoader(Generic[T_co]):
         )
 
 
-def _checked_workers(
-    num_workers: int, timeout: float, prefetch_factor: int | None, persistent: bool
-) -> int | None:
+def _checked_workers(num_workers: int, timeout: float, prefetch_factor: int | None, persistent: bool) -> int | None:
     """Refuse settings of workers that make no sense; returns the prefetch factor."""
     if num_workers < 0:
-        raise ValueError(
-            "num_workers option should be non-negative; use num_workers=0 to disable multiprocessing."
-        )
+        raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
     if num_workers == 0 and prefetch_factor is not None:
@@ -342,8 +335,7 @@ def _pins(loader: DataLoader) -> bool:
     if cuda is not None and cuda.is_available():
         return True
     warnings.warn(
-        "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't "
-        "be used.",
+        "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.",
         UserWarning,
         stacklevel=4,
     )

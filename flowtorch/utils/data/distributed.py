@@ -43,9 +43,7 @@ class DistributedSampler(Sampler[int]):
         self.drop_last = drop_last
         self.shuffle = shuffle
         self.seed = seed
-        self.num_samples = (
-            len(dataset) // num_replicas if drop_last else math.ceil(len(dataset) / num_replicas)
-        )
+        self.num_samples = len(dataset) // num_replicas if drop_last else math.ceil(len(dataset) / num_replicas)
         self.total_size = self.num_samples * num_replicas
 
     def __iter__(self) -> Iterator[int]:

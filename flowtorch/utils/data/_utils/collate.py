@@ -128,16 +128,16 @@ def collate_numpy_scalar_fn(batch: Any, *, collate_fn_map: CollateMap | None = N
 
 def collate_float_fn(batch: Any, *, collate_fn_map: CollateMap | None = None) -> Tensor:
     """Make a float64 tensor of Python floats."""
-    from flowtorch import tensor
+    import flowtorch
 
-    return tensor(batch, dtype=dtypes.float64)
+    return flowtorch.tensor(batch, dtype=dtypes.float64)  # type: ignore[operator]
 
 
 def collate_int_fn(batch: Any, *, collate_fn_map: CollateMap | None = None) -> Tensor:
     """Make a tensor of Python integers or booleans."""
-    from flowtorch import tensor
+    import flowtorch
 
-    return tensor(batch)
+    return flowtorch.tensor(batch)  # type: ignore[operator]
 
 
 def collate_str_fn(batch: Any, *, collate_fn_map: CollateMap | None = None) -> Any:

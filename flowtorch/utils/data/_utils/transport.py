@@ -39,7 +39,8 @@ class _Pickler(pickle.Pickler):
         if type(obj) is Tensor:
             return self._tensor(obj)
         if isinstance(obj, UntypedStorage):
-            return _storage, (pickle.PickleBuffer(np.ascontiguousarray(obj.cpu()._bytes)),)
+            memory: Any = np.ascontiguousarray(obj.cpu()._bytes)
+            return _storage, (pickle.PickleBuffer(memory),)
         if isinstance(obj, TypedStorage):
             return _typed_storage, (self._same(obj.untyped()), obj.dtype)
         return NotImplemented

@@ -154,7 +154,7 @@ class _Loop:
     def read_tasks(self) -> None:
         """Take all tasks out of the pipe; the end, and a new epoch, make those before them void."""
         parent = parent_process()
-        sources = [self.tasks] if parent is None else [self.tasks, parent.sentinel]
+        sources: list[Any] = [self.tasks] if parent is None else [self.tasks, parent.sentinel]
         born_of = os.getppid()
         while not (ready := wait(sources, ORPHAN_CHECK_SECONDS)):
             if os.getppid() != born_of:
