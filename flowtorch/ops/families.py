@@ -325,10 +325,13 @@ class Reduction(General):
 
 def _fast_reduction(op: Op) -> Callable:
     """The public function of ``sum`` and its like for plain tensors: one call of the body between two checks."""
+    from flowtorch.ops import fast_general
+
     body, node_class, plans, differentiable = op.body, op.node_class, op.plans, op.differentiable
     active, new, simple = dispatch.active, object.__new__, op.joint is None and not op.wants_out and not any(op.savers)
 
     default = op.defaults["dim"]
+    rest = tuple(op.defaults[n] for n in op.names[3:])
 
     def call(input: Any, dim: Any = default, keepdim: Any = False, *, out: Any = None, **options: Any) -> Any:
         if active or out is not None or options:
@@ -363,7 +366,7 @@ def _fast_reduction(op: Op) -> Callable:
                         t._node = n
                         t._requires_grad = True
                     else:
-                        record(op, op.bind((input, dim, keepdim), {}), t)
+                        (op.recorder or fast_general.compile_recorder(op))(t, input, dim, keepdim, *rest)
             return t
         except Exception:
             return interpret(op, (input, dim, keepdim), {})

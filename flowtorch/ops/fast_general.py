@@ -1,12 +1,15 @@
 """The fast path of ops with their own kernel: softmax, convolution, losses, embedding and their like.
 
 One template serves all. It is compiled for each op with the op's own parameters, so that Python binds the arguments
-and nothing is collected or spread out on the way to the kernel.
+and nothing is collected or spread out on the way to the kernel. Compiling them all would be most of the time that
+``import flowtorch`` takes, so the public function starts with the code of a stub, which on its first call puts the
+compiled code in its own place: the function object that everybody holds stays the same.
 """
 
 from __future__ import annotations
 
 import linecache
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +37,7 @@ def make(_op, _body, _fine, _wrap):
             return _interpret(_op, ({positional}), {{{keywords}}})
         _r = _wrap(_c, _t)
         if ({wanted}) and _op.differentiable and _grad_enabled():
-            _record(_op, [{values}], _r)
+            (_op.recorder or _recorder(_op))(_r, {values})
         return _r
     return call
 """
@@ -44,22 +47,51 @@ def closure(op: Op) -> Callable:
     """The public function of an op of the general family."""
     if not op.tensors or op.tensor_index[0] != 0 or op.tensors[0] in op.defaults:
         return dispatch.general(op)
+    call = _scope["make"](op, op.body, op.plans, _wrap_one if op.outputs is None else _wrap_named(op))
+    dispatch.name_function(call, op)
+    dispatch.attach_signature(call, op)
+    return call
+
+
+def _first_call(op: Op, *_free: Any) -> Callable:
+    """Give the public function of ``op`` its compiled code, in place of the stub that is running now."""
     source = _TEMPLATE.format(**_pieces(op))
     filename = f"<op {op.name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-    scope: dict[str, Any] = {
-        "_active": overrides.active,
-        "_interpret": dispatch.interpret,
-        "_record": dispatch.record,
-        "_grad_enabled": grad_enabled,
-        "_d": op.defaults,
-    }
-    exec(compile(source, filename, "exec"), scope)
-    wrap_all = _wrap_one if op.outputs is None else _wrap_named(op)
-    call = scope["make"](op, op.body, op.plans, wrap_all)
-    call.__code__ = call.__code__.replace(co_name=op.name)
-    dispatch.name_function(call, op)
+    module = compile(source, filename, "exec")
+    make = next(c for c in module.co_consts if isinstance(c, types.CodeType))
+    code = next(c for c in make.co_consts if isinstance(c, types.CodeType) and c.co_name == "call")
+    call = op.public
+    positional, keywords = op.names[: op.positional], op.names[op.positional :]
+    call.__defaults__ = tuple(op.defaults[n] for n in positional if n in op.defaults) or None
+    call.__kwdefaults__ = {n: op.defaults[n] for n in keywords if n in op.defaults} | ({"out": None} if op.out else {})
+    call.__code__ = code.replace(co_name=op.name)
     return call
+
+
+def compile_recorder(op: Op) -> Callable:
+    """The function that records calls of ``op``, compiled when the first is recorded."""
+    from flowtorch.ops.fast_record import recorder
+
+    op.recorder = recorder(op)
+    return op.recorder
+
+
+# The stub has the free variables of the template's function, in the same order, so that the codes can be exchanged.
+_STUB = """
+def make(_op, _body, _fine, _wrap):
+    def call(*args, **kwargs):
+        return _first_call(_op, _body, _fine, _wrap)(*args, **kwargs)
+    return call
+"""
+_scope: dict[str, Any] = {
+    "_active": overrides.active,
+    "_interpret": dispatch.interpret,
+    "_recorder": compile_recorder,
+    "_grad_enabled": grad_enabled,
+    "_first_call": _first_call,
+}
+exec(_STUB, _scope)
 
 
 def _wrap_one(c: Any, t: Any) -> Any:
@@ -84,7 +116,7 @@ def _wrap_named(op: Op) -> Callable:
 def _pieces(op: Op) -> dict[str, str]:
     """What the template leaves open for this op."""
     positional, keywords = op.names[: op.positional], op.names[op.positional :]
-    default = {n: f"{n}=_d[{n!r}]" if n in op.defaults else n for n in op.names}
+    default = {n: f"{n}=None" if n in op.defaults else n for n in op.names}      # the real ones: see _first_call
     signature = [default[n] for n in positional]
     if keywords or op.out:
         signature += ["*", *(default[n] for n in keywords), *(["out=None"] if op.out else [])]

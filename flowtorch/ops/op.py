@@ -76,6 +76,7 @@ class Op:
         self.vjps: tuple = ()
         self.public: Any = None
         self.public_inplace: Any = None
+        self.recorder: Any = None            # compiled by fast_record when the first call is recorded
         self.node_class = type(node or _node_name(name), (Node,), {"__slots__": (), "op": self,
                                                                    "__module__": "flowtorch.autograd"})
         self.set_derivatives(vjp)
