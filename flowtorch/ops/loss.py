@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.autograd.mode import grad_enabled
+from flowtorch.dtypes import int64
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.tensor import Tensor
@@ -78,9 +79,11 @@ def _check_nll(name: str, input: Any, target: Any, weight: Any) -> None:
 
 def cross_entropy_of_indices(input, target, weight, reduction, ignore_index):
     """``cross_entropy`` for class indices without smoothing, checked like ``nll_loss``."""
-    _check_nll("cross_entropy", input, target, weight)
-    if target.dtype.name != "int64":
-        target = target.long()
+    if not (input.dim() == 2 and target.dim() == 1 and weight is None and target.dtype is int64
+            and target.shape[0] == input.shape[0]):
+        _check_nll("cross_entropy", input, target, weight)
+        if target.dtype is not int64:
+            target = target.long()
     if input.dim() == 1:
         loss = _cross_entropy(input.unsqueeze(0), target.reshape(1), weight, reduction, ignore_index)
         return loss.reshape(target.shape) if reduction == "none" else loss
@@ -114,7 +117,29 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     rejects=("integer", "bool", "complex"))
 def _cross_entropy(input, target, weight=None, reduction="mean", ignore_index=-100):
     """The cross entropy of (N, C, *) logits at (N, *) class indices: log_softmax and nll_loss without their results."""
+    if _simple_rows(input, target, weight, ignore_index):
+        e, picked = _exponentials(input, target)
+        losses = np.log(np.add.reduce(e, axis=1))
+        losses -= picked
+        if reduction == "none":
+            return losses
+        total = np.add.reduce(losses)
+        return total / input.dtype.type(len(target)) if reduction == "mean" else total
     return _cross_entropy_parts(input, target, weight, reduction, ignore_index)[0]
+
+
+def _simple_rows(input: np.ndarray, target: np.ndarray, weight: Any, ignore_index: int) -> bool:
+    """Whether this is (N, C) with N > 0, without weights or ignored places."""
+    classes = input.shape[1]
+    return input.ndim == 2 and weight is None and not 0 <= ignore_index < classes and target.size > 0 and (
+        np.minimum.reduce(target) >= 0 and np.maximum.reduce(target) < classes)
+
+
+def _exponentials(input: np.ndarray, target: np.ndarray) -> tuple:
+    """(exp of the logits less their row maximum, those differences at the target)."""
+    e = np.subtract(input, np.maximum.reduce(input, axis=1, keepdims=True))
+    picked = e[np.arange(len(target)), target]
+    return np.exp(e, e), picked
 
 
 def _cross_entropy_parts(input: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> tuple:
@@ -149,6 +174,12 @@ def _(g, input, target, weight, reduction, ignore_index):
 @op(name="_cross_entropy_backward", tensors=("grad", "input", "target", "weight"), method=False, out=False)
 def _cross_entropy_backward(grad, input, target, weight=None, reduction="mean", ignore_index=-100):
     """The gradient of ``_cross_entropy``: (softmax - one-hot) times the weight of each place."""
+    if _simple_rows(input, target, weight, ignore_index):
+        e, _ = _exponentials(input, target)
+        e /= np.add.reduce(e, axis=1, keepdims=True)
+        e[np.arange(len(target)), target] -= e.dtype.type(1)
+        e *= grad / e.dtype.type(len(target)) if reduction == "mean" else grad if grad.ndim == 0 else grad[:, None]
+        return e
     _, e, sums, safe, w, total = _cross_entropy_parts(input, target, weight, reduction, ignore_index)
     e /= np.expand_dims(sums, 1)
     at = np.expand_dims(safe, 1)
