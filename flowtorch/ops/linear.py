@@ -14,6 +14,7 @@ from flowtorch.dtypes import complex64, complex128, float32, float64
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret
 from flowtorch.ops.families import General
+from flowtorch.ops.fast_general import closure
 from flowtorch.ops.linear_checks import CHECKS
 from flowtorch.ops.op import Op
 from flowtorch.ops.pointwise import conj
@@ -37,17 +38,20 @@ class Contraction(General):
                     raise TypeError(f"{op.name}(): argument '{op.names[i]}' (position {i + 1}) must be Tensor, "
                                     f"not {type(values[i]).__name__}")
             check(*values)
-        return super().compute(op, values)
+        result = super().compute(op, values)
+        if values[op.tensor_index[0]]._type.simple:
+            op.plans[values[op.tensor_index[0]]._type] = True           # the fast path may take over
+        return result
 
 
 _contraction = Contraction()
 
 
 def contraction(tensors: tuple[str, ...], **options: Any) -> Callable:
-    """Decorator: define a contraction op."""
+    """Decorator: define a contraction op. Its body must refuse operands of unlike dtypes or ranks."""
     def define(body: Callable) -> Any:
         op = Op(options.pop("name", body.__name__.strip("_")), _contraction, body, tensors=tensors, **options)
-        op.public = public = dispatch.general(op)
+        op.public = public = closure(op)
         public.derivative = op.derivative                               # type: ignore[attr-defined]
         return public
     return define

@@ -140,4 +140,87 @@ def check_expand(t: Any, shape: tuple) -> None:
                                f"{list(have)}")
 
 
-CHECKS = {"matmul": check_matmul, "linear": _linear}
+def _mm(input: Any, mat2: Any) -> None:
+    if input.dim() != 2:
+        raise RuntimeError("self must be a matrix")
+    if mat2.dim() != 2:
+        raise RuntimeError("mat2 must be a matrix")
+    check_mm(input, mat2)
+
+
+def _same_sizes(input: Any, mat2: Any) -> None:
+    for t, name in ((input, "batch1"), (mat2, "batch2")):
+        if t.dim() != 3:
+            raise RuntimeError(f"{name} must be a 3D tensor")
+    if input.shape[0] != mat2.shape[0] or input.shape[2] != mat2.shape[1]:
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{input.shape[0]}, "
+                           f"{input.shape[2]}] but got: [{mat2.shape[0]}, {mat2.shape[1]}].")
+
+
+def _bmm(input: Any, mat2: Any) -> None:
+    _same_sizes(input, mat2)
+    check_bmm(input, mat2)
+
+
+def _mv(input: Any, vec: Any) -> None:
+    if input.dim() != 2 or vec.dim() != 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got {vec.dim()}, {input.dim()}, {vec.dim()}")
+    check_mv(input, vec)
+
+
+def _addmm(input: Any, mat1: Any, mat2: Any, beta: Any = 1, alpha: Any = 1) -> None:
+    for t, name in ((mat1, "mat1"), (mat2, "mat2")):
+        if t.dim() != 2:
+            raise RuntimeError(f"{name} must be a matrix, got {t.dim()}-D tensor")
+    if input.dtype is not mat2.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(input)} and {_label(mat2)}")
+    check_mm(mat1, mat2)
+    check_expand(input, (mat1.shape[0], mat2.shape[1]))
+
+
+def _addmv(input: Any, mat: Any, vec: Any, beta: Any = 1, alpha: Any = 1) -> None:
+    if mat.dim() != 2 or vec.dim() != 1 or input.dim() > 1:
+        raise RuntimeError(f"vector + matrix @ vector expected, got {input.dim()}, {mat.dim()}, {vec.dim()}")
+    if not input.dtype is mat.dtype is vec.dtype:
+        raise RuntimeError("addmv input tensors must have the same dtype, but got "
+                           f"{_label(input)}, {_label(mat)}, and {_label(vec)}")
+    rows = input.shape[0] if input.dim() and input.shape[0] != 1 else mat.shape[0]
+    if mat.shape[1] != vec.shape[0] or mat.shape[0] != rows:
+        raise RuntimeError(f"size mismatch, got input ({rows}), mat ({_by(mat.shape)}), vec ({vec.shape[0]})")
+    _no_bool(mat, "addmv_impl_cpu")
+
+
+def _addbmm(input: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1) -> None:
+    _bmm_shapes(batch1, batch2)
+    check_expand(input, (batch1.shape[1], batch2.shape[2]))
+    if not input.dtype is batch1.dtype is batch2.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(input)} and {_label(batch2)}")
+    _no_bool(batch1, "addmm_impl_cpu_")
+
+
+def _baddbmm(input: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1) -> None:
+    _same_sizes(batch1, batch2)
+    check_expand(input, (batch1.shape[0], batch1.shape[1], batch2.shape[2]))
+    _addbmm_types(input, batch1, batch2)
+
+
+def _addbmm_types(input: Any, batch1: Any, batch2: Any) -> None:
+    if not input.dtype is batch1.dtype is batch2.dtype:
+        raise RuntimeError(f"Input dtypes must be the same, got: input {_C_NAMES[input.dtype.name]}, batch1: "
+                           f"{_C_NAMES[batch1.dtype.name]}, batch2: {_C_NAMES[batch2.dtype.name]}")
+    _no_bool(batch1, "baddbmm")
+
+
+def _bmm_shapes(batch1: Any, batch2: Any) -> None:
+    for t, name in ((batch1, "batch1"), (batch2, "batch2")):
+        if t.dim() != 3:
+            raise RuntimeError(f"{name} must be a 3D tensor")
+    if batch1.shape[0] != batch2.shape[0]:
+        raise RuntimeError(f"batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}")
+    if batch1.shape[2] != batch2.shape[1]:
+        raise RuntimeError("Incompatible matrix sizes for bmm "
+                           f"({batch1.shape[1]}x{batch1.shape[2]} and {batch2.shape[1]}x{batch2.shape[2]})")
+
+
+CHECKS = {"matmul": check_matmul, "linear": _linear, "mm": _mm, "bmm": _bmm, "mv": _mv, "dot": check_dot, "vdot": check_dot,
+          "addmm": _addmm, "addmv": _addmv, "addbmm": _addbmm, "baddbmm": _baddbmm}

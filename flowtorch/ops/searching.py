@@ -335,7 +335,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     if weight is not None and weight.shape == input.shape:
         weight = weight.reshape(-1)
     counts, edges = _histogram("histogram", flat, [bins], range, weight, density)
-    result = (counts, edges[0])
+    result = (counts, edges[0].clone())
     if out is not None:
         result = tuple([(o if o.shape == r.shape else o.resize_(r.shape)).copy_(r) for o, r in zip(out, result, strict=True)])
     return named_result("histogram", ("hist", "bin_edges"))(result)

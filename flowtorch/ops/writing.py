@@ -18,6 +18,7 @@ from flowtorch.errors import explain
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import check_inplace, interpret, interpret_inplace, make_node, rebase_history
 from flowtorch.ops.families import General
+from flowtorch.ops.fast_general import closure
 from flowtorch.ops.op import Op
 from flowtorch.tensor import Tensor, wrap
 
@@ -31,6 +32,12 @@ class Writing(General):
     """A copy of the input, changed by the body."""
 
     name = "writing"
+
+    def compute(self, op: Op, values: list) -> Any:
+        result = super().compute(op, values)
+        if values[0]._type.simple:
+            op.plans[values[0]._type] = True                            # the fast path may take over
+        return result
 
 
 _writing = Writing()
@@ -53,9 +60,7 @@ def writing(tensors: tuple[str, ...], prepare: Callable | None = None, contiguou
 
         op.body = body
 
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if prepare is None:
-                return interpret(op, args, kwargs)
+        def prepared(*args: Any, **kwargs: Any) -> Any:
             out = kwargs.pop("out", None)
             return interpret(op, tuple(prepare(op.bind(args, kwargs))), {"out": out})
 
@@ -63,9 +68,11 @@ def writing(tensors: tuple[str, ...], prepare: Callable | None = None, contiguou
             values = op.bind(args, kwargs)
             return write_inplace(op, write, values if prepare is None else prepare(values))
 
+        call: Any = closure(op) if prepare is None else prepared
         for public, label in ((call, name), (call_, name + "_")):
             dispatch.name_function(public, op, label)
-            dispatch.attach_signature(public, op)
+            if public is not call or prepare is not None:
+                dispatch.attach_signature(public, op)
             public.derivative = op.derivative                           # type: ignore[attr-defined]
         op.public, op.public_inplace = call, call_                      # type: ignore[attr-defined]
         return call
