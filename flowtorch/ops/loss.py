@@ -11,6 +11,8 @@ from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.tensor import Tensor
 
+_add_reduce = np.add.reduce
+
 
 def _weights(target: np.ndarray, weight: Any, ignore_index: int, classes: int, dtype: np.dtype) -> tuple:
     """(target with ignored places set to 0, weight of every place: 0 where ignored)."""
@@ -23,12 +25,24 @@ def _weights(target: np.ndarray, weight: Any, ignore_index: int, classes: int, d
     return safe, np.where(ignored, dtype.type(0), w)
 
 
+def _all_classes(target: np.ndarray, classes: int) -> bool:
+    """Whether every target is a class: none ignored, none out of range (negative ones are huge as unsigned)."""
+    return target.dtype == np.int64 and not (target.view(np.uint64) >= classes).any()
+
+
 @op(name="_nll_loss", tensors=("input", "target", "weight"), method=False, out=False, node="NllLossBackward0",
     outputs=("output", "total_weight"), rejects=("integer", "bool", "complex"),
     vjp=(lambda g, target, weight, out, input_shape, reduction, ignore_index: _nll_loss_backward(
         g[0], target, weight, out[1].detach(), input_shape, reduction, ignore_index), None, None))
 def _nll_loss(input, target, weight=None, reduction="mean", ignore_index=-100):
     """(loss, sum of weights) of (N, C, *) log-probabilities at the (N, *) class indices."""
+    if weight is None and input.ndim == 2 and _all_classes(target, input.shape[1]):
+        losses = -input[np.arange(len(target)), target]
+        total = np.array(len(target), input.dtype)
+        if reduction == "none":
+            return losses, total
+        loss = _add_reduce(losses)
+        return (loss / total if reduction == "mean" else loss), total
     safe, w = _weights(target, weight, ignore_index, input.shape[1], input.dtype)
     picked = np.take_along_axis(input, np.expand_dims(safe, 1), 1).squeeze(1)
     # A weight of 0 silences even an infinite or nan loss.
@@ -45,8 +59,11 @@ def _nll_loss(input, target, weight=None, reduction="mean", ignore_index=-100):
          None, None, None))
 def _nll_loss_backward(grad, target, weight=None, total=None, input_shape=(), reduction="mean", ignore_index=-100):
     """The gradient of ``_nll_loss``: minus the weight at each class index."""
-    safe, w = _weights(target, weight, ignore_index, input_shape[1], grad.dtype)
     out = np.zeros(tuple(input_shape), grad.dtype)
+    if weight is None and out.ndim == 2 and _all_classes(target, input_shape[1]):
+        out[np.arange(len(target)), target] = -grad / total if reduction == "mean" else -grad
+        return out
+    safe, w = _weights(target, weight, ignore_index, input_shape[1], grad.dtype)
     value = -w * grad
     if reduction == "mean":
         value = value / total
@@ -58,23 +75,24 @@ def _check_nll(name: str, input: Any, target: Any, weight: Any) -> None:
     for what, t in (("input", input), ("target", target)):
         if not isinstance(t, Tensor):
             raise TypeError(f"{name}(): argument '{what}' must be Tensor, not {type(t).__name__}")
-    if input.dim() < 1:
-        raise ValueError(f"Expected 1 or more dimensions (got {input.dim()})")
-    if input.dim() != 1 and input.shape[0] != target.shape[0] if target.dim() else input.dim() > 1:
-        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size "
-                         f"({target.shape[0] if target.dim() else 1}).")
+    shape, places = tuple(input.shape), tuple(target.shape)
+    if not shape:
+        raise ValueError("Expected 1 or more dimensions (got 0)")
+    if len(shape) != 1 and shape[0] != places[0] if places else len(shape) > 1:
+        raise ValueError(f"Expected input batch_size ({shape[0]}) to match target batch_size "
+                         f"({places[0] if places else 1}).")
     if target.dtype.name not in ("int64", "uint8"):
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.label}")
-    classes = input.shape[0] if input.dim() == 1 else input.shape[1]
+    classes = shape[0] if len(shape) == 1 else shape[1]
     if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
         raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
                            f"of shape: {list(weight.shape)}")
-    expected = [] if input.dim() == 1 else [input.shape[0], *input.shape[2:]]
-    if list(target.shape) != expected and not (input.dim() == 1 and target.numel() == 1):
-        if input.dim() <= 2:
-            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported" if input.dim() == 2 else
+    expected = () if len(shape) == 1 else (shape[0], *shape[2:])
+    if places != expected and not (len(shape) == 1 and target.numel() == 1):
+        if len(shape) <= 2:
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported" if len(shape) == 2 else
                                "0D or 1D target tensor expected")
-        raise RuntimeError(f"Expected target size {expected}, got {list(target.shape)}")
+        raise RuntimeError(f"Expected target size {list(expected)}, got {list(places)}")
 
 
 def cross_entropy_of_indices(input, target, weight, reduction, ignore_index):

@@ -166,14 +166,14 @@ def _even(g, input, out, dim, keepdim):
 def amax(input, dim=(), keepdim=False):
     """The largest element over ``dim``; ties share the gradient."""
     _need_elements(input, dim if dim != () else None, "amax")
-    return np.maximum.reduce(input, axis=normalize_dims(dim, input.ndim), keepdims=keepdim)
+    return np.maximum.reduce(input, axis=normalize_dims(dim, input.ndim) if dim != () else None, keepdims=keepdim)
 
 
 @reduction(rejects=("complex",), vjp=(lambda g, input, out, dim, keepdim: _even(g, input, out, dim, keepdim),), low="keep")
 def amin(input, dim=(), keepdim=False):
     """The smallest element over ``dim``; ties share the gradient."""
     _need_elements(input, dim if dim != () else None, "amin")
-    return np.minimum.reduce(input, axis=normalize_dims(dim, input.ndim), keepdims=keepdim)
+    return np.minimum.reduce(input, axis=normalize_dims(dim, input.ndim) if dim != () else None, keepdims=keepdim)
 
 
 @composite(method=True, out=True)

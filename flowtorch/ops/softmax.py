@@ -10,6 +10,11 @@ from flowtorch.ops.reduction import along
 _add_reduce = np.add.reduce
 
 
+def _axis(dim, ndim: int) -> int:
+    """``along``, without a call for the two dimensions that are asked for most."""
+    return -1 if dim == -1 or dim == ndim - 1 else along(dim, ndim)
+
+
 def _softmax_kernel(input: np.ndarray, d: int) -> np.ndarray:
     if input.size == 0:
         return input.copy()
@@ -26,7 +31,7 @@ def _softmax(input, dim):
     if input.ndim == 0:
         normalize_dims(dim, 0)
         return np.ones_like(input)
-    return _softmax_kernel(input, along(dim, input.ndim))
+    return _softmax_kernel(input, _axis(dim, input.ndim))
 
 
 @op(name="_softmax_backward", method=False, tensors=("grad", "output"), low="upcast",
@@ -50,7 +55,7 @@ def _log_softmax(input, dim):
         return np.zeros_like(input)
     if input.size == 0:
         return input.copy()
-    d = along(dim, input.ndim)
+    d = _axis(dim, input.ndim)
     shifted = input - np.maximum.reduce(input, axis=d, keepdims=True)
     shifted -= np.log(_add_reduce(np.exp(shifted), axis=d, keepdims=True))
     return shifted
