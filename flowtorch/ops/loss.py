@@ -25,9 +25,11 @@ def _weights(target: np.ndarray, weight: Any, ignore_index: int, classes: int, d
     return safe, np.where(ignored, dtype.type(0), w)
 
 
-def _all_classes(target: np.ndarray, classes: int) -> bool:
-    """Whether every target is a class: none ignored, none out of range (negative ones are huge as unsigned)."""
-    return target.dtype == np.int64 and not (target.view(np.uint64) >= classes).any()
+def _all_count(target: np.ndarray, classes: int, ignore_index: int) -> bool:
+    """Whether every target is a class, and none is to be ignored (as unsigned, negative ones are huge)."""
+    if target.dtype != np.int64 or (0 <= ignore_index < classes and (target == ignore_index).any()):
+        return False
+    return not (target.view(np.uint64) >= classes).any()
 
 
 @op(name="_nll_loss", tensors=("input", "target", "weight"), method=False, out=False, node="NllLossBackward0",
@@ -36,7 +38,7 @@ def _all_classes(target: np.ndarray, classes: int) -> bool:
         g[0], target, weight, out[1].detach(), input_shape, reduction, ignore_index), None, None))
 def _nll_loss(input, target, weight=None, reduction="mean", ignore_index=-100):
     """(loss, sum of weights) of (N, C, *) log-probabilities at the (N, *) class indices."""
-    if weight is None and input.ndim == 2 and _all_classes(target, input.shape[1]):
+    if weight is None and input.ndim == 2 and _all_count(target, input.shape[1], ignore_index):
         losses = -input[np.arange(len(target)), target]
         total = np.array(len(target), input.dtype)
         if reduction == "none":
@@ -60,7 +62,7 @@ def _nll_loss(input, target, weight=None, reduction="mean", ignore_index=-100):
 def _nll_loss_backward(grad, target, weight=None, total=None, input_shape=(), reduction="mean", ignore_index=-100):
     """The gradient of ``_nll_loss``: minus the weight at each class index."""
     out = np.zeros(tuple(input_shape), grad.dtype)
-    if weight is None and out.ndim == 2 and _all_classes(target, input_shape[1]):
+    if weight is None and out.ndim == 2 and _all_count(target, input_shape[1], ignore_index):
         out[np.arange(len(target)), target] = -grad / total if reduction == "mean" else -grad
         return out
     safe, w = _weights(target, weight, ignore_index, input_shape[1], grad.dtype)
