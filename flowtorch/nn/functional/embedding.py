@@ -36,11 +36,7 @@ def embedding(
 def _shrink_rows(weight, indices, max_norm: float, norm_type: float) -> None:
     """Scale the rows that ``indices`` name down to ``max_norm`` where they are longer."""
     with torch.no_grad():
-        rows = indices.flatten().unique()
-        chosen = weight.index_select(0, rows)
-        norm = torch.linalg.vector_norm(chosen, norm_type, 1, keepdim=True)
-        scale = torch.where(norm > max_norm, max_norm / (norm + 1e-7), torch.ones_like(norm))
-        weight.index_copy_(0, rows, chosen * scale)
+        torch.embedding_renorm_(weight, indices, max_norm, norm_type)
 
 
 MODES = ("sum", "mean", "max")

@@ -6,7 +6,7 @@ import warnings
 
 import flowtorch as torch
 
-from ...ops.interpolate import make_plan, resample
+from ...ops.interpolate import make_plan, resample, resample_bytes
 from ...ops.op import composite
 
 __all__ = ["interpolate", "upsample", "upsample_bilinear", "upsample_nearest"]
@@ -41,13 +41,13 @@ def interpolate(
         raise NotImplementedError(
             f'"compute_indices_weights_{name}" not implemented for {input.dtype.label!r}'
         )
-    double = input.dtype == torch.float64
+    double = input.dtype in (torch.float64, torch.uint8)
     plan = make_plan(
         mode, tuple(input.shape), output_size, bool(align_corners), scales, antialias, double
     )
     if input.dtype.is_floating_point or mode.startswith("nearest"):
         return resample(input, plan) if plan else input.clone()
-    return resample(input.to(torch.float32), plan).round_().clamp_(0, 255).to(input.dtype)
+    return resample_bytes(input, plan)
 
 
 def _sizes(input, size, scale_factor, recompute: bool | None, mode: str):
