@@ -227,31 +227,53 @@ class CKernel:
         self.function = native.load(self.source).kernel
         self.function.restype = None
         self.function.argtypes = [ctypes.c_int] + [ctypes.c_void_p] * 4
+        self.input_types = [numpy_dtype(value.type) for value in program.inputs]
         self.types = tuple(numpy_dtype(value.type) for value in program.outputs)
+        self.pointers = ctypes.c_void_p * (len(program.inputs) + len(program.outputs))
+        self.numbers = ctypes.c_int64 * max(len(program.parameters), 1)
+        self.plans: dict[tuple, tuple] = {}
 
     def __call__(self, *values: np.ndarray | float) -> np.ndarray | tuple[np.ndarray, ...]:
         count = len(self.program.inputs)
         arrays = [np.asarray(value) for value in values[:count]]
-        for array, value in zip(arrays, self.program.inputs, strict=True):
-            if array.dtype != numpy_dtype(value.type):
+        for array, value, dtype in zip(arrays, self.program.inputs, self.input_types, strict=True):
+            if array.dtype != dtype:
                 raise TypeError(f"{value.payload} must be {value.type}, not {array.dtype}")
+        key = tuple([part for array in arrays for part in (array.shape, array.strides)])
+        plan = self.plans.get(key)
+        if plan is None:
+            if len(self.plans) > 4096:  # ever new shapes must not grow it for ever
+                self.plans.clear()
+            plan = self.plans[key] = self.plan(arrays)
+        shape, place, space = plan
+        outputs = [_allocate(shape, place, dtype) for dtype in self.types]
+        if space is not None:
+            self.call(space, arrays + outputs, values[count:])
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def plan(self, arrays: Sequence[np.ndarray]) -> tuple:
+        """The outputs' shape and strides, and the space to walk (None where there is nothing to do)."""
         shape = np.broadcast_shapes(*(array.shape for array in arrays))
         steps = tuple(planner.broadcast_strides(a.shape, _element_strides(a), shape) for a in arrays)
         place = planner.output_strides(shape, steps)
-        outputs = [_allocate(shape, place, dtype) for dtype in self.types]
-        if outputs[0].size:
-            self.run(arrays + outputs, shape, steps + (place,) * len(outputs), values[count:])
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        space = None if 0 in shape else self.space(shape, steps + (place,) * len(self.types))
+        return shape, place, space
 
-    def run(self, operands: Sequence[np.ndarray], shape: tuple, strides: tuple, scalars: Sequence) -> None:
-        """Compute into the last of `operands`."""
+    def space(self, shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...]) -> tuple:
+        """The planned dimensions of operands with these strides, as the C function takes them."""
         layout = planner.plan(shape, strides, len(self.types))
-        ndim = len(layout.shape)
-        sizes = (ctypes.c_int64 * ndim)(*layout.shape)
-        steps = (ctypes.c_int64 * (ndim * len(operands)))(*(step for own in layout.strides for step in own))
-        pointers = (ctypes.c_void_p * len(operands))(*(a.__array_interface__["data"][0] for a in operands))
-        numbers = (ctypes.c_int64 * max(len(scalars), 1))(*map(_slot, scalars, self.program.parameters))
-        self.function(ndim, sizes, steps, pointers, numbers)
+        sizes = (ctypes.c_int64 * len(layout.shape))(*layout.shape)
+        steps = [step for own in layout.strides for step in own]
+        return len(layout.shape), sizes, (ctypes.c_int64 * len(steps))(*steps)
+
+    def run(self, operands: Sequence[np.ndarray], shape: tuple, strides: tuple, scalars: Sequence = ()) -> None:
+        """Compute into the last of `operands`."""
+        self.call(self.space(shape, strides), operands, scalars)
+
+    def call(self, space: tuple, operands: Sequence[np.ndarray], scalars: Sequence) -> None:
+        pointers = self.pointers(*[a.__array_interface__["data"][0] for a in operands])
+        numbers = self.numbers(*map(_slot, scalars, self.program.parameters))
+        self.function(*space, pointers, numbers)
 
 
 def _element_strides(array: np.ndarray) -> tuple[int, ...]:
@@ -260,5 +282,7 @@ def _element_strides(array: np.ndarray) -> tuple[int, ...]:
 
 def _allocate(shape: tuple[int, ...], strides: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     order = sorted(range(len(shape)), key=lambda dim: strides[dim], reverse=True)
+    if order == list(range(len(shape))):
+        return np.empty(shape, dtype)
     dense = np.empty([shape[dim] for dim in order], dtype)
-    return dense.transpose(np.argsort(order)) if order else dense
+    return dense.transpose([order.index(dim) for dim in range(len(shape))])

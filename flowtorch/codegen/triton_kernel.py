@@ -43,6 +43,8 @@ class TritonKernel:
         key = (aligned, elements, *[part for array in fixed for part in (array.shape, array.strides)])
         plan = self.plans.get(key)
         if plan is None:
+            if len(self.plans) > 4096:  # ever new shapes must not grow it for ever
+                self.plans.clear()
             plan = self.plans[key] = self.plan(arrays, out, aligned, elements)
         shape, strides, call = plan
         outputs = [empty(shape, dtype, strides) for dtype in self.dtypes] if out is None else [out]
