@@ -13,14 +13,43 @@ from flowtorch.dtypes import dtype as DType
 
 
 class SharedMap(mmap.mmap):
-    """Memory that other processes see, too."""
+    """Memory that other processes see, too; with a ``descriptor`` it can be handed to any of them."""
+
+    descriptor: int | None = None
+
+    @classmethod
+    def of(cls, descriptor: int, nbytes: int) -> SharedMap:
+        """The memory behind a descriptor, which now belongs to it."""
+        try:
+            self = cls(descriptor, nbytes)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        self.descriptor = descriptor
+        return self
+
+    @classmethod
+    def new(cls, nbytes: int) -> SharedMap:
+        """New memory filled with zeros; only forked processes see it where the system cannot name it."""
+        size = max(nbytes, 1)
+        try:
+            descriptor = os.memfd_create("flowtorch")
+        except (AttributeError, OSError):
+            return cls(-1, size)
+        os.ftruncate(descriptor, size)
+        return cls.of(descriptor, size)
+
+    def __del__(self) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
 
 
-def is_shared_map(array: Any) -> bool:
-    """Whether an array lies in memory that other processes see."""
+def shared_map_of(array: Any) -> SharedMap | None:
+    """The shared memory that an array lies in, None for memory of this process alone."""
     while array is not None and not isinstance(array, SharedMap):
         array = array.obj if isinstance(array, memoryview) else getattr(array, "base", None)
-    return array is not None
+    return array
 
 
 def detached(array: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from flowtorch import devices, dtypes
 from flowtorch.devices import device as Device
 from flowtorch.dtypes import dtype as DType
-from flowtorch.storage_memory import SharedMap, address, byte, detached, host, is_shared_map, listing, mapped, wrapped
+from flowtorch.storage_memory import SharedMap, address, byte, detached, host, listing, mapped, shared_map_of, wrapped
 from flowtorch.tensor import owner_of, wrap
 
 S = TypeVar("S", bound="StorageBase")
@@ -171,7 +171,7 @@ class UntypedStorage(StorageBase):
 
     def is_shared(self) -> bool:
         """Whether other processes can see the memory."""
-        return self.device.type == "cuda" or is_shared_map(self._bytes)
+        return self.device.type == "cuda" or shared_map_of(self._bytes) is not None
 
     def untyped(self) -> UntypedStorage:
         """Return the storage itself."""
@@ -272,7 +272,7 @@ class UntypedStorage(StorageBase):
     @classmethod
     def _new_shared(cls, size: int, *, device: Any = "cpu") -> UntypedStorage:
         """A new storage whose memory forked processes share."""
-        return cls._around(np.frombuffer(SharedMap(-1, max(size, 1)), np.uint8, size))
+        return cls._around(np.frombuffer(SharedMap.new(size), np.uint8, size))
 
     @classmethod
     def from_file(cls, filename: str | os.PathLike, shared: bool = False, nbytes: int = 0) -> UntypedStorage:
