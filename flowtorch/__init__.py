@@ -76,6 +76,7 @@ for _family in (
     "fill",
     "queries",
     "fold",
+    "ctc",
     "embedding_bag",
     "interpolate",
     "linear_cross_entropy",

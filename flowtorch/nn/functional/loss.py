@@ -11,13 +11,14 @@ from ...ops import activation as ops
 from ...ops import linear_cross_entropy as chunked
 from ...ops.loss import cross_entropy_of_indices
 from ...ops.op import composite
+from .reduction import NAMES, resolve
 from .reduction import reduce as _reduce
-from .reduction import resolve
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cross_entropy",
+    "ctc_loss",
     "gaussian_nll_loss",
     "huber_loss",
     "kl_div",
@@ -282,6 +283,21 @@ def _uniform_loss(log_probability, target, weight, reduction, ignore_index, clas
         return loss.sum() / (~ignored).sum()
     chosen = weight.index_select(0, target.masked_fill(ignored, 0).flatten())
     return loss.sum() / chosen.masked_fill(ignored.flatten(), 0.0).sum()
+
+
+@composite(namespace="nn.functional")
+def ctc_loss(
+    log_probs,
+    targets,
+    input_lengths,
+    target_lengths,
+    blank: int = 0,
+    reduction: str = "mean",
+    zero_infinity: bool = False,
+):
+    """The negative log likelihood of label sequences over all alignments with (T, N, C) log probabilities."""
+    code = NAMES.index(resolve(reduction))
+    return torch.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, code, zero_infinity)
 
 
 @composite(namespace="nn.functional")
