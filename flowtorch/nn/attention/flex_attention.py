@@ -135,7 +135,7 @@ def create_block_mask(
     """
     if _takes_scores(mask_mod):
         raise AssertionError(f"create-block_mask requires a mask_mod function! Got {mask_mod}")
-    sizes = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else tuple(BLOCK_SIZE)
+    sizes = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else BLOCK_SIZE
     mask = create_mask(mask_mod, B, H, Q_LEN, KV_LEN, device)
     rows, columns = (-(-length // size) for length, size in zip((Q_LEN, KV_LEN), sizes, strict=True))
     padding = (0, columns * sizes[1] - KV_LEN, 0, rows * sizes[0] - Q_LEN)
@@ -143,10 +143,10 @@ def create_block_mask(
     counts = padded.view(*mask.shape[:2], rows, sizes[0], columns, sizes[1]).sum(dim=(3, 5))
     full = counts == sizes[0] * sizes[1]
     if separate_full_blocks:
-        partial, whole = _to_ordered((counts > 0) & ~full), _to_ordered(full)
+        blocks: list[Any] = [*_to_ordered((counts > 0) & ~full), *_to_ordered(full)]
     else:
-        partial, whole = _to_ordered(counts > 0), (None, None)
-    return BlockMask.from_kv_blocks(*partial, *whole, BLOCK_SIZE=sizes, mask_mod=mask_mod, seq_lengths=(Q_LEN, KV_LEN))
+        blocks = [*_to_ordered(counts > 0), None, None]
+    return BlockMask.from_kv_blocks(*blocks, sizes, mask_mod, (Q_LEN, KV_LEN))
 
 
 def _to_ordered(blocks: Tensor) -> tuple[Tensor, Tensor]:
@@ -241,14 +241,12 @@ class BlockMask:
         sizes = (BLOCK_SIZE, BLOCK_SIZE) if isinstance(BLOCK_SIZE, int) else BLOCK_SIZE
         if seq_lengths is None:
             seq_lengths = (kv_indices.shape[-2] * sizes[0], kv_indices.shape[-1] * sizes[1])
-        by_columns: tuple[Any, ...] = (None,) * 4
+        blocks: list[Any] = [kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices]
         if compute_q_blocks:
-            by_columns = (
-                *_transposed(kv_num_blocks, kv_indices),
-                *_transposed(full_kv_num_blocks, full_kv_indices),
-            )
-        by_rows = (kv_num_blocks, kv_indices, full_kv_num_blocks, full_kv_indices)
-        return cls(seq_lengths, *by_rows, *by_columns, sizes, mask_mod or noop_mask)
+            blocks += (*_transposed(*blocks[:2]), *_transposed(*blocks[2:]))
+        else:
+            blocks += [None] * 4
+        return cls(seq_lengths, *blocks, BLOCK_SIZE=sizes, mask_mod=mask_mod or noop_mask)
 
     def as_tuple(self, flatten: bool = True) -> tuple[Any, ...]:
         """Return the lengths, all tensors, the block sizes and the mask function, in this order."""
@@ -283,8 +281,8 @@ class BlockMask:
     def to(self, device: Any) -> BlockMask:
         """Return the mask on ``device``."""
         tensors = (getattr(self, name) for name in _TENSORS + _TRANSPOSED)
-        moved = [None if tensor is None else tensor.to(device) for tensor in tensors]
-        return BlockMask(self.seq_lengths, *moved, self.BLOCK_SIZE, self.mask_mod)  # type: ignore[arg-type]
+        moved: list[Any] = [None if tensor is None else tensor.to(device) for tensor in tensors]
+        return BlockMask(self.seq_lengths, *moved, BLOCK_SIZE=self.BLOCK_SIZE, mask_mod=self.mask_mod)
 
     def __getitem__(self, index: Any) -> Self:
         """Select batches, heads and rows of blocks; all dimensions stay. ``mask_mod`` must be set anew."""
@@ -296,13 +294,9 @@ class BlockMask:
             for part, size in zip(parts, sizes, strict=True)
         )
         rows = (getattr(self, name) for name in _TENSORS)
-        return self.from_kv_blocks(
-            *(None if tensor is None else tensor[where] for tensor in rows),  # type: ignore[arg-type]
-            BLOCK_SIZE=self.BLOCK_SIZE,
-            mask_mod=_sliced_mask_mod_error,
-            seq_lengths=self.seq_lengths,
-            compute_q_blocks=self.q_indices is not None,
-        )
+        blocks: list[Any] = [None if tensor is None else tensor[where] for tensor in rows]
+        by_columns = self.q_indices is not None
+        return self.from_kv_blocks(*blocks, self.BLOCK_SIZE, _sliced_mask_mod_error, self.seq_lengths, by_columns)
 
     def _adjust(self, new_q_len: int, new_kv_len: int) -> Self:
         """The upper left corner of the mask, for shorter sequences."""
@@ -315,14 +309,12 @@ class BlockMask:
             blocks = _to_blocks(counts, indices, indices.shape[-1])
             return _to_ordered(blocks[..., :rows, :columns])
 
-        return self.from_kv_blocks(
+        blocks: list[Any] = [
             *cut(self.kv_num_blocks, self.kv_indices),
             *cut(self.full_kv_num_blocks, self.full_kv_indices),
-            BLOCK_SIZE=self.BLOCK_SIZE,
-            mask_mod=self.mask_mod,
-            seq_lengths=(new_q_len, new_kv_len),
-            compute_q_blocks=self.q_indices is not None,
-        )
+        ]
+        lengths, by_columns = (new_q_len, new_kv_len), self.q_indices is not None
+        return self.from_kv_blocks(*blocks, self.BLOCK_SIZE, self.mask_mod, lengths, by_columns)
 
     def __repr__(self) -> str:
         lines = []

@@ -30,7 +30,7 @@ def _get_total_norm(
     """Return the norm of all ``tensors`` together, as if they were one vector."""
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not tensors:
-        return torch.tensor(0.0)
+        return torch.tensor(0.0)  # type: ignore[operator]
     order = float(norm_type)
     with torch.no_grad():
         device = tensors[0].device
