@@ -78,11 +78,11 @@ class Pointwise(Family):
         """(fast kernel, result type, kernel with parameters, in-place ufunc or None) for operands of type ``t``."""
         d = t.dtype
         refuse(op, d)
-        work = dtypes._default if op.promote == "float" and d.rank < 2 else d
+        work = dtypes._default if op.promote in ("float", "float_real") and d.rank < 2 else d
         if op.promote == "number" and d.rank == 0:
             work = dtypes.int64
         work_type = tensor_type(work, t.device)
-        out = {"bool": dtypes.bool_, "real": work.to_real(), "complex": work.to_complex(), "int64": dtypes.int64}.get(op.promote, work)
+        out = {"bool": dtypes.bool_, "real": work.to_real(), "float_real": work.to_real(), "complex": work.to_complex(), "int64": dtypes.int64}.get(op.promote, work)
         fast, full, ufunc = find_kernels(op, work_type)
         if work is not d:
             fast, full, ufunc = casting(fast, work_type.numpy), casting(full, work_type.numpy), None
@@ -91,7 +91,7 @@ class Pointwise(Family):
             op.plans[t] = plan
             if not op.numbers and len(op.tensors) > 1:       # maximum(x, 2): a number is an error
                 return plan
-            if d.rank >= 1:
+            if d.rank >= 1 and op.check is None:
                 op.int_plans[t] = plan
             if d.rank >= 2:
                 op.float_plans[t] = plan
@@ -109,6 +109,8 @@ class Pointwise(Family):
                             f"not {type(operands[0]).__name__}")
         device = common_device(op.name, tensors)
         t = tensor_type(result_dtype(operands), device)
+        if op.check is not None:
+            op.check(operands, t.dtype)
         plan = op.plans.get(t) or self.plan(op, t)
         arrays = [None if x is None else self.operand(x, t) for x in operands]
         params = {n: v for n, v in zip(op.names, values, strict=True) if n not in op.tensors}
@@ -172,7 +174,7 @@ def find_kernels(op: Op, t: TensorType) -> tuple:
                                   f"(dtype {t.dtype!r}); move the tensors with .cpu()")
     fast = op.ufunc or op.body
     full = op.body if op.params or op.ufunc is None else op.ufunc
-    if t.dtype in LOW_PRECISION:
+    if t.dtype in LOW_PRECISION and op.low != "keep":
         out = None if op.promote in ("bool", "int64") else t.numpy
         return rounding(fast, out), rounding(full, out), None
     return fast, full, op.ufunc

@@ -50,7 +50,7 @@ class Op:
                  outputs: tuple[str, ...] | None = None, cuda: Any = None, node: str | None = None,
                  low: str = "upcast", batch: Any = None, precise: bool = False, variadic: str | None = None,
                  numbers: tuple[str, ...] | None = None, changes_type: bool = False,
-                 many: bool = False) -> None:
+                 many: bool = False, check: Any = None) -> None:
         self.name, self.family, self.body, self.ufunc, self.expr = name, family, body, ufunc, expr
         self.doc = body.__doc__
         self.names, self.defaults, self.positional = parameters(body)
@@ -65,6 +65,7 @@ class Op:
         self.cuda = cuda
         self.batch = batch
         self.numbers = self.tensors[1:] if numbers is None else numbers      # operands that may be Python numbers
+        self.check = check                   # raises what PyTorch refuses, given (operands, common dtype)
         self.changes_type = changes_type     # a view op whose result has another dtype, or several results
         self.variadic = variadic        # the last positional parameter may be spread: x.view(2, 3)
         self.many = many                # the last tensor parameter is a list of tensors

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.ops import families
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
 from flowtorch.tensor import Tensor
@@ -171,13 +172,13 @@ def floor_divide(input, other):
     return np.where(with_zero, input / other, result).astype(input.dtype)
 
 
-@pointwise(numbers=_BOTH, expr="trunc_divide(input, other)", method=False, inplace=True, rejects=("complex", "bool"), node="DivBackward1",
+@pointwise(low="keep", numbers=_BOTH, expr="trunc_divide(input, other)", method=False, inplace=True, rejects=("complex", "bool"), node="DivBackward1",
            vjp=(lambda g: g * 0, lambda g: g * 0))
 def _trunc_divide(input, other):
     """The quotient rounded towards zero."""
     _check_zero(other)
-    if input.dtype.kind == "f":
-        return np.trunc(input / other)
+    if input.dtype.kind not in "biu":
+        return np.trunc(input / other)           # in low precision too the quotient is rounded before it is truncated
     if input.dtype.kind == "u" or input.dtype.kind == "b":
         return np.floor_divide(input, other)
     quotient = np.floor_divide(input, other)
@@ -225,15 +226,19 @@ def _pow_kernel(input, exponent):
 
 
 def _negative_integer_power(input, exponent):
-    if exponent.ndim == 0:
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
     negative = exponent < 0
     power = np.power(input, np.where(negative, 0, exponent))
     inverse = np.where(input == 1, 1, np.where(input == -1, np.where(exponent % 2 == 0, 1, -1), 0)).astype(power.dtype)
     return np.where(negative, inverse, power).astype(power.dtype)
 
 
-@pointwise(numbers=("input", "exponent"), expr="pow(input, exponent)", dunder="pow", name="pow", node="PowBackward0",
+def _check_pow(operands, dtype):
+    exponent = operands[1]
+    if dtype.rank == 1 and isinstance(exponent, int) and exponent < 0:
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+
+
+@pointwise(check=_check_pow, numbers=("input", "exponent"), expr="pow(input, exponent)", dunder="pow", name="pow", node="PowBackward0",
            vjp=(lambda g, input, exponent: _pow_input(g, input, exponent),
                 lambda g, input, exponent, out: _pow_exponent(g, input, exponent, out)))
 def pow_(input, exponent):
@@ -278,8 +283,10 @@ def _log_number(x, like):
 @composite(method=True, inplace=True, out=True)
 def float_power(input, exponent):
     """``input ** exponent`` computed in double precision."""
-    kinds = [x for x in (input, exponent)]
-    complex_ = any(x.dtype.is_complex if isinstance(x, Tensor) else isinstance(x, complex) for x in kinds)
+    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+        raise TypeError("float_power() received an invalid combination of arguments - got (" + ", ".join(
+            type(x).__name__ for x in (input, exponent)) + "), but expected a Tensor among them")
+    complex_ = any(x.dtype.is_complex if isinstance(x, Tensor) else isinstance(x, complex) for x in (input, exponent))
     wide = dtypes.complex128 if complex_ else dtypes.float64
     a = input.to(wide) if isinstance(input, Tensor) else _number(input, wide)
     b = exponent.to(wide) if isinstance(exponent, Tensor) else exponent
@@ -374,7 +381,8 @@ def _same_sign(input, out):
     return (out / input).masked_fill(input == 0, 0)
 
 
-@pointwise(numpy=np.nextafter, numbers=(), expr="nextafter(input, other)", rejects=("complex", "integer", "bool"))
+@pointwise(numpy=np.nextafter, numbers=(), expr="nextafter(input, other)", rejects=("complex", "integer", "bool"),
+           vjp=(lambda g: g, lambda g: g * 0))
 def nextafter(input, other):
     """The next representable number after ``input`` towards ``other``."""
 
@@ -451,6 +459,7 @@ logical_xor = _logical(np.logical_xor, "logical_xor", "Whether one and only one 
 @composite(method=True, inplace=True, out=True)
 def ldexp(input, other):
     """input * 2**other."""
+    _need_tensors("ldexp", input=input, other=other)
     return input * (2.0 ** other)
 
 
@@ -535,7 +544,7 @@ def _where(condition, input, other):
     return np.where(condition, input, other)
 
 
-@pointwise(name="complex", method=False, inplace=False, rejects=("integer", "bool", "complex", "bfloat16"), promote="complex",
+@pointwise(name="complex", method=False, inplace=False, linear=True, rejects=("integer", "bool", "complex", "bfloat16"), promote="complex",
            expr="complex(real, imag)", vjp=(lambda g: g.real, lambda g: g.imag))
 def complex_(real, imag):
     """Complex numbers from their parts."""
@@ -544,9 +553,16 @@ def complex_(real, imag):
     return out
 
 
+def _need_tensors(name, **arguments):
+    for position, (what, value) in enumerate(arguments.items(), 1):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"{name}(): argument '{what}' (position {position}) must be Tensor, not {type(value).__name__}")
+
+
 @composite(out=True)
 def polar(abs, angle):
     """Complex numbers from their moduli and angles."""
+    _need_tensors("polar", abs=abs, angle=angle)
     if abs.dtype is not angle.dtype:
         raise RuntimeError(f"Expected object of scalar type {abs.dtype.label} but got scalar type {angle.dtype.label} for second "
                            "argument")
@@ -558,6 +574,7 @@ def polar(abs, angle):
 @composite(method=True)
 def rsub(input, other, *, alpha=1):
     """``other - alpha * input``."""
+    _need_tensors("rsub", input=input)
     if not isinstance(other, Tensor):
         return neg(input) + other if alpha == 1 else neg(input * alpha) + other
     return sub(other, input, alpha=alpha)
@@ -566,6 +583,7 @@ def rsub(input, other, *, alpha=1):
 @composite(method=True)
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Whether |input - other| <= atol + rtol * |other|, element by element."""
+    _need_tensors("isclose", input=input, other=other)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype.label} did not match {other.dtype.label}")
     if rtol < 0 or atol < 0:

@@ -26,7 +26,7 @@ def _precise(ufunc: Any) -> Any:
     return kernel
 
 
-@_float(np.expm1, "expm1(input)", lambda g, out: g * (out + 1))
+@_float(np.expm1, "expm1(input)", lambda g, out: g * conj(out + 1))
 def expm1(input):
     """``exp(input) - 1``, accurate for small values."""
 
@@ -191,11 +191,12 @@ def _sgn_backward(g, input, out):
     return ((g - out * flat.real) / size.masked_fill(size == 0, 1)).masked_fill(size == 0, 0)
 
 
-@pointwise(numpy=np.positive, method=True, inplace=False, linear=True,
-           rejects={"bool": "The `+` operator, on a bool tensor is not supported."}, vjp=(lambda g: g,), dunder="pos",
-           expr="input")
+@composite(method=True)
 def positive(input):
-    """Every element as it is."""
+    """``input`` itself."""
+    if input.dtype.name == "bool":
+        raise RuntimeError("The `+` operator, on a bool tensor is not supported.")
+    return input
 
 
 @pointwise(expr="input * input", promote="number", vjp=(lambda g, input: 2 * g * conj(input),))
@@ -204,8 +205,8 @@ def square(input):
     return np.multiply(input, input)
 
 
-@pointwise(expr="conj(input)", inplace=False, name="conj_physical", vjp=(lambda g: g.conj(),))
-def conj_physical(input):
+@pointwise(expr="conj(input)", inplace=True, name="_conj", method=False, node="ConjBackward0", vjp=(lambda g: g.conj(),))
+def _conjugate(input):
     """The complex conjugate, as a copy."""
     return np.conjugate(input)
 
@@ -213,7 +214,13 @@ def conj_physical(input):
 @composite(method=True, name="conj")
 def conj_(input):
     """The complex conjugate; real tensors come back as they are."""
-    return conj_physical(input) if input.is_complex() else input
+    return _conjugate(input) if input.is_complex() else input
+
+
+@composite(method=True, inplace=True, out=True)
+def conj_physical(input):
+    """The complex conjugate; real tensors come back as they are."""
+    return _conjugate(input) if input.is_complex() else input
 
 
 @composite(method=True)
@@ -240,14 +247,13 @@ def is_floating_point(input):
     return input.dtype.is_floating_point
 
 
-@pointwise(promote="real", inplace=False, expr="angle(input)", vjp=(lambda g, input: _angle_backward(g, input),))
+@pointwise(promote="float_real", inplace=False, expr="angle(input)", vjp=(lambda g, input: _angle_backward(g, input),))
 def angle(input):
     """The angle of complex elements; 0 or pi by the sign of real ones."""
     if input.dtype.kind == "c":
         return np.angle(input)
-    d = input.dtype if input.dtype.kind == "f" else np.dtype(np.float32)
-    out = np.where(input < 0, d.type(math.pi), d.type(0))
-    return np.where(np.isnan(input), d.type(np.nan), out) if input.dtype.kind == "f" else out
+    out = np.where(input < 0, input.dtype.type(math.pi), input.dtype.type(0))
+    return np.where(np.isnan(input), input, out)
 
 
 def _angle_backward(g, input):
@@ -389,8 +395,9 @@ def polygamma(n, input):
     return digamma(input) if n == 0 else _polygamma(input, n=n)
 
 
-@composite(namespace="Tensor", method="polygamma", name="polygamma")
+@composite(namespace="Tensor", method="polygamma", name="polygamma", inplace=True)
 def _polygamma_method(self, n):
+    """The ``n``-th derivative of the digamma function."""
     return polygamma(n, self)
 
 

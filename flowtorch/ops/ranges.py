@@ -15,6 +15,9 @@ from flowtorch.tensor import Tensor, default_type, wrap
 
 
 def _numbers(*values: Any) -> list:
+    for v in values:
+        if isinstance(v, Tensor) and v.dim():
+            raise RuntimeError(f"only supports 0-dimensional start and end tensors, but got tensor with {v.dim()} dimension(s).")
     return [v.item() if isinstance(v, Tensor) else v for v in values]
 
 
@@ -33,12 +36,15 @@ def _linear(start: Any, end: Any, steps: int, d: Any) -> np.ndarray:
         work: Any = np.complex128 if d is dtypes.complex128 else np.complex64
     elif d.rank < 2:
         work = np.float32 if d.itemsize < 8 else np.float64
+        start, end = int(start), int(end)
     else:
         work = np.float64 if d is dtypes.float64 else np.float32
     if steps == 1:
         return np.array([start], work)
     start, end = work(start), work(end)
     step = (end - start) / work(steps - 1)
+    if d in dtypes.LOW_PRECISION:                     # the step itself has the low precision
+        step = step.astype(d.numpy).astype(work)
     index = np.arange(steps)
     half = steps // 2
     return np.where(index < half, start + step * index.astype(work), end - step * (steps - 1 - index).astype(work))

@@ -84,7 +84,7 @@ def sum_to_size(self, *size):
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, self.shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(self.shape)}}}.")
     dims = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and self.shape[lead + i] != 1)
-    out = sum_(self, dims, True) if dims else self
+    out = sum_(self, dims, True) if dims or not shape else self
     return out.reshape(shape) if lead else out
 
 

@@ -120,6 +120,10 @@ def _complex_logcumsumexp(input: np.ndarray, d: int) -> np.ndarray:
 def _logcumsumexp_backward(g, input, out, dim):
     if input.dim() == 0 or input.numel() == 0:
         return g
+    if grad_enabled():
+        # Differentiable again: the same sum, scaled by the largest element instead of taken in logarithms.
+        top = REGISTRY["amax"].public(input.detach(), dim, True) if not input.dtype.is_complex else 0
+        return conj(input - top).exp() * _reverse_cumsum(g * conj(top - out).exp(), dim)
     if input.dtype.is_complex:
         return conj(input).exp() * _reverse_cumsum(g * (-conj(out)).exp(), dim)
     # sum_j>=i g_j exp(x_i - out_j), positive and negative parts apart so that logarithms exist.
