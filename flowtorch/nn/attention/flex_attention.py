@@ -146,7 +146,7 @@ def create_block_mask(
         blocks: list[Any] = [*_to_ordered((counts > 0) & ~full), *_to_ordered(full)]
     else:
         blocks = [*_to_ordered(counts > 0), None, None]
-    return BlockMask.from_kv_blocks(*blocks, sizes, mask_mod, (Q_LEN, KV_LEN))
+    return BlockMask.from_kv_blocks(*blocks, sizes, mask_mod, (Q_LEN, KV_LEN))  # type: ignore[call-arg]
 
 
 def _to_ordered(blocks: Tensor) -> tuple[Tensor, Tensor]:
@@ -246,7 +246,7 @@ class BlockMask:
             blocks += (*_transposed(*blocks[:2]), *_transposed(*blocks[2:]))
         else:
             blocks += [None] * 4
-        return cls(seq_lengths, *blocks, BLOCK_SIZE=sizes, mask_mod=mask_mod or noop_mask)
+        return cls(seq_lengths, *blocks, BLOCK_SIZE=sizes, mask_mod=mask_mod or noop_mask)  # type: ignore[misc]
 
     def as_tuple(self, flatten: bool = True) -> tuple[Any, ...]:
         """Return the lengths, all tensors, the block sizes and the mask function, in this order."""
@@ -282,7 +282,7 @@ class BlockMask:
         """Return the mask on ``device``."""
         tensors = (getattr(self, name) for name in _TENSORS + _TRANSPOSED)
         moved: list[Any] = [None if tensor is None else tensor.to(device) for tensor in tensors]
-        return BlockMask(self.seq_lengths, *moved, BLOCK_SIZE=self.BLOCK_SIZE, mask_mod=self.mask_mod)
+        return BlockMask(self.seq_lengths, *moved, BLOCK_SIZE=self.BLOCK_SIZE, mask_mod=self.mask_mod)  # type: ignore[misc]
 
     def __getitem__(self, index: Any) -> Self:
         """Select batches, heads and rows of blocks; all dimensions stay. ``mask_mod`` must be set anew."""
@@ -296,7 +296,7 @@ class BlockMask:
         rows = (getattr(self, name) for name in _TENSORS)
         blocks: list[Any] = [None if tensor is None else tensor[where] for tensor in rows]
         by_columns = self.q_indices is not None
-        return self.from_kv_blocks(*blocks, self.BLOCK_SIZE, _sliced_mask_mod_error, self.seq_lengths, by_columns)
+        return self.from_kv_blocks(*blocks, self.BLOCK_SIZE, _sliced_mask_mod_error, self.seq_lengths, by_columns)  # type: ignore[call-arg]
 
     def _adjust(self, new_q_len: int, new_kv_len: int) -> Self:
         """The upper left corner of the mask, for shorter sequences."""
@@ -314,7 +314,7 @@ class BlockMask:
             *cut(self.full_kv_num_blocks, self.full_kv_indices),
         ]
         lengths, by_columns = (new_q_len, new_kv_len), self.q_indices is not None
-        return self.from_kv_blocks(*blocks, self.BLOCK_SIZE, self.mask_mod, lengths, by_columns)
+        return self.from_kv_blocks(*blocks, self.BLOCK_SIZE, self.mask_mod, lengths, by_columns)  # type: ignore[call-arg]
 
     def __repr__(self) -> str:
         lines = []
