@@ -333,8 +333,7 @@ def tensor_repr(tensor: Any, tensor_contents: str | None = None, tangent: Any = 
 
 def _str(self: Any, *, tensor_contents: str | None = None) -> str:
     """Return ``repr(self)``, its forward-mode tangent included (what ``Tensor.__repr__`` calls)."""
+    # Tangents exist only where forward_ad has been imported.
     forward_ad = sys.modules.get("flowtorch.autograd.forward_ad")
-    tangent = None
-    if forward_ad is not None and forward_ad.in_dual_level():
-        self, tangent = forward_ad.unpack_dual(self)
-    return tensor_repr(self, tensor_contents, tangent)
+    primal, tangent = (self, None) if forward_ad is None else forward_ad.unpack_dual(self)
+    return tensor_repr(primal, tensor_contents, tangent)

@@ -471,7 +471,7 @@ class Tensor(Methods):
             return overrides.handle_torch_function(Tensor.__repr__, (self,), self)
         from flowtorch import printing
 
-        return printing.tensor_repr(self)
+        return printing._str(self, tensor_contents=tensor_contents)
 
     def __format__(self, spec: str) -> str:
         if self._array.ndim == 0 and not self.is_meta and type(self) is Tensor:

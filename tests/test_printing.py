@@ -153,3 +153,12 @@ def test_a_large_tensor_is_summarised_before_it_is_formatted(monkeypatch):
     text = repr(ft.zeros(500, 4000))
     assert seen == [36]
     assert text == repr(torch.zeros(500, 4000))
+
+
+def test_tangents():
+    for library in (torch, ft):
+        forward_ad = library.autograd.forward_ad
+        with forward_ad.dual_level():
+            x = forward_ad.make_dual(library.ones(2), library.tensor([2.0, 3.0]))
+            library.texts = [repr(x), repr(x * 2), repr(forward_ad.unpack_dual(x).primal)]
+    assert ft.texts == torch.texts
