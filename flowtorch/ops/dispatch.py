@@ -690,13 +690,5 @@ def forget_plans() -> None:
 dtypes._on_default_change.append(forget_plans)
 
 
-
-def cuda_kernels(op: Op, t: TensorType) -> Any:
-    """The kernels on device "cuda", whose module loads when the first is asked for."""
-    from flowtorch.ops import cuda
-
-    return cuda.kernels(op, t)
-
-
 # device type -> functions (op, TensorType) -> (fast kernel, full kernel) or None, asked in order
-kernel_providers: dict[str, list[Callable[[Op, TensorType], Any]]] = {"cpu": [], "cuda": [cuda_kernels], "meta": []}
+kernel_providers: dict[str, list[Callable[[Op, TensorType], Any]]] = {"cpu": [], "cuda": [], "meta": []}

@@ -163,6 +163,16 @@ def refuse(op: Op, d: dtypes.dtype) -> None:
             raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{d.label}'")
 
 
+def cuda_kernels(op: Op, t: TensorType) -> Any:
+    """The kernels on device "cuda", whose module loads when the first is asked for."""
+    from flowtorch.ops import cuda
+
+    return cuda.kernels(op, t)
+
+
+kernel_providers["cuda"].append(cuda_kernels)
+
+
 def find_kernels(op: Op, t: TensorType) -> tuple:
     """(kernel of the tensors alone, kernel with parameters, ufunc usable in place or None) on ``t``'s device."""
     for provider in kernel_providers[t.device.type]:
