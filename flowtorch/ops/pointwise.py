@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
-from flowtorch.ops import families
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
 from flowtorch.tensor import Tensor

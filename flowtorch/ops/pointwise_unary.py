@@ -445,3 +445,9 @@ def _logit_backward(g, input, eps):
     return value.masked_fill((input < eps) | (input > 1 - eps), 0)
 
 
+
+
+@composite(namespace="Tensor", method=True, name="__pos__")
+def _pos(self):
+    """``+self``: the tensor itself."""
+    return positive(self)
