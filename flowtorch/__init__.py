@@ -83,7 +83,7 @@ for _family in (
     "ranges",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
-for _module in ("functional_shape", "functional_quantile", "functional_products", "functional_nn", "functional_recurrent"):
+for _module in ("functional_shape", "functional_quantile", "functional_products", "functional_nn", "functional_recurrent", "functional_sampling"):
     importlib.import_module(f"flowtorch.{_module}")
 
 from flowtorch import methods as _methods  # noqa: E402

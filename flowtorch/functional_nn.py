@@ -206,6 +206,19 @@ def pairwise_distance(x1, x2, p: float = 2.0, eps: float = 1e-6, keepdim: bool =
 
 
 @composite
+def pdist(input, p: float = 2.0):
+    """The p-norm distances between all pairs of rows of (N, M) input, N (N - 1) / 2 numbers in order."""
+    if input.dim() != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
+    if not input.dtype.is_floating_point:
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    first, second = torch.triu_indices(input.size(0), input.size(0), 1)
+    return torch.linalg.vector_norm(input[first] - input[second], p, 1)
+
+
+@composite
 def cosine_similarity(x1, x2, dim: int = 1, eps: float = 1e-8):
     """``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`` along ``dim``, with broadcasting."""
     dtype = torch.result_type(x1, x2)
@@ -260,6 +273,10 @@ def _check_bilinear(input1, input2, weight, bias) -> None:
 # ---------------------------------------------------------------- rearrangements of channels
 
 
+def _copied(x):
+    return x.clone(memory_format=torch.contiguous_format)
+
+
 @composite
 def pixel_shuffle(input, upscale_factor: int):
     """Rearrange (*, C r^2, H, W) to (*, C, H r, W r), r being ``upscale_factor``."""
@@ -279,7 +296,7 @@ def pixel_shuffle(input, upscale_factor: int):
     split = input.reshape(*batch, c // (r * r), r, r, h, w)
     n = len(batch)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return split.permute(order).reshape(*batch, c // (r * r), h * r, w * r)
+    return _copied(split.permute(order)).view(*batch, c // (r * r), h * r, w * r)
 
 
 @composite
@@ -303,7 +320,7 @@ def pixel_unshuffle(input, downscale_factor: int):
     split = input.reshape(*batch, c, h // r, r, w // r, r)
     n = len(batch)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return split.permute(order).reshape(*batch, c * r * r, h // r, w // r)
+    return _copied(split.permute(order)).view(*batch, c * r * r, h // r, w // r)
 
 
 @composite

@@ -228,6 +228,8 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
 
     The running statistics move towards the batch's by ``momentum`` (the variance unbiased). Ioffe and Szegedy, 2015.
     """
+    if input.dim() == 1 and input.numel() == 0:
+        return input.clone()
     if input.dim() < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
     _channels("batch_norm", input, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)

@@ -104,7 +104,7 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: s
             "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. "
             "This input cannot have requires_grad True."
         )
-    return _reduce(-ops.logsigmoid(target * input), reduction)
+    return _reduce((-input * target).exp().log1p(), reduction)
 
 
 @composite(namespace="nn.functional")

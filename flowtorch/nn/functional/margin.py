@@ -35,7 +35,7 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.size()}, input2: {input2.size()}, target: {target.size()} "
         )
-    return _reduce((margin - target * (input1 - input2)).clamp_min(0), reduction)
+    return _reduce((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
 @composite(namespace="nn.functional")
@@ -100,6 +100,8 @@ def multi_margin_loss(
     if weight is not None and weight.numel() != classes:
         raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
     scores = input.view(-1, classes)
+    if target.dtype != torch.int64:
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype.label}")
     truth = target.view(-1, 1)
     if ((truth < 0) | (truth >= classes)).any():
         raise RuntimeError("target out of range")

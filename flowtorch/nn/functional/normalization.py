@@ -86,4 +86,5 @@ def local_response_norm(input, size: int, alpha: float = 1e-4, beta: float = 0.7
     total = padded.narrow(1, 0, channels)
     for offset in range(1, size):
         total = total + padded.narrow(1, offset, channels)
-    return input / (total * (alpha / size) + k).pow(beta)
+    mean = total / size if input.is_floating_point() else total // size
+    return input / (mean * alpha + k).pow(beta)

@@ -1,4 +1,4 @@
-"""Sampling grids."""
+"""Sampling of images at places that a grid names."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import warnings
 
 import flowtorch as torch
 
+from ...functional_sampling import MODES, PADDINGS
 from ...ops.op import composite
 
-__all__ = ["affine_grid"]
+__all__ = ["affine_grid", "grid_sample"]
 
 
 @composite(namespace="nn.functional")
@@ -32,10 +33,7 @@ def affine_grid(theta, size, align_corners: bool | None = None):
         )
     elif min(size) <= 0:
         raise ValueError(f"Expected non-zero, positive output size. Got {size}")
-    axes = [_centers(n, align_corners, theta) for n in spatial]
-    grids = torch.meshgrid(*axes, indexing="ij")[::-1]  # x first
-    points = torch.stack([*grids, torch.ones_like(grids[0])], -1).view(1, -1, len(spatial) + 1)
-    return torch.matmul(points, theta.transpose(1, 2)).view(size[0], *spatial, len(spatial))
+    return torch.affine_grid_generator(theta, size, align_corners)
 
 
 def _check_affine(theta, size) -> None:
@@ -53,9 +51,27 @@ def _check_affine(theta, size) -> None:
         )
 
 
-def _centers(n: int, align_corners: bool, like):
-    """The coordinates of ``n`` pixels in [-1, 1]: from edge to edge, or their centres."""
-    if n <= 1:
-        return torch.zeros(n, dtype=like.dtype, device=like.device)
-    steps = torch.linspace(-1, 1, n, dtype=like.dtype, device=like.device)
-    return steps if align_corners else steps * ((n - 1) / n)
+@composite(namespace="nn.functional")
+def grid_sample(
+    input, grid, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+):
+    """Sample (N, C, H, W) at the places (x, y) in [-1, 1] of a (N, h, w, 2) grid, or volumes at (x, y, z)."""
+    if mode not in MODES:
+        raise ValueError(
+            "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: "
+            f"'{mode}'"
+        )
+    if padding_mode not in PADDINGS:
+        raise ValueError(
+            "nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "
+            f"'{padding_mode}'"
+        )
+    if align_corners is None:
+        warnings.warn(
+            "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please "
+            "specify align_corners=True if the old behavior is desired. See the documentation of grid_sample for "
+            "details.",
+            stacklevel=2,
+        )
+        align_corners = False
+    return torch.grid_sampler(input, grid, MODES.index(mode), PADDINGS.index(padding_mode), align_corners)
