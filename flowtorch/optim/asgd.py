@@ -7,7 +7,7 @@ import flowtorch as ft
 from flowtorch.tensor import Tensor
 
 from .blocked import update
-from .counters import advance, check_capturable, number_dtype
+from .counters import advance, check_capturable, number_dtype, read, store
 from .formula import add, formula
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_lr, check_options, nonzero, to_scalar
@@ -69,11 +69,8 @@ def asgd(params: list[Tensor], grads: list[Tensor], axs: list[Tensor], mus: list
     check_capturable(capturable, "params, mus, etas, and state_steps", params, mus, etas, state_steps)
     lr = to_scalar(lr)
     steps = advance(state_steps)
-    weights = [mu.item() for mu in mus]
-    update(_asgd, (params, grads, axs),
-           {"eta": [eta.item() for eta in etas], "mu": [None if mu == 1 else mu for mu in weights]},
+    update(_asgd, (params, grads, axs), {"eta": read(etas), "mu": [None if mu == 1 else mu
+                                                                   for mu in read(mus)]},
            lambd=lambd, weight_decay=nonzero(weight_decay), maximize=maximize)
-    for step, eta, mu in zip(steps, etas, mus, strict=True):
-        # By way of the default dtype, also where loading has made the state's tensors wider.
-        eta.copy_(ft.as_tensor(lr / (1 + lambd * lr * step) ** alpha))
-        mu.copy_(ft.as_tensor(1 / max(1, step - t0)))
+    store(etas, [lr / (1 + lambd * lr * step) ** alpha for step in steps])
+    store(mus, [1 / max(1, step - t0) for step in steps])

@@ -1,7 +1,7 @@
 """Runs update formulas over many parameters.
 
-Ordinary CPU tensors are updated in place by the formula's kernel, in one of two ways. A large parameter is
-walked in blocks that fit the cache, so that a long formula reads and writes main memory once. Small
+Ordinary CPU tensors are updated in place by the formula's kernel. A large parameter goes to machine code, or
+is walked in blocks that fit the cache, so that a long formula reads and writes main memory once. Small
 parameters cost more in calls than in arithmetic: they are copied side by side into one block, updated
 together and copied back. Everything else (other devices and dtypes, subclasses, odd layouts, differentiable
 steps) runs the formula on tensors.
@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ import flowtorch as ft
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.tensor import Tensor
 
+from . import native
 from .formula import Formula
 from .kernel import Kernel
 
@@ -141,36 +142,61 @@ def _run_complex(kernel: Kernel, columns: list[list[np.ndarray]], numbers: tuple
 class _Plan:
     """How to run one kernel over rows of known shapes, and the memory for it.
 
-    Small rows are packed where that pays, rows of up to a block are updated as they are, longer ones in
-    blocks.
+    Small rows are packed if the kernel is long enough for that to pay, and else updated as they are, like all
+    rows of up to a block; longer ones go block by block. Machine code, once there is some, takes over all but
+    the small rows of short kernels, for which numpy's two or three calls are quicker than finding out where
+    the arrays lie.
     """
 
     def __init__(self, kernel: Kernel, dtype: np.dtype, shapes: tuple, width: int) -> None:
-        self.kernel = kernel
+        self.kernel, self.dtype = kernel, dtype
         sizes = [math.prod(shape) for shape in shapes]
-        small = [i for i, n in enumerate(sizes) if n <= SMALL] if kernel.cost >= PACK_COST + width else []
-        packed = set(small) if len(small) > 1 else set()
-        self.packs = _packs(kernel, dtype, sorted(packed), shapes, width)
-        self.direct = [i for i, n in enumerate(sizes) if n <= BLOCK and i not in packed]
-        self.blocked = [i for i, n in enumerate(sizes) if n > BLOCK]
-        longest = max([sizes[i] for i in self.direct] + [BLOCK] * bool(self.blocked), default=0)
+        self.elements = sum(sizes)
+        small = [i for i, n in enumerate(sizes) if n <= SMALL]
+        packing = len(small) > 1 and kernel.cost >= PACK_COST + width
+        self.packs = _packs(kernel, dtype, small, shapes, width) if packing else []
+        self.small = _Direct([] if packing else small, shapes)
+        self.middle = _Direct([i for i, n in enumerate(sizes) if SMALL < n <= BLOCK], shapes)
+        self.long = [i for i, n in enumerate(sizes) if n > BLOCK]
+        self.native = [i for i, n in enumerate(sizes) if packing or n > SMALL]
+        longest = max([sizes[i] for i in self.small.rows + self.middle.rows] + [BLOCK] * bool(self.long),
+                      default=0)
         self.work = _work_arrays(kernel, dtype, longest)
-        self.shaped = [[w[:sizes[i]].reshape(shapes[i]) for i in self.direct] for w in self.work]
+        for direct in (self.small, self.middle):
+            direct.shape_work(self.work)
         self.values: np.ndarray = np.empty(0, dtype)
         self.constants: list[np.ndarray] = []
 
     def run(self, columns: list[list[np.ndarray]], numbers: tuple) -> list[int]:
+        """Update all rows but those whose layout does not allow it; returns those."""
+        plain = [v.item() if isinstance(v, Tensor) else v for v in numbers]
         if len(numbers) != len(self.constants):
-            self.values = np.empty(len(numbers), self.values.dtype)
+            self.values = np.empty(len(numbers), self.dtype)
             self.constants = [self.values[k:k + 1].reshape(()) for k in range(len(numbers))]
-        self.values[:] = [v.item() if isinstance(v, Tensor) else v for v in numbers]
+        self.values[:] = plain
+        function = self.kernel.native.function(self.dtype, self.elements) if self.native else None
         with np.errstate(all="ignore"):
+            self.small.run(self.kernel, columns, self.constants)
+            if function is not None:
+                return self._run_native(function, columns, plain)
             for pack in self.packs:
                 pack.run(columns, self.constants)
-            if self.direct:
-                chosen = columns if len(self.direct) == len(columns[0]) else _select(columns, self.direct)
-                self.kernel.run(*chosen, *self.shaped, *self.constants)
-            return [i for i in self.blocked if not self._run_blocks([column[i] for column in columns])]
+            self.middle.run(self.kernel, columns, self.constants)
+            return [i for i in self.long if not self._run_blocks([column[i] for column in columns])]
+
+    def _run_native(self, function: Callable, columns: list[list[np.ndarray]],
+                    numbers: list[float]) -> list[int]:
+        rows = self.native
+        if len(rows) < len(columns[0]):
+            columns = _select(columns, rows)
+        odd = []
+        if not all(a.flags.c_contiguous for column in columns for a in column):
+            flat = [_flat(row) for row in zip(*columns, strict=True)]
+            odd = [i for i, row in zip(rows, flat, strict=True) if row is None]
+            columns = [list(column) for column in zip(*(row for row in flat if row is not None), strict=True)]
+        if columns:
+            native.run(function, columns, numbers)
+        return odd
 
     def _run_blocks(self, arrays: list[np.ndarray]) -> bool:
         """One row, block by block; False if its arrays do not lie in memory in one common order."""
@@ -182,6 +208,23 @@ class _Plan:
         work = [[w[:block.stop - block.start] for block in blocks] for w in self.work]
         self.kernel.run(*[[a[block] for block in blocks] for a in flat], *work, *self.constants)
         return True
+
+
+class _Direct:
+    """Rows that are updated as they are, in one call of the kernel."""
+
+    def __init__(self, rows: list[int], shapes: tuple) -> None:
+        self.rows, self.shapes = rows, [shapes[i] for i in rows]
+        self.everything = len(rows) == len(shapes)
+        self.work: list[list[np.ndarray]] = []
+
+    def shape_work(self, work: list[np.ndarray]) -> None:
+        """Set the rows' work arrays, which all lie in the same memory."""
+        self.work = [[w[:math.prod(shape)].reshape(shape) for shape in self.shapes] for w in work]
+
+    def run(self, kernel: Kernel, columns: list[list[np.ndarray]], constants: list[np.ndarray]) -> None:
+        if self.rows:
+            kernel.run(*(columns if self.everything else _select(columns, self.rows)), *self.work, *constants)
 
 
 class _Pack:
@@ -231,7 +274,7 @@ def _work_arrays(kernel: Kernel, dtype: np.dtype, n: int) -> list[np.ndarray]:
     return [np.empty(n, kind) for kind in kinds]
 
 
-def _flat(arrays: list[np.ndarray]) -> list[np.ndarray] | None:
+def _flat(arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
     """The arrays as one-dimensional views in a common order of elements, or None if there is no such
     order."""
     if not all(a.flags.c_contiguous for a in arrays):

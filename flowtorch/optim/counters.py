@@ -37,6 +37,22 @@ def advance(steps: list[Tensor], as_tensors: bool = False) -> list[Any]:
     return counts
 
 
+def read(numbers: list[Tensor]) -> list[float]:
+    """The values of 0-d tensors."""
+    return [number.item() for number in numbers]
+
+
+def store(numbers: list[Tensor], values: list[Any]) -> None:
+    """Set 0-d tensors, by way of the default dtype, which loading may have made narrower than theirs."""
+    rounded = number_dtype().numpy.type
+    for number, value in zip(numbers, values, strict=True):
+        if number._type.plain and number._type.device.type == "cpu" and not isinstance(value, Tensor):
+            number._array[...] = rounded(value)
+            number._bump_version()
+        else:
+            number.copy_(ft.as_tensor(value))
+
+
 def check_tensors(**lists: list[Any]) -> None:
     """Raise unless the functional optimizer was given its counters as tensors."""
     for name, values in lists.items():

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from .native import Native
+
 _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "neg": np.negative,
            "sqrt": np.sqrt, "abs": np.absolute, "maximum": np.maximum, "minimum": np.minimum,
            "gt": np.greater, "lt": np.less, "eq": np.equal}
@@ -46,7 +48,7 @@ class Kernel:
     the formula's arguments. ``writes`` are the positions, among the arrays present, of those that change.
     """
 
-    __slots__ = ("booleans", "cost", "floats", "name", "numbers", "run", "source", "writes")
+    __slots__ = ("booleans", "cost", "floats", "name", "native", "numbers", "run", "source", "writes")
 
     run: Callable[..., None]
     numbers: Callable[..., tuple]
@@ -54,6 +56,7 @@ class Kernel:
     floats: int             # work arrays of the compute dtype; they come first
     booleans: int           # work arrays of booleans
     cost: int               # calls to numpy for one row
+    native: Native          # the same as machine code
 
 
 def compile_kernel(name: str, present: Sequence[bool], outputs: dict[int, Any],
@@ -77,6 +80,7 @@ def compile_kernel(name: str, present: Sequence[bool], outputs: dict[int, Any],
     kernel.numbers = eval(f"lambda {', '.join(arguments)}: ({tuple_text})")
     kernel.writes = tuple(position[i] for i in outputs)
     kernel.floats, kernel.booleans, kernel.cost = program.floats, program.booleans, len(program.lines)
+    kernel.native = Native(outputs, present, program.constants)
     return kernel
 
 

@@ -168,24 +168,30 @@ class Optimizer:
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             self = args[0]
-            with _record_function(f"Optimizer.step#{type(self).__name__}.step"):
-                before, after = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
-                if before or _global_optimizer_pre_hooks:
-                    for hook in chain(_global_optimizer_pre_hooks.values(), before.values()):
-                        result = hook(self, args, kwargs)
-                        if result is None:
-                            continue
-                        if not isinstance(result, tuple) or len(result) != 2:
-                            raise RuntimeError(f"{func} must return None or a tuple of (new_args, "
-                                               "new_kwargs), "
-                                               f"but got {result}.")
-                        args, kwargs = result
-                out = func(*args, **kwargs)
-                self._optimizer_step_code()
-                if after or _global_optimizer_post_hooks:
-                    for hook in chain(after.values(), _global_optimizer_post_hooks.values()):
-                        hook(self, args, kwargs)
-                return out
+            if "flowtorch.autograd.profiler" in sys.modules:
+                with _record_function(f"Optimizer.step#{type(self).__name__}.step"):
+                    return hooked(self, args, kwargs)
+            return hooked(self, args, kwargs)
+
+        def hooked(self: Any, args: Any, kwargs: Any) -> Any:
+            before, after = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
+            if before or _global_optimizer_pre_hooks:
+                for hook in chain(_global_optimizer_pre_hooks.values(), before.values()):
+                    result = hook(self, args, kwargs)
+                    if result is None:
+                        continue
+                    if not isinstance(result, tuple) or len(result) != 2:
+                        raise RuntimeError(f"{func} must return None or a tuple of (new_args, new_kwargs), "
+                                           f"but got "
+                                           f"{result}.")
+                    args, kwargs = result
+            out = func(*args, **kwargs)
+            self._optimizer_step_code()
+            if after or _global_optimizer_post_hooks:
+                for hook in chain(after.values(), _global_optimizer_post_hooks.values()):
+                    hook(self, args, kwargs)
+            return out
+
         return wrapper
 
     def _patch_step_function(self) -> None:
