@@ -20,6 +20,7 @@ from .attention import *  # noqa: F403
 from .distance import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .embedding import *  # noqa: F403
+from .grouped import *  # noqa: F403
 from .interpolate import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .margin import *  # noqa: F403
@@ -29,6 +30,31 @@ from .pooling import *  # noqa: F403
 from .vision import *  # noqa: F403
 
 namespace.publish()
+
+
+def has_torch_function_unary(tensor: Any) -> bool:
+    """Whether the class of one argument overrides functions on tensors."""
+    return has_torch_function((tensor,))
+
+
+def has_torch_function_variadic(*tensors: Any) -> bool:
+    """Whether the class of any argument overrides functions on tensors."""
+    return has_torch_function(tensors)
+
+
+def boolean_dispatch(
+    arg_name: str, arg_index: int, default: bool, if_true: Any, if_false: Any, module_name: Any, func_name: Any
+) -> Any:
+    """A function that calls one of two functions, as its argument ``arg_name`` is true or false."""
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        chosen = kwargs.get(arg_name, args[arg_index] if arg_index < len(args) else default)
+        return (if_true if chosen else if_false)(*args, **kwargs)
+
+    function.__doc__ = if_true.__doc__ or if_false.__doc__
+    function.__module__ = module_name or function.__module__
+    function.__name__ = func_name or function.__name__
+    return function
 
 
 def __getattr__(name: str) -> Any:

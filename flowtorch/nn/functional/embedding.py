@@ -124,22 +124,22 @@ def _check_mode(mode: str, scale_grad_by_freq: bool, sparse: bool, per_sample_we
 
 
 @composite(namespace="nn.functional")
-def one_hot(input, num_classes: int = -1):
+def one_hot(tensor, num_classes: int = -1):
     """A one at the place that each integer names, zeros elsewhere: (*) to (*, num_classes)."""
-    if input.dtype != torch.int64:
+    if tensor.dtype != torch.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
-    if input.numel() == 0:
+    if tensor.numel() == 0:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
     else:
-        if int(input.min()) < 0:
+        if int(tensor.min()) < 0:
             raise RuntimeError("Class values must be non-negative.")
-        largest = int(input.max())
+        largest = int(tensor.max())
         if num_classes == -1:
             num_classes = largest + 1
         elif num_classes < 1:
             raise RuntimeError("num_classes should be positive")
         elif largest >= num_classes:
             raise RuntimeError("Class values must be smaller than num_classes.")
-    result = torch.zeros((*input.shape, num_classes), dtype=torch.int64, device=input.device)
-    return result.scatter_(-1, input.unsqueeze(-1), 1)
+    result = torch.zeros((*tensor.shape, num_classes), dtype=torch.int64, device=tensor.device)
+    return result.scatter_(-1, tensor.unsqueeze(-1), 1)
