@@ -61,9 +61,9 @@ def tensordot(a, b, dims=2, out=None):
     for d, e, x, y in zip(first, second, given_a, given_b, strict=True):
         n, m = a.size(d), b.size(e)
         if m == 1 and n != 1:
-            a = a.sum(d, keepdim=True)
+            a = a.sum(d, keepdim=True, dtype=a.dtype)
         elif n == 1 and m != 1:
-            b = b.sum(e, keepdim=True)
+            b = b.sum(e, keepdim=True, dtype=b.dtype)
         elif n != m:
             raise RuntimeError(f"contracted dimensions need to match, but first has size {n} in dim {x} and second has size {m} "
                                f"in dim {y}")
@@ -288,7 +288,7 @@ def _drop(x: Any, labels: list, keep: set, sizes: dict) -> tuple[Any, list]:
     """Sum over labels that nobody else has; forget those of size 1 that are larger elsewhere."""
     gone = [i for i, label in enumerate(labels) if label not in keep]
     if gone:
-        x = x.sum(gone)
+        x = x.sum(gone, dtype=x.dtype)
         labels = [label for i, label in enumerate(labels) if i not in gone]
     single = [i for i, label in enumerate(labels) if x.size(i) == 1 and sizes[label] != 1]
     if single:
