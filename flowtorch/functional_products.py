@@ -356,9 +356,64 @@ def _next_pair(operands: list, keep_all: list, sizes: dict) -> tuple[int, int]:
     return best[2], best[3]
 
 
+@functools.lru_cache(1024)
+def _product_plan(equation: str, shape_a: tuple, shape_b: tuple) -> tuple | None:
+    """How one matmul computes the equation, if no label needs more than that: (permutation, shape) of both operands, shape
+    and permutation of the result, None where nothing is to be done."""
+    (la, lb), result = _parse(equation, (len(shape_a), len(shape_b)))
+    sizes: dict = {}
+    for labels, shape in ((la, shape_a), (lb, shape_b)):
+        if len(set(labels)) != len(labels):
+            return None
+        for label, n in zip(labels, shape, strict=True):
+            if sizes.setdefault(label, n) != n:
+                return None
+    batch, summed = [x for x in la if x in lb and x in result], [x for x in la if x in lb and x not in result]
+    rows, columns = [x for x in la if x not in lb], [x for x in lb if x not in la]
+    if not summed or any(x not in result for x in rows + columns):
+        return None
+    swap = bool(rows and columns) and result.index(columns[0]) < result.index(rows[0])
+    if swap:                                       # so that the result needs no transposition
+        la, lb, rows, columns = lb, la, columns, rows
+
+    def step(labels: list, order: list, parts: list) -> tuple:
+        permutation = [labels.index(x) for x in order]
+        shape = [int(np.prod([sizes[x] for x in part], dtype=np.int64)) for part in parts]
+        return (None if permutation == list(range(len(order))) else permutation,
+                None if shape == [sizes[x] for x in order] else shape)
+
+    groups = [batch] if batch else []
+    out = batch + rows + columns
+    order = [out.index(x) for x in result]
+    shape = [sizes[x] for x in out]
+    return (swap, *step(la, batch + rows + summed, [*groups, rows, summed]),
+            *step(lb, batch + summed + columns, [*groups, summed, columns]),
+            None if len(out) == len(batch) + 2 and len(batch) < 2 and rows and columns else shape,
+            None if order == list(range(len(out))) else order)
+
+
+def _planned(plan: tuple, a: Any, b: Any) -> Any:
+    swap, permute_a, shape_a, permute_b, shape_b, shape, order = plan
+    if swap:
+        a, b = b, a
+    a = a if permute_a is None else a.permute(permute_a)
+    a = a if shape_a is None else a.reshape(shape_a)
+    b = b if permute_b is None else b.permute(permute_b)
+    b = b if shape_b is None else b.reshape(shape_b)
+    out = matmul(a, b)
+    out = out if shape is None else out.reshape(shape)
+    return out if order is None else out.permute(order)
+
+
 @composite
 def einsum(*args):
     """Sum products of operands over the subscripts that the result does not have: ``einsum("ij,jk->ik", a, b)``."""
+    if len(args) == 3 and isinstance(args[0], str):
+        equation, a, b = args
+        if isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is b.dtype and a.dtype.name != "bool":
+            plan = _product_plan(equation, tuple(a.shape), tuple(b.shape))
+            if plan is not None:
+                return _planned(plan, a, b)
     equation, tensors = _arguments(args)
     for k, t in enumerate(tensors):
         if not isinstance(t, Tensor):

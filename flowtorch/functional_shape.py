@@ -23,6 +23,8 @@ from flowtorch.tensor import Size, Tensor, wrap
 def flatten(input, start_dim=0, end_dim=-1):
     """The dimensions from ``start_dim`` to ``end_dim`` as one: a view where possible."""
     n = input.dim()
+    if end_dim == -1 and start_dim in (0, 1) and n > start_dim + 1 and input.numel():
+        return reshape(input, (input.size(0), -1) if start_dim else (-1,))
     start, end = normalize_dim(start_dim, n), normalize_dim(end_dim, n)
     if n == 0:
         return input.reshape(1)

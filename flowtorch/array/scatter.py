@@ -38,9 +38,30 @@ def add_rows(target: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
     if d == 1:
         np.add.at(flat, rows, values.reshape(-1))
         return
+    if d > 1 and values.size >= 1 << 15 and values.dtype.kind == "f" and _add_product(target, rows, values):
+        return
     # One-dimensional ufunc.at has a fast loop in numpy; many-dimensional index arrays do not reach it.
     step = max(_BLOCK // d, 1)
     columns = np.arange(d)
     for start in range(0, rows.size, step):
         block = rows[start:start + step]
         np.add.at(flat, (block[:, None] * d + columns).reshape(-1), values[start:start + step].reshape(-1))
+
+
+def _add_product(target: np.ndarray, rows: np.ndarray, values: np.ndarray) -> bool:
+    """``add_rows`` as the product of a sparse 0/1 matrix with ``values``; False where scipy is missing."""
+    try:
+        from scipy.sparse import csc_array
+    except ImportError:
+        return False
+    places = None
+    if len(target) > 2 * rows.size:                # many rows stay as they are: work on those that change
+        places, rows = np.unique(rows, return_inverse=True)
+    n, k = len(target) if places is None else len(places), rows.size
+    ones = csc_array((np.ones(k, values.dtype), rows, np.arange(k + 1)), shape=(n, k))
+    total = ones @ values
+    if places is None:
+        np.add(target, total, target)
+    else:
+        target[places] += total
+    return True

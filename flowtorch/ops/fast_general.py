@@ -48,6 +48,7 @@ def closure(op: Op) -> Callable:
     if not op.tensors or op.tensor_index[0] != 0 or op.tensors[0] in op.defaults:
         return dispatch.general(op)
     call = _scope["make"](op, op.body, op.plans, _wrap_one if op.outputs is None else _wrap_named(op))
+    op.closure = call                     # the public function, unless the op puts one of its own around it
     dispatch.name_function(call, op)
     dispatch.attach_signature(call, op)
     return call
@@ -61,7 +62,7 @@ def _first_call(op: Op, *_free: Any) -> Callable:
     module = compile(source, filename, "exec")
     make = next(c for c in module.co_consts if isinstance(c, types.CodeType))
     code = next(c for c in make.co_consts if isinstance(c, types.CodeType) and c.co_name == "call")
-    call = op.public
+    call = op.closure
     positional, keywords = op.names[: op.positional], op.names[op.positional :]
     call.__defaults__ = tuple(op.defaults[n] for n in positional if n in op.defaults) or None
     call.__kwdefaults__ = {n: op.defaults[n] for n in keywords if n in op.defaults} | ({"out": None} if op.out else {})

@@ -1,6 +1,7 @@
 """Reading and writing along one dimension by an index of the result's shape: gather, scatter and their reductions."""
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
@@ -12,12 +13,22 @@ from flowtorch.ops.op import composite
 from flowtorch.ops.writing import number_tensor, writing
 from flowtorch.tensor import Tensor
 
+_maximum = np.maximum.reduce
+_UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 _REDUCTIONS = {"sum": np.add, "prod": np.multiply, "mean": np.add, "amax": np.maximum, "amin": np.minimum}
+
+
+def outside(index: np.ndarray, n: int) -> bool:
+    """Whether some index is not in [0, n)."""
+    if not index.size:
+        return False
+    # Read as unsigned, negative numbers are the largest: one pass instead of two.
+    return int(_maximum(index.view(_UNSIGNED[index.dtype.itemsize]), axis=None)) >= n
 
 
 def check_bounds(index: np.ndarray, n: int, dim: int, error: Any = RuntimeError, prefix: str = "") -> None:
     """Raise unless every index is in [0, n)."""
-    if index.size and (index.min() < 0 or index.max() >= n):
+    if outside(index, n):
         bad = index[(index < 0) | (index >= n)].flat[0]
         raise error(f"{prefix}index {bad} is out of bounds for dimension {dim} with size {n}")
 
@@ -55,13 +66,31 @@ def flat_index(index: np.ndarray, dim: int, shape: tuple) -> np.ndarray:
         return index.astype(np.int64)
     if not index.ndim:
         index = index.reshape(1)
-    strides = [1] * len(shape)
-    for d in range(len(shape) - 1, 0, -1):
-        strides[d - 1] = strides[d] * max(shape[d], 1)
-    flat = index.astype(np.int64) if strides[dim] == 1 else index * np.int64(strides[dim])
-    for d, n in enumerate(index.shape):
-        if d != dim and n > 1:
-            flat += (np.arange(n) * strides[d]).reshape((-1,) + (1,) * (index.ndim - 1 - d))
+    step = 1
+    for n in shape[dim + 1:]:
+        step *= n
+    if len(shape) == 1:
+        return index if index.dtype == np.int64 else index.astype(np.int64)
+    if index.size <= 4096:
+        return index * step + _offsets(index.shape, dim, shape)
+    flat = index.astype(np.int64) if step == 1 else np.multiply(index, step, dtype=np.int64)
+    stride = 1
+    for d in range(len(shape) - 1, -1, -1):
+        if d != dim and index.shape[d] > 1:
+            flat += (np.arange(index.shape[d]) * stride).reshape((-1,) + (1,) * (index.ndim - 1 - d))
+        stride *= shape[d]
+    return flat
+
+
+@functools.lru_cache(256)
+def _offsets(size: tuple, dim: int, shape: tuple) -> np.ndarray:
+    """Positions in an array of ``shape`` of all coordinates of an index of ``size`` with 0 along ``dim``."""
+    flat = np.zeros(size, np.int64)
+    stride = 1
+    for d in range(len(shape) - 1, -1, -1):
+        if d != dim:
+            flat += (np.arange(size[d]) * stride).reshape((-1,) + (1,) * (len(size) - 1 - d))
+        stride *= shape[d]
     return flat
 
 
@@ -73,7 +102,7 @@ def gather(input, dim, index, *, sparse_grad=False):
     if index.size == 0:
         return np.empty(index.shape, input.dtype)
     flat = flat_index(index, dim, input.shape)
-    return np.ravel(input).take(flat).reshape(index.shape)
+    return (input.reshape(-1) if input.flags.c_contiguous else np.ravel(input)).take(flat).reshape(index.shape)
 
 
 def _scatter_at(input: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray) -> tuple:

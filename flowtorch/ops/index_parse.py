@@ -10,6 +10,7 @@ from flowtorch.ops import factory
 from flowtorch.tensor import Tensor, wrap
 
 _full = slice(None)
+_BASIC = {int, slice, bool, type(None), type(...)}
 
 
 def parse(self: Any, index: Any) -> tuple[tuple, list, tuple]:
@@ -18,14 +19,15 @@ def parse(self: Any, index: Any) -> tuple[tuple, list, tuple]:
     The basic index is a tuple of ints, slices and None with checked bounds; it is empty if it would change nothing and
     there are tensors.
     """
-    entries = [_entry(i) for i in _as_tuple(index)]
-    shape = tuple(self.shape)
+    entries = [i if type(i) in _BASIC else _entry(i) for i in _as_tuple(index)]
+    shape = self._array.shape if type(self) is Tensor else tuple(self.shape)
     specified = 0
     for e in entries:
-        if isinstance(e, Tensor):
-            specified += e.dim() if e.dtype.name in ("bool", "uint8") else 1
-        elif e is not None and e is not ... and type(e) is not bool:
+        kind = type(e)
+        if kind is int or kind is slice:
             specified += 1
+        elif kind is not bool and e is not None and e is not ...:
+            specified += e.dim() if e.dtype.name in ("bool", "uint8") else 1
     if type(index) is not tuple and not shape:
         _refuse_scalar(entries[0])
     if specified > len(shape):
@@ -39,7 +41,7 @@ def parse(self: Any, index: Any) -> tuple[tuple, list, tuple]:
             items.append(_checked(e, shape, source))
             source += 1
         elif type(e) is slice:
-            items.append(_slice(e))
+            items.append(_full if e == _full else _slice(e))
             source += 1
             target += 1
         elif e is ...:
@@ -86,7 +88,7 @@ def _as_tuple(index: Any) -> tuple:
 def _entry(i: Any) -> Any:
     """One entry as int, bool, slice, None, Ellipsis or index tensor."""
     kind = type(i)
-    if kind is int or kind is slice or i is None or i is ... or kind is bool:
+    if kind is Tensor and i._array.ndim and i._type.dtype.name in ("int64", "bool"):
         return i
     if isinstance(i, (list, tuple, range, str, bytes)):
         return _from_sequence(i)

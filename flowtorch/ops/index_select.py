@@ -9,7 +9,7 @@ import numpy as np
 
 from flowtorch.array.scatter import add_rows
 from flowtorch.ops.families import normalize_dim, op
-from flowtorch.ops.gather import _Along, check_bounds, label, reduce_into, reduced_gradients
+from flowtorch.ops.gather import _Along, check_bounds, label, outside, reduce_into, reduced_gradients
 from flowtorch.ops.op import composite
 from flowtorch.ops.writing import writing
 from flowtorch.tensor import Tensor, wrap
@@ -35,11 +35,11 @@ def index_select(input, dim, index):
             raise IndexError("index out of range in self")
         return input.copy()
     n = input.shape[dim]
-    if index.size and (index.min() < 0 or index.max() >= n):
+    if outside(index, n):
         if n == 0:
             raise RuntimeError("index_select(): self indexing axis dim should be positive")
         raise IndexError("index out of range in self")
-    return np.ascontiguousarray(input.take(index.reshape(-1), axis=dim))
+    return input.take(index if index.ndim else index.reshape(1), axis=dim)
 
 
 def _index_select_backward(g, index, shape, dim):
@@ -180,7 +180,7 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     warnings.warn("index_reduce() is in beta and the API may change at any time.", stacklevel=6)
     dim = _check_source("index_reduce_", input, dim, index, source)
     n = input.shape[dim] if input.ndim else 1
-    if index.size and (index.min() < 0 or index.max() >= n):
+    if outside(index, n):
         raise IndexError("index out of range in self")
     if not index.size:
         return
@@ -226,6 +226,11 @@ def _flat_positions(name: str, index: np.ndarray, n: int) -> np.ndarray:
     vjp=(lambda g, index, input_shape: put(g.new_zeros(input_shape), index, g, True), None))
 def take(input, index):
     """The elements of the flattened ``input`` that ``index`` names, in the index's shape."""
+    if index.dtype == np.int64 and input.size:
+        try:
+            return input.take(index)                              # checks the bounds itself
+        except IndexError:
+            pass
     at = _flat_positions("take", index, input.size)
     return input.reshape(-1).take(at).reshape(index.shape)
 
@@ -264,7 +269,7 @@ def embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=
     if indices.dtype not in _INDEX:
         raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; "
                            f"but got torch.{label(indices)}Tensor instead (while checking arguments for embedding)")
-    if indices.size and (indices.min() < 0 or indices.max() >= len(weight)):
+    if outside(indices, len(weight)):
         raise IndexError("index out of range in self")
     return weight.take(indices, axis=0)
 

@@ -8,8 +8,9 @@ import numpy as np
 
 from flowtorch import overrides
 from flowtorch.array.scatter import add_rows, linear_index
+from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled
-from flowtorch.autograd.node import Node, next_seq, view_edge
+from flowtorch.autograd.node import Node, next_seq, saved_hooks, view_edge
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import check_inplace, interpret
@@ -99,6 +100,33 @@ def _simple(index: tuple) -> tuple:
     return (*index, ...) if open_ended else index
 
 
+def _inserting(a: np.ndarray, index: tuple) -> np.ndarray:
+    """The view at an index of full slices, ints, slices and None where numpy's strides are right; TypeError if not."""
+    if ... in index:
+        raise TypeError
+    a = a[_simple(tuple([i for i in index if i is not None]))]
+    if not a.flags.c_contiguous or not a.size:
+        raise TypeError
+    shape, d = [], 0
+    for item in index:
+        if item is None:
+            shape.append(1)
+        elif type(item) is slice:
+            shape.append(a.shape[d])
+            d += 1
+    return a.reshape((*shape, *a.shape[d:]))
+
+
+def _stepping(a: np.ndarray, index: slice) -> np.ndarray:
+    """The view at a slice with a step where numpy's strides are right; TypeError if not."""
+    if type(index.step) is not int or index.step <= 0:
+        raise TypeError
+    a = a[index]
+    if not a.size:
+        raise TypeError
+    return a
+
+
 def getitem(self: Any, index: Any) -> Any:
     """``self[index]``: a view for ints, slices, None and Ellipsis, a copy for tensors, lists and masks."""
     if not _active:
@@ -108,11 +136,12 @@ def getitem(self: Any, index: Any) -> Any:
             if kind is int:
                 a = self._array[index, ...]
             elif kind is slice:
-                if index.step is not None:
-                    return _getitem(self, index)
-                a = self._array[index]
+                a = self._array[index] if index.step is None else _stepping(self._array, index)
             elif kind is tuple:
-                a = self._array[_simple(index)]
+                if None in index:
+                    a = _inserting(self._array, index)
+                else:
+                    a = self._array[_simple(index)]
             elif index is None and (a := self._array).flags.c_contiguous:
                 a = a.reshape(1, *a.shape)
             elif kind is Tensor:
@@ -177,30 +206,41 @@ def _getitem_tensor(self: Any, index: Any) -> Any:
     """``self[index]`` for a plain tensor index on a plain tensor without history: one numpy call."""
     tx, ti = self._type, index._type
     name = ti.dtype.name
-    if (not tx.fast or not ti.plain or (name != "bool" and name != "int64")
-            or index._array.ndim == 0 or (self.requires_grad and grad_enabled())):
-        return _getitem(self, index)
     a = self._array
-    if not a.flags.c_contiguous:
+    if not tx.fast or not ti.fast or (name != "bool" and name != "int64") or not index._array.ndim or not a.ndim:
         return _getitem(self, index)
+    if not a.flags.c_contiguous or (self.requires_grad and grad_enabled()):
+        return index_tensors(self, [index], (0,)) if index._array.ndim <= a.ndim or name == "int64" else _getitem(self, index)
     a = a[index._array] if name == "bool" else a.take(index._array, 0)
     return wrap(a, tx)
 
 
 def _getitem(self: Any, index: Any) -> Any:
     """``self[index]``, every kind of tensor and index: the view first, then ``index`` with what is left."""
-    special = _find_special(self, index)
-    if special and overrides.has_torch_function(special):
-        return overrides.handle_torch_function(getitem, special, self, index)
+    if _active or not self._type.fast or not _all_fast(index):
+        special = _find_special(self, index)
+        if special and overrides.has_torch_function(special):
+            return overrides.handle_torch_function(getitem, special, self, index)
     items, tensors, dims = parse(self, index)
-    out = self
-    if items or not tensors:
-        out = interpret(_record, (self, items), {})
-        node = out._node
-        if type(node) is _record.node_class:
-            node.__class__ = _node_class(items if type(index) is tuple or len(items) != 1 else items[0])
-            node.params, node.shapes = items, node.shapes[0][0]
-    return _index.public(out, tensors, dims) if tensors else out
+    if tensors:
+        return index_tensors(getitem(self, items) if items else self, tensors, dims)
+    out = interpret(_record, (self, items), {})
+    node = out._node
+    if type(node) is _record.node_class:
+        node.__class__ = _node_class(items if type(index) is tuple or len(items) != 1 else items[0])
+        node.params, node.shapes = items, node.shapes[0][0]
+    return out
+
+
+def _all_fast(index: Any) -> bool:
+    """Whether no entry of the index needs more than the plain path."""
+    for i in index if type(index) is tuple else (index,):
+        if type(i) is Tensor:
+            if not i._type.fast:
+                return False
+        elif hasattr(type(i), "__torch_function__"):
+            return False
+    return True
 
 
 def _find_special(self: Any, index: Any) -> list:
@@ -278,6 +318,8 @@ def _index_body(input, indices, dims):
     """The elements of ``input`` where ``indices[k]`` runs over dimension ``dims[k]``, broadcast together."""
     arrays = index_arrays(indices, dims, input.shape)
     try:
+        if len(arrays) == 1 and arrays[0].dtype.kind == "i" and input.flags.c_contiguous:
+            return input.take(arrays[0], axis=dims[0])
         out = input[numpy_index(input.ndim, arrays, dims)]
     except IndexError as error:
         raise explain_index(error, arrays, dims, input.shape) from None
@@ -285,6 +327,41 @@ def _index_body(input, indices, dims):
 
 
 _index = REGISTRY["index"]
+
+
+def index_tensors(input: Any, indices: list, dims: tuple) -> Any:
+    """``index`` on checked arguments, straight to the kernel where all tensors are plain."""
+    if not _active and input._type.fast and input._type.device.type == "cpu":
+        try:
+            if all([t._type.fast for t in indices]):
+                t = wrap(_index_body.op.body(input._array, [i._array for i in indices], dims), input._type)
+                if (input._requires_grad or input._view is not None) and grad_enabled():
+                    _record_index(input, indices, dims, t)
+                return t
+        except Exception:
+            pass
+    return _index.public(input, indices, dims)
+
+
+def _record_index(input: Any, indices: list, dims: tuple, t: Any) -> None:
+    """What ``dispatch.record`` does for this op, without its look-ups."""
+    if saved_hooks.stack or anomaly.state.enabled:
+        dispatch.record(_index, [input, indices, dims], t)
+        return
+    e = view_edge(input) if input._view is not None else input._node or input
+    if e is None:
+        return
+    t._node = n = _new(_index.node_class)
+    n.seq = next_seq()
+    n.edges = (e,) + (None,) * len(indices)
+    n.hooks = None
+    n.saved = (None, *indices)
+    n.versions = (None, *[i._version for i in indices])
+    n.shapes = ((input._array.shape, None),)
+    n.params = (dims,)
+    n.shape = t._array.shape
+    n.type = t._type
+    t._requires_grad = True
 
 
 @_index.derivative
@@ -313,6 +390,12 @@ def put(target: np.ndarray, arrays: list, dims: tuple, values: np.ndarray, accum
         return
     if len(arrays) == 1 and arrays[0].dtype.kind == "b":
         target[at] += values                                      # a mask names every element once
+        return
+    if target.dtype.kind == "b":
+        np.logical_or.at(target, at, values)
+        return
+    if values.size < 256:
+        np.add.at(target, at, values)
         return
     full: list = []
     where: list = []

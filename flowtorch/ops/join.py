@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled
+from flowtorch.autograd.node import next_seq, view_edge
 from flowtorch.dtypes import can_cast
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, record
 from flowtorch.ops.families import General, convert_array, normalize_dim, result_dtype
-from flowtorch.ops.op import Op, composite
+from flowtorch.ops.op import REGISTRY, Op, composite
 from flowtorch.tensor import Tensor, wrap
 
 _active = overrides.active
+_new = object.__new__
 
 
 class Join(General):
@@ -82,9 +85,36 @@ _cat = _define(_cat_body, "cat")
 @_cat.derivative
 def _cat_derivative(g, tensors_shape, dim, needs):
     sizes = [0 if s == (0,) and g.dim() > 1 else s[dim] for s in tensors_shape]
-    pieces = g.split_with_sizes(sizes, dim)
-    return tuple([None if not n else p if s != (0,) else p.reshape(0)
-                  for p, s, n in zip(pieces, tensors_shape, needs, strict=True)])
+    grads: list[Any] = []
+    start = 0
+    for s, size, need in zip(tensors_shape, sizes, needs, strict=True):
+        part = None
+        if need:
+            part = REGISTRY["slice"].public(g, dim, start, start + size, 1)
+            part = part if s != (0,) else part.reshape(0)
+        grads.append(part)
+        start += size
+    return tuple(grads)
+
+
+def _record_join(op: Op, tensors: Any, dim: int, t: Any) -> None:
+    """What ``dispatch.record`` does for these ops, which save nothing, without its look-ups."""
+    if anomaly.state.enabled:
+        record(op, [tensors, dim], t)
+        return
+    edges = tuple([view_edge(x) if x._view is not None else (x._node or x) if x._requires_grad else None for x in tensors])
+    if not any(e is not None for e in edges) or t._type.dtype.rank < 2:
+        return
+    t._node = n = _new(op.node_class)
+    n.seq = next_seq()
+    n.edges = edges
+    n.hooks = None
+    n.saved = ()
+    n.shapes = [(x._array.shape, None) for x in tensors]
+    n.params = (dim,)
+    n.shape = t._array.shape
+    n.type = t._type
+    t._requires_grad = True
 
 
 def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
@@ -104,7 +134,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
                 if grad_enabled():
                     for t in tensors:
                         if t._requires_grad or t._view is not None:
-                            record(_cat, [tensors, dim], result)
+                            _record_join(_cat, tensors, dim, result)
                             break
                 return result
         except Exception:
@@ -140,7 +170,7 @@ _stack = _define(_stack_body, "stack")
 
 @_stack.derivative
 def _stack_derivative(g, dim, needs):
-    return tuple([x if n else None for x, n in zip(g.unbind(dim), needs, strict=True)])
+    return tuple([g.select(dim, k) if n else None for k, n in enumerate(needs)])
 
 
 def stack(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
@@ -156,7 +186,7 @@ def stack(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
                     if grad_enabled():
                         for t in tensors:
                             if t._requires_grad or t._view is not None:
-                                record(_stack, [tensors, dim], result)
+                                _record_join(_stack, tensors, dim, result)
                                 break
                     return result
         except Exception:

@@ -12,6 +12,7 @@ from flowtorch.autograd.mode import grad_enabled
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, record
 from flowtorch.errors import broadcast_error
+from flowtorch.ops.fast_general import compile_recorder
 from flowtorch.ops.families import Pointwise, common_device, op, result_dtype
 from flowtorch.ops.op import REGISTRY, Op, composite
 from flowtorch.ops.writing import check_number, number_tensor, writing
@@ -81,7 +82,10 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
                     if grad_enabled():
                         for x in (input, other):
                             if type(x) is Tensor and (x._requires_grad or x._view is not None):
-                                record(_where, [condition, input, other], t)
+                                if type(input) is kind is Tensor:
+                                    (_where.recorder or compile_recorder(_where))(t, condition, input, other)
+                                else:
+                                    record(_where, [condition, input, other], t)
                                 break
                     return t
         except Exception:
@@ -171,6 +175,20 @@ def _as_dtype(value: np.ndarray, d: np.dtype) -> np.ndarray:
 @composite(method=True)
 def masked_fill(input, mask, value):
     """``input`` with the number or 0-d tensor ``value`` where ``mask`` is True; ``input`` broadcasts with the mask."""
+    kind = type(value)
+    if not _active and (kind is float or kind is int):
+        try:
+            tx = input._type
+            if tx.simple and tx.dtype.rank >= 2 and mask._type.dtype is dtypes.bool_ and mask._type.fast:
+                number = tx.scalar(value)
+                t = wrap(np.where(mask._array, number, input._array), tx)
+                if (input._requires_grad or input._view is not None) and grad_enabled():
+                    if mask._array.shape != input._array.shape:
+                        input = input.expand(t.shape)
+                    (_masked_fill.op.recorder or compile_recorder(_masked_fill.op))(t, input, mask, wrap(number, tx))
+                return t
+        except Exception:
+            pass
     if isinstance(mask, Tensor) and isinstance(input, Tensor) and mask.shape != input.shape and mask.dim() and (
             broadcast_error([tuple(mask.shape), tuple(input.shape)]) is None):
         shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))

@@ -76,6 +76,7 @@ class Op:
         self.joint: Any = None
         self.vjps: tuple = ()
         self.public: Any = None
+        self.closure: Any = None             # see fast_general
         self.public_inplace: Any = None
         self.recorder: Any = None            # compiled by fast_record when the first call is recorded
         self.node_class = type(node or _node_name(name), (Node,), {"__slots__": (), "op": self,

@@ -14,17 +14,12 @@ from flowtorch.ops.pointwise import conj
 from flowtorch.tensor import Tensor
 
 
-def _alike(*arrays: np.ndarray) -> None:
-    """Leave the call to the complete path, which knows the words, unless all dtypes are one that has products."""
+# The bodies raise on operands that the checks of the complete path would refuse; what they say is never seen.
+
+def _unlike(*arrays: np.ndarray) -> bool:
+    """Whether the dtypes are not all one."""
     d = arrays[0].dtype
-    if d.kind == "b" or any(a.dtype is not d and a.dtype != d for a in arrays):
-        raise TypeError("unlike dtypes")
-
-
-def _ranks(*pairs: tuple) -> None:
-    for a, n in pairs:
-        if a.ndim != n:
-            raise TypeError("wrong rank")
+    return any(a.dtype is not d and a.dtype != d for a in arrays)
 
 
 _left = (lambda g, mat2: matmul(g, adjoint(mat2)), lambda g, input: matmul(adjoint(input), g))
@@ -33,18 +28,18 @@ _left = (lambda g, mat2: matmul(g, adjoint(mat2)), lambda g, input: matmul(adjoi
 @contraction(("input", "mat2"), name="mm", vjp=_left)
 def mm(input, mat2):
     """The product of two matrices."""
-    _alike(input, mat2)
-    _ranks((input, 2), (mat2, 2))
+    if input.ndim != 2 or mat2.ndim != 2 or _unlike(input, mat2):
+        raise TypeError
     return product(input, mat2)
 
 
 @contraction(("input", "mat2"), name="bmm", vjp=_left)
 def bmm(input, mat2):
     """The products of two batches of matrices."""
-    _alike(input, mat2)
-    _ranks((input, 3), (mat2, 3))
+    if input.ndim != 3 or mat2.ndim != 3 or _unlike(input, mat2):
+        raise TypeError
     if len(input) != len(mat2):
-        raise TypeError("unlike batches")
+        raise TypeError
     return product(input, mat2)
 
 
@@ -52,24 +47,24 @@ def bmm(input, mat2):
                                                lambda g, input: matmul(adjoint(input), g)))
 def mv(input, vec):
     """The product of a matrix and a vector."""
-    _alike(input, vec)
-    _ranks((input, 2), (vec, 1))
+    if input.ndim != 2 or vec.ndim != 1 or _unlike(input, vec):
+        raise TypeError
     return product(input, vec)
 
 
 @contraction(("input", "tensor"), name="dot", vjp=(lambda g, tensor: g * conj(tensor), lambda g, input: g * conj(input)))
 def dot(input, tensor):
     """The sum of the products of two vectors' elements."""
-    _alike(input, tensor)
-    _ranks((input, 1), (tensor, 1))
+    if input.ndim != 1 or tensor.ndim != 1 or _unlike(input, tensor):
+        raise TypeError
     return input.dot(tensor)
 
 
 @contraction(("input", "other"), name="vdot", vjp=(lambda g, other: conj(g) * other, lambda g, input: g * input))
 def vdot(input, other):
     """``dot`` with the first vector conjugated."""
-    _alike(input, other)
-    _ranks((input, 1), (other, 1))
+    if input.ndim != 1 or other.ndim != 1 or _unlike(input, other):
+        raise TypeError
     return np.vdot(input, other)
 
 
@@ -104,8 +99,8 @@ def _times(g: Any, factor: Any) -> Any:
     lambda g, mat1, alpha: _times(matmul(adjoint(mat1), g), alpha)))
 def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     """``beta * input + alpha * (mat1 @ mat2)``; ``input`` broadcasts."""
-    _alike(input, mat1, mat2)
-    _ranks((mat1, 2), (mat2, 2))
+    if mat1.ndim != 2 or mat2.ndim != 2 or _unlike(input, mat1, mat2):
+        raise TypeError
     return _combine(input, product(mat1, mat2), beta, alpha)
 
 
@@ -114,8 +109,8 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1):
     lambda g, mat, alpha: _times(matmul(adjoint(mat), g), alpha)))
 def addmv(input, mat, vec, *, beta=1, alpha=1):
     """``beta * input + alpha * (mat @ vec)``; ``input`` broadcasts."""
-    _alike(input, mat, vec)
-    _ranks((mat, 2), (vec, 1))
+    if mat.ndim != 2 or vec.ndim != 1 or _unlike(input, mat, vec):
+        raise TypeError
     return _combine(input, product(mat, vec), beta, alpha)
 
 
@@ -124,11 +119,11 @@ def addmv(input, mat, vec, *, beta=1, alpha=1):
     lambda g, batch1, alpha: _times(matmul(adjoint(batch1), g), alpha)))
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """``beta * input + alpha *`` the sum of the products of two batches of matrices; ``input`` broadcasts."""
-    _alike(input, batch1, batch2)
-    _ranks((batch1, 3), (batch2, 3))
+    if batch1.ndim != 3 or batch2.ndim != 3 or _unlike(input, batch1, batch2):
+        raise TypeError
     n, rows, inner = batch1.shape
     if batch2.shape[:2] != (n, inner):
-        raise TypeError("unlike sizes")
+        raise TypeError
     # The sum over the batch is part of one long product.
     total = product(batch1.transpose(1, 0, 2).reshape(rows, n * inner), batch2.reshape(n * inner, -1) if batch2.size else
                     batch2.reshape(n * inner, batch2.shape[2]))
@@ -140,10 +135,10 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     lambda g, batch1, alpha: _times(matmul(adjoint(batch1), g), alpha)))
 def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """``beta * input + alpha *`` the products of two batches of matrices; ``input`` broadcasts."""
-    _alike(input, batch1, batch2)
-    _ranks((batch1, 3), (batch2, 3))
+    if batch1.ndim != 3 or batch2.ndim != 3 or _unlike(input, batch1, batch2):
+        raise TypeError
     if len(batch1) != len(batch2):
-        raise TypeError("unlike batches")
+        raise TypeError
     return _combine(input, product(batch1, batch2), beta, alpha)
 
 

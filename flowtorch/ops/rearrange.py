@@ -7,11 +7,14 @@ import numpy as np
 
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops import view as views
-from flowtorch.ops.dispatch import interpret, name_function
+from flowtorch.ops.dispatch import name_function
 from flowtorch.ops.families import normalize_dim, normalize_dims, op
 from flowtorch.ops.op import REGISTRY
 from flowtorch.ops.writing import writing
 from flowtorch.tensor import Tensor
+
+
+_forwards, _backwards = slice(None), slice(None, None, -1)
 
 
 def int_list(args: tuple, given: Any, name: str, parameter: str) -> tuple:
@@ -71,24 +74,24 @@ def _repeat_backward(g, shape, repeats):
     return (out.sum(dims) if dims else out).reshape(shape)
 
 
-_repeat = REGISTRY["repeat"]
+_repeat = repeat
 repeat = Tensor.repeat = public(                                        # type: ignore[attr-defined]
-    "repeat", lambda self, *sizes, repeats=None: interpret(_repeat, (self, int_list(sizes, repeats, "repeat", "repeats")), {}),
-    _repeat.doc)
+    "repeat", lambda self, *sizes, repeats=None: _repeat(self, int_list(sizes, repeats, "repeat", "repeats")), _repeat.__doc__)
 
 
 @op(tensors=("input",), low="keep", linear=True, vjp=(lambda g, dims: flip(g, dims),))
 def flip(input, dims):
     """The order of the elements along ``dims`` reversed, as a copy."""
     axes = normalize_dims(dims, input.ndim) if dims else ()
-    if not input.ndim:
-        return input.copy()
-    return np.flip(input, axes).copy(order="K") if axes else input.copy(order="K")
+    if not input.ndim or not axes:
+        return input.copy(order="K")
+    index = [_backwards if d in axes else _forwards for d in range(input.ndim)]
+    return input[tuple(index)].copy(order="K")
 
 
-_flip = REGISTRY["flip"]
+_flip = flip
 flip = Tensor.flip = public(                                            # type: ignore[attr-defined]
-    "flip", lambda input, *args, dims=None: interpret(_flip, (input, int_list(args, dims, "flip", "dims")), {}), _flip.doc)
+    "flip", lambda input, *args, dims=None: _flip(input, int_list(args, dims, "flip", "dims")), _flip.__doc__)
 
 
 @op(tensors=("input",), low="keep", linear=True,

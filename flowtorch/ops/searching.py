@@ -21,7 +21,8 @@ def _label(a: np.ndarray) -> str:
 def _runs(changed: np.ndarray, order: np.ndarray | None, n: int) -> tuple:
     """(starts of runs, run number of each element in the original order, run lengths)."""
     starts = np.flatnonzero(np.concatenate(([True], changed))) if n else np.zeros(0, np.int64)
-    number = np.concatenate(([0], np.cumsum(changed))).astype(np.int64) if n else np.zeros(0, np.int64)
+    inverse = np.zeros(n, np.int64)
+    number = np.concatenate(([0], np.cumsum(changed))).astype(np.int64) if n else inverse
     if order is not None:
         inverse = np.empty(n, np.int64)
         inverse[order] = number
@@ -46,11 +47,15 @@ def _refuse_complex(input: np.ndarray) -> None:
 
 
 @op(name="_unique", tensors=("input",), method=False, out=False, low="keep")
-def _unique(input, dim=None):
+def _unique(input, dim=None, inverse=True):
     """The distinct values (or slices along ``dim``) in ascending order, where each element went, and how many each has."""
     _refuse_complex(input)
     if dim is None:
         flat = input.reshape(-1)
+        if not inverse:
+            ordered = np.sort(flat)
+            starts, _, counts = _runs(ordered[1:] != ordered[:-1], None, flat.size)
+            return ordered[starts], starts, counts
         order = flat.argsort(kind="stable")
         ordered = flat[order]
         starts, inverse, counts = _runs(ordered[1:] != ordered[:-1], order, flat.size)
@@ -84,7 +89,7 @@ def _parts(result: tuple, inverse: bool, counts: bool) -> Any:
 @composite(method=True)
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements (or slices along ``dim``) in ascending order; on demand also the inverse and the counts."""
-    return _parts(_unique(input.detach(), dim), return_inverse, return_counts)
+    return _parts(_unique(input.detach(), dim, return_inverse), return_inverse, return_counts)
 
 
 @composite(method=True)

@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops.families import normalize_dim, op
+from flowtorch.ops.gather import flat_index
 from flowtorch.ops.op import REGISTRY, composite
 
 
@@ -28,8 +29,15 @@ def stable_order(a: np.ndarray, axis: int, descending: bool) -> np.ndarray:
     """The stable argsort of ``a`` along ``axis``."""
     if not descending:
         return a.argsort(axis=axis, kind="stable")
-    backwards = np.flip(a, axis).argsort(axis=axis, kind="stable")
-    return a.shape[axis] - 1 - np.flip(backwards, axis)
+    reverse = (slice(None),) * axis + (slice(None, None, -1),)
+    return a.shape[axis] - 1 - a[reverse].argsort(axis=axis, kind="stable")[reverse]
+
+
+def take_along(a: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
+    """``np.take_along_axis`` by way of flat positions, which is quicker."""
+    if not a.flags.c_contiguous:
+        return np.take_along_axis(a, index, axis)
+    return a.reshape(-1).take(flat_index(index, axis, a.shape))
 
 
 # ---------------------------------------------------------------- sort
@@ -43,7 +51,10 @@ def sort(input, dim=-1, descending=False, *, stable=None):
     dim = normalize_dim(dim, input.ndim)
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
-    order = _like_layout(stable_order(input, dim, bool(descending)), input)
+    order = stable_order(input, dim, bool(descending))
+    if input.flags.c_contiguous:
+        return take_along(input, order, dim), order
+    order = _like_layout(order, input)
     return _like_layout(np.take_along_axis(input, order, dim), input), order
 
 
@@ -86,12 +97,12 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     if k * 8 < n and n > 128:
         part = input.argpartition(n - k if largest else max(k - 1, 0), axis=dim)
         part = part[(slice(None),) * dim + (slice(n - k, None) if largest else slice(0, k),)]
-        chosen = np.take_along_axis(input, part, dim)
-        order = np.take_along_axis(part, stable_order(chosen, dim, largest), dim)
+        chosen = take_along(input, part, dim)
+        order = take_along(part, stable_order(chosen, dim, largest), dim)
     else:
         order = stable_order(input, dim, largest)[(slice(None),) * dim + (slice(0, k),)]
     order = np.ascontiguousarray(order)
-    return np.take_along_axis(input, order, dim), order
+    return take_along(input, order, dim), order
 
 
 def _nonempty_dim(name: str, input: np.ndarray, dim: int) -> int:
@@ -103,7 +114,7 @@ def _nonempty_dim(name: str, input: np.ndarray, dim: int) -> int:
 
 def _read(input: np.ndarray, index: np.ndarray, dim: int, keepdim: bool) -> tuple:
     """(values, indices) at one index per slice (kept as size 1)."""
-    values, index = np.take_along_axis(input, index, dim), np.ascontiguousarray(index)
+    values, index = take_along(input, index, dim), np.ascontiguousarray(index)
     if keepdim:
         return values, index
     return values.squeeze(dim), index.squeeze(dim)
@@ -116,7 +127,7 @@ def _kth_index(input: np.ndarray, k: Any, dim: int) -> np.ndarray:
         at = (slice(None),) * dim + (slice(k, k + 1),)
         order = input.argpartition(k, axis=dim) if n > 512 else stable_order(input, dim, False)
         return order[at]
-    return np.take_along_axis(stable_order(input, dim, False), k, dim)
+    return take_along(stable_order(input, dim, False), k, dim)
 
 
 _by_index = (lambda g, input_shape, dim, keepdim, out: None if g[0] is None else at_indices(
@@ -225,13 +236,14 @@ def mode(input, dim=-1, keepdim=False):
     if input.ndim == 0:
         return input.copy(), np.zeros((), np.int64)
     moved = np.moveaxis(input, dim, -1)
+    last = input.ndim - 1
     order = moved.argsort(axis=-1, kind="stable")
-    ordered = np.take_along_axis(moved, order, -1)
+    ordered = take_along(moved, order, last)
     # Position in its run of equal values; the first longest run ends where this is largest for the first time.
     n = ordered.shape[-1]
     starts = np.zeros(ordered.shape, np.int64)
     starts[..., 1:] = np.where(ordered[..., 1:] != ordered[..., :-1], np.arange(1, n), 0)
     length = np.arange(n) - np.maximum.accumulate(starts, axis=-1)
     end = length.argmax(axis=-1)[..., None]
-    index = np.take_along_axis(order, end, -1)
+    index = take_along(order, end, last)
     return _read(input, np.moveaxis(index, -1, dim), dim, keepdim)

@@ -18,8 +18,12 @@ def _triangle(name: str, lower: bool, doc: str) -> Any:
         if input.ndim < 2:
             raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
         rows, columns = input.shape[-2:]
-        keep = np.tri(rows, columns, diagonal if lower else diagonal - 1, dtype=bool)
-        input[..., ~keep if lower else keep] = 0
+        for i in range(rows):
+            j = max(i + diagonal + (1 if lower else 0), 0)
+            if lower and j < columns:
+                input[..., i, j:] = 0
+            elif not lower and j > 0:
+                input[..., i, :j] = 0
 
     body.__name__ = name
     body.__doc__ = doc
