@@ -9,6 +9,8 @@ import math
 
 import numpy as np
 
+from flowtorch.array.select import select
+from flowtorch.ops.erf import erf
 from flowtorch.ops.families import pointwise
 
 NOT_REAL = ("integer", "bool", "complex")
@@ -23,14 +25,15 @@ def _inner(body=None, **options):
            vjp=(lambda g, input, threshold: g.masked_fill(input <= threshold, 0),))
 def threshold(input, threshold, value):
     """Keep elements above ``threshold``, replace the others by ``value``."""
-    return np.where(input <= threshold, np.asarray(value, input.dtype), input)
+    return select(input <= threshold, np.asarray(value, input.dtype), input)
 
 
 @_inner(expr="where(input > 0, input, input * negative_slope)", rejects=NOT_REAL,
         vjp=(lambda g, input, negative_slope: g.where(input > 0, g * negative_slope),))
 def leaky_relu(input, negative_slope=0.01):
     """``input`` where positive, else ``negative_slope * input``."""
-    return np.where(input > 0, input, input * negative_slope)
+    scaled = input * negative_slope
+    return np.maximum(input, scaled) if 0 <= negative_slope <= 1 else select(input > 0, input, scaled)
 
 
 @_inner(expr="where(input > 0, input, weight * input)", rejects=NOT_REAL, node="PreluKernelBackward0",
@@ -38,7 +41,7 @@ def leaky_relu(input, negative_slope=0.01):
              lambda g, input: (g * input).masked_fill(input > 0, 0)))
 def _prelu_kernel(input, weight):
     """``input`` where positive, else ``weight * input``."""
-    return np.where(input > 0, input, weight * input)
+    return select(input > 0, input, weight * input)
 
 
 def _elu_gradient(g, input, alpha, scale, input_scale):
@@ -53,7 +56,7 @@ def elu(input, alpha=1.0, scale=1.0, input_scale=1.0):
     """``scale * input`` where positive, else ``alpha * scale * (exp(input_scale * input) - 1)``."""
     below = np.expm1(np.minimum(input, 0) * input_scale)
     below *= alpha * scale
-    return np.where(input > 0, input if scale == 1 else input * scale, below)
+    return select(input > 0, input if scale == 1 else input * scale, below)
 
 
 @_inner(expr="minimum(maximum(input, min_val), max_val)", rejects=("bool", "complex"),
@@ -69,13 +72,7 @@ def softplus(input, beta=1.0, threshold=20.0):
     """``log(1 + exp(beta * input)) / beta``, linear where ``beta * input`` exceeds ``threshold``."""
     scaled = input * beta
     smooth = np.log1p(np.exp(np.minimum(scaled, threshold)))
-    return np.where(scaled > threshold, input, smooth / beta)
-
-
-def _erf(x):
-    from scipy.special import erf  # on first use: it costs more than all of flowtorch
-
-    return erf(x)
+    return select(scaled > threshold, input, smooth / beta)
 
 
 def _gelu_gradient(g, input):
@@ -87,8 +84,11 @@ def _gelu_gradient(g, input):
 @_inner(expr="0.5 * input * (1 + erf(input * 0.7071067811865476))", rejects=NOT_REAL, vjp=(_gelu_gradient,))
 def gelu(input):
     """``input`` times the normal distribution function of ``input``."""
-    out = _erf(input * math.sqrt(0.5))
-    return (out + 1) * input * 0.5
+    out = erf(input * math.sqrt(0.5))
+    out += 1
+    out *= input
+    out *= 0.5
+    return out
 
 
 TANH_SCALE = math.sqrt(2 / math.pi)
@@ -160,14 +160,14 @@ def logsigmoid(input):
            vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),))
 def hardshrink(input, lambd=0.5):
     """Zero the elements within ``[-lambd, lambd]``."""
-    return np.where(np.abs(input) <= lambd, np.zeros((), input.dtype), input)
+    return select(np.abs(input) <= lambd, np.zeros((), input.dtype), input)
 
 
 @_inner(expr="where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))", rejects=NOT_REAL,
         vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),))
 def softshrink(input, lambd=0.5):
     """Move every element ``lambd`` towards zero, stopping there."""
-    return np.where(input > lambd, input - lambd, np.where(input < -lambd, input + lambd, input * 0))
+    return input - np.clip(input, -lambd, lambd) if lambd != math.inf else input * 0
 
 
 # ---------------------------------------------------------------- losses of single elements
@@ -177,7 +177,7 @@ def softshrink(input, lambd=0.5):
 def huber(input, delta=1.0):
     """Half the square of an error; linear with the same slope where it exceeds ``delta``."""
     size = np.abs(input)
-    return np.where(size < delta, 0.5 * size * size, delta * (size - 0.5 * delta))
+    return select(size < delta, size * size * 0.5, delta * (size - 0.5 * delta))
 
 
 LEAST_LOG = -100.0

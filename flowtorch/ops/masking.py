@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.select import select
 from flowtorch import dtypes, overrides
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_enabled
@@ -52,13 +53,13 @@ class Where(Pointwise):
         if device.type != "cpu":
             return wrap(self.plan(op, t)[0](mask, *[self.operand(x, t) for x in (input, other)]), t)
         a, b = (self.operand(x, t) for x in (input, other))
-        out = np.where(mask, a, b)
+        out = select(mask, a, b)
         return wrap(out if out.dtype == t.numpy else out.astype(t.numpy), t)
 
 
 def _where_body(condition, input, other):
     """``input`` where ``condition`` holds, ``other`` elsewhere, with broadcasting."""
-    return np.where(condition, input, other)
+    return select(condition, input, other)
 
 
 _where = Op("where", Where(), _where_body, tensors=("condition", "input", "other"), linear=("input", "other"),
@@ -78,7 +79,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
                 b = (other._array if other._type is tx else None) if kind is not float and kind is not int else (
                     tx.scalar(other))
                 if b is not None and (type(input) is not float or kind is Tensor) and tx.compute is tx.numpy:
-                    t = wrap(np.where(condition._array, a, b), tx)
+                    t = wrap(select(condition._array, a, b), tx)
                     if grad_enabled():
                         for x in (input, other):
                             if type(x) is Tensor and (x._requires_grad or x._view is not None):
@@ -163,7 +164,7 @@ def _masked_fill(input, mask, value):
     mask = _fit_mask(input, mask, "masked_fill_")
     if value.dtype.kind == "c" and input.dtype.kind != "c":
         check_number(value.item(), dtypes.from_numpy_dtype(input.dtype))
-    np.copyto(input, _as_dtype(value, input.dtype), where=mask, casting="unsafe")
+    select(mask, _as_dtype(value, input.dtype), input, input)
 
 
 def _as_dtype(value: np.ndarray, d: np.dtype) -> np.ndarray:

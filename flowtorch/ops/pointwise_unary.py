@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops.erf import erf as erf_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj
@@ -338,7 +339,15 @@ def _scipy(name: str, vjp: Any, doc: str, scipy_name: str | None = None, **optio
 
 
 _TWO_OVER_SQRT_PI = 2 / math.sqrt(math.pi)
-erf = _scipy("erf", lambda g, input: g * (_TWO_OVER_SQRT_PI * (-input * input).exp()), "The error function.")
+
+
+@pointwise(promote="float", expr="erf(input)", rejects=("complex",),
+           vjp=(lambda g, input: g * (_TWO_OVER_SQRT_PI * (-input * input).exp()),))
+def erf(input):
+    """The error function."""
+    return erf_of(input)
+
+
 erfc = _scipy("erfc", lambda g, input: g * (-_TWO_OVER_SQRT_PI * (-input * input).exp()),
               "One minus the error function, accurate for large values.")
 erfinv = _scipy("erfinv", lambda g, out: g * (math.sqrt(math.pi) / 2 * (out * out).exp()), "The inverse of the error function.")

@@ -1,0 +1,45 @@
+"""``np.where`` without branches: with masks as irregular as data, mispredicted branches cost most of its time."""
+from __future__ import annotations
+
+import numpy as np
+
+_INTEGERS = {1: np.dtype(np.int8), 2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+_BLOCK = 16384          # elements whose temporaries stay in the cache
+_SMALL = 8192
+
+
+def _bits(a: np.ndarray, shape: tuple, integer: np.dtype) -> np.ndarray | None:
+    """The array as flat integers of its size, a 0-d one as it is; None if its memory is not in order."""
+    if a.ndim == 0:
+        return a.view(integer)
+    return a.view(integer).reshape(-1) if a.shape == shape and a.flags.c_contiguous else None
+
+
+def select(mask: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """``a`` where ``mask`` holds, ``b`` elsewhere; into ``out``, which may be ``b`` itself."""
+    d = a.dtype
+    if mask.size < _SMALL or d != b.dtype or mask.dtype != bool or d.itemsize not in _INTEGERS or d.hasobject:
+        return _plain(mask, a, b, out)
+    integer = _INTEGERS[d.itemsize]
+    shape = mask.shape
+    x, y = _bits(a, shape, integer), _bits(b, shape, integer)
+    if x is None or y is None or not mask.flags.c_contiguous or (out is not None and not out.flags.c_contiguous):
+        return _plain(mask, a, b, out)
+    result = np.empty(shape, d) if out is None else out
+    target, flags = result.view(integer).reshape(-1), mask.view(np.int8).reshape(-1)
+    for start in range(0, mask.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        chosen = np.negative(flags[block]).astype(integer)      # all bits set where the mask holds
+        xs, ys = x if x.ndim == 0 else x[block], y if y.ndim == 0 else y[block]
+        chosen &= xs ^ ys
+        np.bitwise_xor(chosen, ys, target[block])
+    return result
+
+
+def _plain(mask: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray | None) -> np.ndarray:
+    if out is None:
+        return np.where(mask, a, b)
+    if out is not b:
+        np.copyto(out, b)
+    np.copyto(out, a, where=mask)
+    return out
