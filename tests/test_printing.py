@@ -156,9 +156,9 @@ def test_a_large_tensor_is_summarised_before_it_is_formatted(monkeypatch):
 
 
 def test_tangents():
-    for library in (torch, ft):
-        forward_ad = library.autograd.forward_ad
-        with forward_ad.dual_level():
-            x = forward_ad.make_dual(library.ones(2), library.tensor([2.0, 3.0]))
-            library.texts = [repr(x), repr(x * 2), repr(forward_ad.unpack_dual(x).primal)]
-    assert ft.texts == torch.texts
+    forward_ad = ft.autograd.forward_ad
+    with forward_ad.dual_level():
+        x = forward_ad.make_dual(ft.ones(2), ft.tensor([2.0, 3.0]))
+        assert repr(x) == "tensor([1., 1.], tangent=tensor([2., 3.]))"
+        assert repr(x * 2) == "tensor([2., 2.], tangent=tensor([4., 6.]))"
+        assert repr(forward_ad.unpack_dual(x).primal) == "tensor([1., 1.])"
