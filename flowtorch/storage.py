@@ -16,6 +16,7 @@ from flowtorch.storage_memory import array_over, detached, elements, host, listi
 from flowtorch.storage_untyped import StorageBase, UntypedStorage, _load_from_bytes, storage_of
 
 __all__ = [
+    "StorageBase",
     "TypedStorage",
     "UntypedStorage",
     "_load_from_bytes",

@@ -30,7 +30,7 @@ from flowtorch.serialization.options import (
 )
 from flowtorch.serialization.pickling import UnpicklingError, make_pickler, trusting_unpickler
 from flowtorch.serialization.restricted import RestrictedUnpickler, globals_in
-from flowtorch.storage import LEGACY_CLASSES, TypedStorage, UntypedStorage, detached
+from flowtorch.storage import LEGACY_CLASSES, StorageBase, TypedStorage, UntypedStorage, detached
 from flowtorch.storage_memory import mapped
 from flowtorch.tensor import wrap
 
@@ -122,20 +122,18 @@ def _new_mode() -> int:
 
 
 class _Describer:
-    """Recognises storages while an object is pickled, and refuses memory that is seen as two dtypes."""
+    """Describes storages while an object is pickled, and refuses memory that is seen as two dtypes."""
 
     def __init__(self) -> None:
         self.seen: dict[int, Any] = {}
 
-    def __call__(self, value: Any) -> tuple | None:
-        """(bytes, class, dtype, location, number of elements) of a storage, None of anything else."""
+    def __call__(self, value: Any) -> tuple:
+        """(bytes, class, dtype, location, number of elements) of a storage."""
         if isinstance(value, TypedStorage):
             untyped, dtype, size = value.untyped(), value.dtype, len(value)
             kind: type = LEGACY_CLASSES[value.pickle_storage_type()]
-        elif isinstance(value, UntypedStorage):
-            untyped, dtype, size, kind = value, dtypes.uint8, len(value), UntypedStorage
         else:
-            return None
+            untyped, dtype, size, kind = value, dtypes.uint8, len(value), UntypedStorage
         address = untyped.data_ptr()
         if address and self.seen.setdefault(address, dtype) is not dtype:
             raise RuntimeError("Cannot save multiple tensors or storages that view the same data as different types")
@@ -148,14 +146,14 @@ def _save_archive(obj: Any, writer: ArchiveWriter, pickle_module: Any, protocol:
     storages: list[UntypedStorage] = []
 
     def persistent_id(value: Any) -> Any:
-        described = describe(value)
-        if described is None:
+        if not isinstance(value, StorageBase):
             return None
-        storage, kind, _, location, size = described
-        if storage._cdata not in keys:
-            keys[storage._cdata] = str(len(keys))
+        storage, kind, _, location, size = describe(value)
+        identity = storage._cdata
+        if identity not in keys:
+            keys[identity] = str(len(keys))
             storages.append(storage)  # kept alive, so that no other memory gets its address
-        return "storage", kind, keys[storage._cdata], location, size
+        return "storage", kind, keys[identity], location, size
 
     buffer = io.BytesIO()
     make_pickler(pickle_module, buffer, protocol, persistent_id).dump(obj)

@@ -12,22 +12,21 @@ import numpy as np
 from flowtorch import devices
 from flowtorch.serialization.pickling import StorageType, UnpicklingError, make_pickler, trusting_unpickler
 from flowtorch.serialization.restricted import RestrictedUnpickler
-from flowtorch.storage import TypedStorage, UntypedStorage
+from flowtorch.storage import StorageBase, TypedStorage, UntypedStorage
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 PROTOCOL_VERSION = 1001
 
 
 def save_stream(obj: Any, stream: Any, pickle_module: Any, protocol: int, describe: Callable[[Any], Any]) -> None:
-    """Write ``obj``; ``describe`` gives (bytes, class, dtype, location, size) of a storage, else None."""
+    """Write ``obj``; ``describe`` gives (bytes, class, dtype, location, size) of a storage."""
     storages: dict[str, tuple[UntypedStorage, Any, int]] = {}
     keys: dict[Any, str] = {}
 
     def persistent_id(value: Any) -> Any:
-        described = describe(value)
-        if described is None:
+        if not isinstance(value, StorageBase):
             return None
-        storage, kind, dtype, location, size = described
+        storage, kind, dtype, location, size = describe(value)
         key = keys.setdefault(storage._cdata, str(len(keys)))
         storages.setdefault(key, (storage, dtype, size))
         return "storage", kind, key, location, size, None

@@ -56,10 +56,8 @@ class _TorchNames:
             self.write(pickle.GLOBAL + "\n".join((*known, "")).encode())
         self.memoize(obj)
 
-    def reducer_override(self: Any, obj: Any) -> Any:
-        if isinstance(obj, dtypes.layout):
-            return _get_layout, (repr(obj),)
-        return NotImplemented
+    def save_layout(self: Any, obj: Any) -> None:
+        self.save_reduce(_get_layout, (repr(obj),), obj=obj)
 
 
 def make_pickler(pickle_module: Any, stream: Any, protocol: int, persistent_id: Callable[[Any], Any]) -> Any:
@@ -72,15 +70,17 @@ def make_pickler(pickle_module: Any, stream: Any, protocol: int, persistent_id: 
     bases = (_TorchNames, base) if issubclass(base, _PythonPickler) else (base,)
 
     class Pickler(*bases):  # type: ignore[misc]
-        if hasattr(base, "dispatch"):
-            dispatch = dict(base.dispatch)
-
         def persistent_id(self, obj: Any) -> Any:
             return persistent_id(obj)
 
-    if bases[0] is _TorchNames and Pickler.dispatch.get(FunctionType) is _PythonPickler.save_global:
-        Pickler.dispatch[FunctionType] = _TorchNames.save_global
-    return Pickler(stream, protocol=protocol)
+    if bases[0] is _TorchNames:
+        Pickler.dispatch = {**base.dispatch, dtypes.layout: _TorchNames.save_layout}
+        if base.dispatch.get(FunctionType) is _PythonPickler.save_global:
+            Pickler.dispatch[FunctionType] = _TorchNames.save_global
+    pickler = Pickler(stream, protocol=protocol)
+    if bases[0] is _TorchNames:
+        pickler.persistent_id = persistent_id  # one call less for each object
+    return pickler
 
 
 def trusting_unpickler(pickle_module: Any, stream: Any, persistent_load: Callable, **options: Any) -> Any:

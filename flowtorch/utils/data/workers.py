@@ -282,9 +282,9 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
             self._end()
             raise RuntimeError(f"DataLoader timed out after {self._timeout} seconds")
         # What a worker sent before it died comes first.
-        for end in sorted(ready, key=lambda end: not isinstance(end, Connection)):
+        for end in sorted(ready, key=lambda end: isinstance(end, int)):
             worker = by_end[end]
-            if isinstance(end, Connection) and end.poll():
+            if not isinstance(end, int) and end.poll():
                 with contextlib.suppress(EOFError, OSError):
                     return worker, *pickle.loads(end.recv_bytes())
             self._died(worker)
