@@ -34,7 +34,7 @@ globals().update(dtypes.PUBLIC)
 globals().update(dtypes.LAYOUTS)
 contiguous_format, preserve_format = dtypes.contiguous_format, dtypes.preserve_format
 channels_last, channels_last_3d = dtypes.channels_last, dtypes.channels_last_3d
-bool = dtypes.bool_          # noqa: A001
+bool = dtypes.bool_
 
 # The op families, in the order of their dependencies. Importing one fills the registry.
 for _family in (
@@ -83,7 +83,14 @@ for _family in (
     "ranges",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
-for _module in ("functional_shape", "functional_quantile", "functional_products", "functional_nn", "functional_recurrent", "functional_sampling"):
+for _module in (
+    "functional_shape",
+    "functional_quantile",
+    "functional_products",
+    "functional_nn",
+    "functional_recurrent",
+    "functional_sampling",
+):
     importlib.import_module(f"flowtorch.{_module}")
 
 from flowtorch import methods as _methods  # noqa: E402
@@ -94,11 +101,65 @@ namespace.publish()
 namespace.publish_aliases(_pointwise.ALIASES)
 globals().update(namespace.namespaces["torch"])
 
-_LAZY = {"nn", "optim", "random", "func", "linalg", "fft", "special", "signal", "masked", "distributions", "cuda", "amp", "backends",
-         "testing", "utils", "storage", "serialization", "hub", "jit", "multiprocessing", "sparse", "version", "types",
-         "futures", "onnx", "fx", "distributed", "return_types", "compiler", "library", "profiler", "quasirandom", "shim",
-         "autograd", "overrides", "functional", "torch_version", "export", "package", "cpu", "mps", "xpu", "mtia", "monitor", "accelerator",
-         "nested", "quantization", "ao", "config", "info", "printing", "__future__", "_tensor_str", "_C", "_utils", "_dynamo", "_VF"}
+_LAZY = {
+    "nn",
+    "optim",
+    "random",
+    "func",
+    "linalg",
+    "fft",
+    "special",
+    "signal",
+    "masked",
+    "distributions",
+    "cuda",
+    "amp",
+    "backends",
+    "testing",
+    "utils",
+    "storage",
+    "serialization",
+    "hub",
+    "jit",
+    "multiprocessing",
+    "sparse",
+    "version",
+    "types",
+    "futures",
+    "onnx",
+    "fx",
+    "distributed",
+    "return_types",
+    "compiler",
+    "library",
+    "profiler",
+    "quasirandom",
+    "shim",
+    "autograd",
+    "overrides",
+    "functional",
+    "torch_version",
+    "export",
+    "package",
+    "cpu",
+    "mps",
+    "xpu",
+    "mtia",
+    "monitor",
+    "accelerator",
+    "nested",
+    "quantization",
+    "ao",
+    "config",
+    "info",
+    "printing",
+    "__future__",
+    "_tensor_str",
+    "_C",
+    "_utils",
+    "_dynamo",
+    "_VF",
+}
 
 
 # Names that modules outside the registry of ops provide, loaded on first use.

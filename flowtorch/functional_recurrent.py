@@ -7,7 +7,6 @@ from flowtorch.ops import recurrent as ops
 from flowtorch.ops.linear import linear
 from flowtorch.ops.op import composite
 
-
 # ---------------------------------------------------------------- single steps
 
 

@@ -57,7 +57,8 @@ def unflatten(input, dim, sizes):
         known *= s if s != -1 else 1
     fits = known == have if -1 not in sizes else known != 0 and have % known == 0
     if not fits and not (-1 in sizes and known == 0):
-        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {n} ({have}) in the "
+        raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {n} "
+                           f"({have}) in the "
                            "input tensor")
     if -1 in sizes and known == 0:
         raise RuntimeError(f"unflatten: cannot infer the size -1 of {list(sizes)}: the other sizes multiply to 0")
@@ -71,7 +72,8 @@ def movedim(input, source, destination):
     n = input.dim()
     given = [list(d) if isinstance(d, (tuple, list)) else [d] for d in (source, destination)]
     if len(given[0]) != len(given[1]):
-        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({given[0]} dims) should contain the same "
+        raise RuntimeError(f"movedim: Invalid source or destination dims: source ({given[0]} dims) should contain the "
+                           "same "
                            f"number of dims as destination ({given[1]} dims)")
     source, destination = ([normalize_dim(d, n) for d in dims] for dims in given)
     for dims, name, shown in ((source, "source", given[0]), (destination, "destination", given[1])):
@@ -110,17 +112,24 @@ def _T(self):
     """The dimensions in reverse order, as a view."""
     n = self.dim()
     if n == 0:
-        warnings.warn("Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.", stacklevel=2)
+        warnings.warn(
+            "Tensor.T is deprecated on 0-D tensors. This function is the identity in these cases.", stacklevel=2
+        )
     elif n != 2:
-        warnings.warn("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it will "
-                      "throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
-                      "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.", stacklevel=2)
+        warnings.warn(
+            "The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and "
+            "it will "
+            "throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+            "`x.permute(*torch.arange(x.ndim - 1, -1, -1))` to reverse the dimensions of a tensor.",
+            stacklevel=2,
+        )
     return permute(self, tuple(range(n - 1, -1, -1)))
 
 
 def _mT(self):
     """The last two dimensions swapped, as a view."""
-    return _matrix_transpose(self, "tensor.mT", "Tensor.mT is deprecated on 0-D tensors. This function is the identity in "
+    return _matrix_transpose(self, "tensor.mT", "Tensor.mT is deprecated on 0-D tensors. This function is the "
+                                                "identity in "
                              "these cases.")
 
 
@@ -158,7 +167,8 @@ Tensor.T, Tensor.mT, Tensor.H, Tensor.mH = property(_T), property(_mT), property
 @composite(method=True)
 def adjoint(input):
     """The last two dimensions swapped, complex numbers conjugated."""
-    out = _matrix_transpose(input, "tensor.adjoint()", "adjoint() is deprecated on 0-D tensors. Consider using x.conj().")
+    out = _matrix_transpose(input, "tensor.adjoint()", "adjoint() is deprecated on 0-D tensors. Consider using "
+                                                       "x.conj().")
     return out.conj() if out.dtype.is_complex else out
 
 
@@ -208,8 +218,10 @@ def broadcast_shapes(*shapes):
                 raise ValueError("Attempting to broadcast a dimension with negative length!")
             if shape[i] not in (1, result[i]):
                 if result[i] != 1:
-                    raise RuntimeError(f"Attempting to broadcast a dimension of length {shape[i]} at {i}! Mismatching argument "
-                                       f"at index {k} had {shape}; but expected shape should be broadcastable to {result}")
+                    raise RuntimeError(f"Attempting to broadcast a dimension of length {shape[i]} at {i}! Mismatching "
+                                       "argument "
+                                       f"at index {k} had {shape}; but expected shape should be broadcastable to "
+                                       f"{result}")
                 result[i] = shape[i]
     return Size(result)
 
@@ -241,7 +253,8 @@ def tensor_split(input, indices_or_sections, dim=0):
     at = indices_or_sections
     if isinstance(at, Tensor):
         if at.dim() > 1 or at.dtype.name != "int64":
-            raise RuntimeError("tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional "
+            raise RuntimeError("tensor_split expected tensor_indices_or_sections to be a zero-dimensional or "
+                               "one-dimensional "
                                "tensor of dtype long")
         at = at.tolist()
     n = input.size(dim)
@@ -266,7 +279,8 @@ def _split_along(name: str, least: int, dim: Any) -> Any:
             raise TypeError(f"{name}() received an invalid combination of arguments. Expected (int sections) or "
                             f"(tuple of ints indices), got {type(indices_or_sections).__name__}")
         if n < least:
-            raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor with {n} "
+            raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension, but got a tensor "
+                               f"with {n} "
                                "dimensions!")
         d = dim(n)
         k = indices_or_sections
@@ -335,7 +349,8 @@ def narrow(input, dim, start, length):
 def narrow_copy(input, dim, start, length):
     """A copy of the ``length`` slices of ``dim`` from ``start`` on."""
     if not -input.dim() <= dim < input.dim():
-        raise RuntimeError("Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  (Could this "
+        raise RuntimeError("Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  (Could "
+                           "this "
                            f"error message be improved? narrow_copy: dim {dim} of a {input.dim()}-d tensor)")
     if length < 0:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({input.size(dim)}).")
@@ -366,7 +381,9 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
             raise RuntimeError("Repeats must be non-negative")
         shape = input.shape
         wide = input.unsqueeze(dim + 1).expand(*shape[:dim + 1], repeats, *shape[dim + 1:])
-        return view_(clone(wide, memory_format=contiguous_format), (*shape[:dim], shape[dim] * repeats, *shape[dim + 1:]))
+        return view_(
+            clone(wide, memory_format=contiguous_format), (*shape[:dim], shape[dim] * repeats, *shape[dim + 1 :])
+        )
     n = input.size(dim)
     if repeats.dim() > 1:
         raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
@@ -481,7 +498,8 @@ def block_diag(*tensors):
     """A matrix with the given matrices (or vectors, numbers) on its diagonal."""
     for k, t in enumerate(tensors):
         if t.dim() > 2:
-            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {k} has {t.dim()} "
+            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {k} has "
+                               f"{t.dim()} "
                                "dimensions")
     if not tensors:
         from flowtorch.ops.factory import empty

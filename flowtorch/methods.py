@@ -35,8 +35,10 @@ def _grad_fn(self: Tensor) -> Any:
 def _get_grad(self: Tensor) -> Tensor | None:
     """The gradient accumulated by ``backward``, None before."""
     if self._grad is None and self._requires_grad and self._node is not None and not self.retains_grad:   # type: ignore[attr-defined]
-        warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad attribute won't "
-                      "be populated during autograd.backward(). If you indeed want the .grad field to be populated for a "
+        warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+                      "attribute won't "
+                      "be populated during autograd.backward(). If you indeed want the .grad field to be populated "
+                      "for a "
                       "non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.", UserWarning, stacklevel=2)
     return self._grad
 
@@ -44,19 +46,25 @@ def _get_grad(self: Tensor) -> Tensor | None:
 def _set_grad(self: Tensor, value: Any) -> None:
     if value is not None:
         if not isinstance(value, Tensor):
-            raise TypeError(f"assigned grad expected to be a Tensor or None but got grad of type {type(value).__name__}")
+            raise TypeError("assigned grad expected to be a Tensor or None but got grad of type "
+                            f"{type(value).__name__}")
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
         if value._type.dtype is not self._type.dtype:
-            raise RuntimeError(f"attempting to assign a gradient with dtype '{value.dtype!r}' to a tensor with grad_dtype "
-                               f"'{self.dtype!r}'. The gradient must match the tensor's grad_dtype (defaults to the tensor's dtype).")
+            raise RuntimeError(f"attempting to assign a gradient with dtype '{value.dtype!r}' to a tensor with "
+                               "grad_dtype "
+                               f"'{self.dtype!r}'. The gradient must match the tensor's grad_dtype (defaults to the "
+                               "tensor's dtype).")
         if value._type.device != self._type.device:
-            raise RuntimeError(f"attempting to assign a gradient located on device with type '{value.device.type}' to a tensor "
-                               f"located on device with type '{self.device.type}'. Please ensure that the gradient and the tensor "
+            raise RuntimeError(f"attempting to assign a gradient located on device with type '{value.device.type}' to "
+                               "a tensor "
+                               f"located on device with type '{self.device.type}'. Please ensure that the gradient "
+                               "and the tensor "
                                "are on the same device")
         if value.shape != self.shape:
             raise RuntimeError(f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
-                               f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same size")
+                               f"'{list(self.shape)}'. Please ensure that the gradient and the tensor are the same "
+                               "size")
     self._grad = value
 
 

@@ -43,7 +43,8 @@ def publish() -> None:
 
 
 def publish_aliases(aliases: dict[str, str]) -> None:
-    """Further public names of the same functions: ``torch.multiply`` is ``torch.mul``, methods and in-place forms too."""
+    """Further public names of the same functions: ``torch.multiply`` is ``torch.mul``, methods and in-place forms
+    too."""
     functions = namespaces["torch"]
     for alias, name in aliases.items():
         functions[alias] = functions[name]
@@ -54,7 +55,21 @@ def publish_aliases(aliases: dict[str, str]) -> None:
             functions[alias + "_"] = functions[name + "_"]
 
 
-_REFLECTED = {"add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift", "matmul"}
+_REFLECTED = {
+    "add",
+    "sub",
+    "mul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "pow",
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+    "matmul",
+}
 _COMPARED = {"eq", "ne", "lt", "le", "gt", "ge"}
 
 

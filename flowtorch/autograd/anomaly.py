@@ -35,7 +35,8 @@ class detect_anomaly(set_detect_anomaly):
     def __init__(self, check_nan: bool = True) -> None:
         self._previous = state.enabled, state.check_nan
         self._check_nan = check_nan
-        warnings.warn("Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled for "
+        warnings.warn("Anomaly Detection has been enabled. This mode will increase the runtime and should only be "
+                      "enabled for "
                       "debugging.", stacklevel=2)
 
     def __enter__(self) -> None:

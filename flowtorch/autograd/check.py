@@ -94,14 +94,29 @@ def _expected(numeric: np.ndarray, complex_in: bool, complex_out: bool) -> np.nd
     return result
 
 
-def gradcheck(func: Any, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3, raise_exception: bool = True,
-              nondet_tol: float = 0.0, check_undefined_grad: bool = True, check_grad_dtypes: bool = False,
-              check_batched_grad: bool = False, check_batched_forward_grad: bool = False, check_forward_ad: bool = False,
-              check_backward_ad: bool = True, fast_mode: bool = False, masked: Any = None) -> bool:
+def gradcheck(
+    func: Any,
+    inputs: Any,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
+    fast_mode: bool = False,
+    masked: Any = None,
+) -> bool:
     """Compare the derivatives that autograd gives for ``func`` at ``inputs`` with central finite differences.
 
     Inputs that require gradients should be float64 or complex128. Raises GradcheckError (or returns False with
-    ``raise_exception=False``) when any entry differs by more than ``atol + rtol * |expected|``, when a second backward gives
+    ``raise_exception=False``) when any entry differs by more than ``atol + rtol * |expected|``, when a second
+    backward gives
     other values (``nondet_tol``), and, on request, when forward mode disagrees.
     """
     if not (check_backward_ad or check_forward_ad):
@@ -111,15 +126,26 @@ def gradcheck(func: Any, inputs: Any, *, eps: float = 1e-6, atol: float = 1e-5, 
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
     try:
-        return _check(func, _tuple(inputs), eps, atol, rtol, nondet_tol, check_forward_ad, check_backward_ad, check_undefined_grad)
+        return _check(
+            func, _tuple(inputs), eps, atol, rtol, nondet_tol, check_forward_ad, check_backward_ad, check_undefined_grad
+        )
     except GradcheckError:
         if raise_exception:
             raise
         return False
 
 
-def _check(func: Any, inputs: tuple, eps: float, atol: float, rtol: float, nondet_tol: float, forward: bool, backward: bool,
-           undefined: bool) -> bool:
+def _check(
+    func: Any,
+    inputs: tuple,
+    eps: float,
+    atol: float,
+    rtol: float,
+    nondet_tol: float,
+    forward: bool,
+    backward: bool,
+    undefined: bool,
+) -> bool:
     watched = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
     if not watched:
         raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
@@ -127,8 +153,12 @@ def _check(func: Any, inputs: tuple, eps: float, atol: float, rtol: float, nonde
     for i in watched:
         t = inputs[i]
         if t.dtype not in (torch.float64, torch.complex128):
-            warnings.warn(f"Input #{i} requires gradient and is not a double precision floating point or complex. This check will "
-                          "likely fail if all the inputs are not of double precision floating point or complex.", stacklevel=3)
+            warnings.warn(
+                f"Input #{i} requires gradient and is not a double precision floating point or complex. "
+                "This check will "
+                "likely fail if all the inputs are not of double precision floating point or complex.",
+                stacklevel=3,
+            )
         if not t.is_leaf:
             t.retain_grad()
     outputs = _outputs(func, inputs)
@@ -147,8 +177,10 @@ def _check(func: Any, inputs: tuple, eps: float, atol: float, rtol: float, nonde
                 _compare(actual, expected, atol, rtol, f"Jacobian mismatch for output {k} with respect to input {i},")
                 again = _analytical(out, inputs[i])
                 if np.abs(actual - again).max(initial=0) > nondet_tol:
-                    raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and grad_output "
-                                         "multiple times gives different values, although analytical gradient matches numerical "
+                    raise GradcheckError("Backward is not reentrant, i.e., running backward with same input and "
+                                         "grad_output "
+                                         "multiple times gives different values, although analytical gradient matches "
+                                         "numerical "
                                          f"gradient. The tolerance for nondeterminism was {nondet_tol}.")
             if forward:
                 _check_forward(func, inputs, i, k, numeric[k], atol, rtol)
@@ -159,8 +191,10 @@ def _check(func: Any, inputs: tuple, eps: float, atol: float, rtol: float, nonde
 
 def _compare(actual: np.ndarray, expected: np.ndarray, atol: float, rtol: float, what: str) -> None:
     if not np.allclose(actual, expected, rtol, atol):
-        raise GradcheckError(f"{what}\nnumerical:{expected.squeeze(1) if expected.ndim > 2 and expected.shape[1] == 1 else expected}\n"
-                             f"analytical:{actual.squeeze(1) if actual.ndim > 2 and actual.shape[1] == 1 else actual}\n")
+        raise GradcheckError(
+            f"{what}\nnumerical:{expected.squeeze(1) if expected.ndim > 2 and expected.shape[1] == 1 else expected}\n"
+            f"analytical:{actual.squeeze(1) if actual.ndim > 2 and actual.shape[1] == 1 else actual}\n"
+        )
 
 
 def _check_constant(func: Any, inputs: tuple, watched: list[int], eps: float, atol: float) -> bool:
@@ -184,7 +218,8 @@ def _check_undefined(func: Any, inputs: tuple, watched: list[int]) -> None:
             _grad([o for j, o in enumerate(outputs) if j != k], [inputs[i] for i in watched],
                   [torch.ones_like(o) for j, o in enumerate(outputs) if j != k], allow_unused=True)
         except RuntimeError as error:
-            raise GradcheckError("Expected backward function to handle undefined output grads. Please look at \"Notes about undefined "
+            raise GradcheckError("Expected backward function to handle undefined output grads. Please look at \"Notes "
+                                 "about undefined "
                                  f"output gradients\" ({error})") from error
 
 
@@ -207,14 +242,29 @@ def _check_forward(func: Any, inputs: tuple, i: int, k: int, numeric: np.ndarray
                 t = forward_ad.unpack_dual(out).tangent
                 if t is not None:
                     actual[j, d] = _flat(t)
-    _compare(actual, numeric, atol, rtol, f"Jacobian computed with forward mode mismatch for output {k} with respect to input {i},")
+    _compare(actual, numeric, atol, rtol, f"Jacobian computed with forward mode mismatch for output {k} with respect "
+                                          f"to input {i},")
 
 
-def gradgradcheck(func: Any, inputs: Any, grad_outputs: Any = None, *, eps: float = 1e-6, atol: float = 1e-5, rtol: float = 1e-3,
-                  gen_non_contig_grad_outputs: bool = False, raise_exception: bool = True, nondet_tol: float = 0.0,
-                  check_undefined_grad: bool = True, check_grad_dtypes: bool = False, check_batched_grad: bool = False,
-                  check_fwd_over_rev: bool = False, check_rev_over_rev: bool = True, fast_mode: bool = False,
-                  masked: bool = False) -> bool:
+def gradgradcheck(
+    func: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    *,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    gen_non_contig_grad_outputs: bool = False,
+    raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
+    fast_mode: bool = False,
+    masked: bool = False,
+) -> bool:
     """``gradcheck`` of the gradient: second derivatives in the inputs and in ``grad_outputs`` (random by default)."""
     inputs = _tuple(inputs)
     outputs = _outputs(func, inputs)

@@ -286,7 +286,8 @@ def _run_tensor_hooks(hooks: dict, g: Any) -> Any:
         new = hook(g)
         if new is not None:
             if not isinstance(new, Tensor):
-                raise TypeError(f"hook '{getattr(hook, '__name__', hook)}' has returned an incompatible value: expected "
+                raise TypeError(f"hook '{getattr(hook, '__name__', hook)}' has returned an incompatible value: "
+                                "expected "
                                 f"Variable, but got {type(new).__name__}")
             if new.shape != g.shape:
                 raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
@@ -320,7 +321,8 @@ def _after(node: Node, input_grads: tuple, g: Any, multi: bool) -> tuple:
         if new is not None:
             new = new if isinstance(new, tuple) else (new,)
             if len(new) != len(input_grads):
-                raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has returned an incorrect number of values "
+                raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has returned an incorrect number of "
+                                   "values "
                                    f"(got {len(new)}, but expected {len(input_grads)})")
             input_grads = new
     return input_grads
@@ -359,7 +361,8 @@ def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
                 raise RuntimeError(f"Mismatch in shape: grad_output[{len(result)}] has a shape of {g.shape} and "
                                    f"output[{len(result)}] has a shape of {t.shape}.")
             if g.dtype.is_complex != t.dtype.is_complex:
-                raise RuntimeError("For complex Tensors, both grad_output and output are required to have the same dtype. "
+                raise RuntimeError("For complex Tensors, both grad_output and output are required to have the same "
+                                   "dtype. "
                                    f"Mismatch in dtype: grad_output[{len(result)}] has a dtype of {g.dtype} and "
                                    f"output[{len(result)}] has a dtype of {t.dtype}.")
             result.append(g)
@@ -377,7 +380,8 @@ def _start(t: Tensor, what: str, i: int) -> Any:
 
 def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
              grad_variables: Any = None, inputs: Any = None) -> None:
-    """Add to the ``grad`` of every leaf (or of ``inputs``) the gradients of ``tensors`` weighted by ``grad_tensors``."""
+    """Add to the ``grad`` of every leaf (or of ``inputs``) the gradients of ``tensors`` weighted by
+    ``grad_tensors``."""
     if grad_variables is not None:
         warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
         grad_tensors = grad_variables

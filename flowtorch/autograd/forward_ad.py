@@ -202,7 +202,9 @@ def _diagonal(op: Op, values: list, primals: list, level: int) -> Any:
 
 
 def _result(op: Op, primals: list) -> Any:
-    return op.public(*primals[:op.positional], **dict(zip(op.names[op.positional:], primals[op.positional:], strict=True)))
+    return op.public(
+        *primals[: op.positional], **dict(zip(op.names[op.positional :], primals[op.positional :], strict=True))
+    )
 
 
 def _shape(primals: list, op: Op) -> tuple:
@@ -295,7 +297,8 @@ class dual_level:
 def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> Tensor:
     """``tensor`` with ``tangent``, which must have its shape and dtype."""
     if not _levels.alive:
-        raise RuntimeError("Trying to create a dual Tensor for forward AD but no level exists, make sure to enter_dual_level() "
+        raise RuntimeError("Trying to create a dual Tensor for forward AD but no level exists, make sure to "
+                           "enter_dual_level() "
                            "first.")
     if not (tensor.is_floating_point() or tensor.is_complex()):
         raise ValueError(f"Expected primal to be floating point or complex, but got: {tensor.dtype}")
@@ -305,7 +308,8 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         raise RuntimeError(f"Expected tensor and tangent to have the same shape, but got {list(tensor.shape)} and "
                            f"{list(tangent.shape)} instead")
     if tangent.dtype is not tensor.dtype:
-        raise RuntimeError(f"Trying to set a forward gradient of dtype {tangent.dtype} for a tensor of dtype {tensor.dtype}; "
+        raise RuntimeError(f"Trying to set a forward gradient of dtype {tangent.dtype} for a tensor of dtype "
+                           f"{tensor.dtype}; "
                            "they have to be the same")
     if is_dual(tensor, _levels.alive[-1]):
         tensor = tensor.primal                                          # type: ignore[attr-defined]

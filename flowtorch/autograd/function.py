@@ -35,7 +35,8 @@ class FunctionCtx:
         """Keep tensors for ``jvp``."""
         for t in tensors:
             if not isinstance(t, Tensor) and t is not None:
-                raise AssertionError("save_for_forward expects all arguments to be tensors; you should save non-tensors as "
+                raise AssertionError("save_for_forward expects all arguments to be tensors; you should save "
+                                     "non-tensors as "
                                      "attributes on ctx.")
         self.saved_for_forward = tensors
 
@@ -86,8 +87,13 @@ class FunctionNode(Node, FunctionCtx):
             c = value._counter
             now = c if type(c) is int else c[0]
             if now != version:
-                raise_stale(value._array.shape, value._type, value._node and getattr(value._node, "node", value._node), now,
-                            version)
+                raise_stale(
+                    value._array.shape,
+                    value._type,
+                    value._node and getattr(value._node, "node", value._node),
+                    now,
+                    version,
+                )
             return value
         array, type_, counter, index, requires_grad = value
         if counter[0] != version:
@@ -145,7 +151,8 @@ class FunctionNode(Node, FunctionCtx):
                                f"{len(result)})")
         for i, r in enumerate(result):
             if r is not None and i not in self.tensor_positions:
-                raise RuntimeError(f"function {self.name()} returned a gradient different from None at position {i + 1}, but the "
+                raise RuntimeError(f"function {self.name()} returned a gradient different from None at position "
+                                   f"{i + 1}, but the "
                                    "corresponding forward input was not a Variable")
             if r is not None and not isinstance(r, Tensor):
                 raise TypeError(f"expected Variable or None (got {type(r).__name__})")
@@ -172,11 +179,13 @@ class Function(metaclass=_FunctionMeta):
     generate_vmap_rule = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        warnings.warn(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should "
+        warnings.warn(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you "
+                      "should "
                       "invoke them on the class itself.", DeprecationWarning, stacklevel=2)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
+        raise RuntimeError("Legacy autograd function with non-static forward method is deprecated. Please use "
+                           "new-style autograd "
                            "function with static forward method.")
 
     @staticmethod
@@ -192,7 +201,8 @@ class Function(metaclass=_FunctionMeta):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """One gradient (or None) per argument of ``forward``, from one per output."""
-        raise NotImplementedError("You must implement either the backward or vjp method for your custom autograd.Function to use it "
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom "
+                                  "autograd.Function to use it "
                                   "with backward mode AD.")
 
     @staticmethod
@@ -203,18 +213,22 @@ class Function(metaclass=_FunctionMeta):
     @staticmethod
     def jvp(ctx: Any, *grad_inputs: Any) -> Any:
         """One tangent per output, from one (or None) per argument."""
-        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with forward mode AD.")
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to use it with "
+                                  "forward mode AD.")
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, *args: Any) -> Any:
         """The batched function: (outputs, out_dims)."""
-        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod or set "
+        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod "
+                                  "or set "
                                   "generate_vmap_rule=True.")
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Run ``forward`` and record the call."""
-        special = [a for a in args if isinstance(a, Tensor) and not a._type.plain and hasattr(a, "__flowtorch_function__")]
+        special = [
+            a for a in args if isinstance(a, Tensor) and not a._type.plain and hasattr(a, "__flowtorch_function__")
+        ]
         if special:
             return max(special, key=lambda t: t.level).__flowtorch_function__(cls, args, kwargs)
         if overrides.state.modes and overrides.has_torch_function(args):
@@ -240,7 +254,8 @@ def _finish(cls: type, node: Any, args: tuple, tensors: list, edges: tuple, reco
     outputs = (output,) if single else tuple(output)
     for o in outputs:
         if single and not isinstance(o, Tensor) and o is not None:
-            raise TypeError(f"{cls.__name__}.forward: expected to return Tensor, tuple of Tensors, or None; got {type(o).__name__}")
+            raise TypeError(f"{cls.__name__}.forward: expected to return Tensor, tuple of Tensors, or None; got "
+                            f"{type(o).__name__}")
     dirty = {id(t) for t in node.dirty_tensors}
     for t in node.dirty_tensors:
         if recording and t._requires_grad and t._node is None and t._view is None and any(t is a for _, a in tensors):

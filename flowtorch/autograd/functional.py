@@ -14,11 +14,13 @@ def _as_tuple(x: Any, what: str, function: str) -> tuple[bool, tuple]:
     if isinstance(x, Tensor):
         return False, (x,)
     if not isinstance(x, tuple):
-        raise TypeError(f"The {what} given to {function} must be either a Tensor or a tuple of Tensors but the given {what} "
+        raise TypeError(f"The {what} given to {function} must be either a Tensor or a tuple of Tensors but the given "
+                        f"{what} "
                         f"has type {type(x)}.")
     for i, t in enumerate(x):
         if not isinstance(t, Tensor):
-            raise TypeError(f"The {what} given to {function} must be either a Tensor or a tuple of Tensors but the value at index "
+            raise TypeError(f"The {what} given to {function} must be either a Tensor or a tuple of Tensors but the "
+                            "value at index "
                             f"{i} has type {type(t)}.")
     return True, x
 
@@ -34,7 +36,8 @@ def _outputs(func: Any, inputs: tuple, function: str, strict: bool) -> tuple[boo
     if strict:
         for i, o in enumerate(outputs):
             if not o.requires_grad:
-                raise RuntimeError(f"The output of the user-provided function is independent of the input. This is not allowed in "
+                raise RuntimeError("The output of the user-provided function is independent of the input. This is "
+                                   "not allowed in "
                                    f"strict mode. (output {i})")
     return many, outputs
 
@@ -52,11 +55,13 @@ def _filled(grads: tuple, inputs: tuple, strict: bool, create_graph: bool, funct
     for i, (g, t) in enumerate(zip(grads, inputs, strict=True)):
         if g is None:
             if strict:
-                raise RuntimeError(f"The output of the user-provided function is independent of input {i}. This is not allowed in "
+                raise RuntimeError(f"The output of the user-provided function is independent of input {i}. This is "
+                                   "not allowed in "
                                    "strict mode.")
             g = torch.zeros_like(t)
         elif strict and create_graph and not g.requires_grad:
-            raise RuntimeError(f"The jacobian of the user-provided function is independent of input {i}. This is not allowed in "
+            raise RuntimeError(f"The jacobian of the user-provided function is independent of input {i}. This is not "
+                               "allowed in "
                                "strict mode when create_graph=True.")
         result.append(g)
     return tuple(result)
@@ -114,11 +119,14 @@ def jacobian(func: Any, inputs: Any, create_graph: bool = False, strict: bool = 
     ``vectorize`` and ``strategy="forward-mode"`` give the same values.
     """
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function has more '
-                             'outputs than inputs, "forward-mode" tends to be more performant. Otherwise, prefer to use '
+        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your function '
+                             'has more '
+                             'outputs than inputs, "forward-mode" tends to be more performant. Otherwise, prefer to '
+                             'use '
                              '"reverse-mode".')
     if strategy == "forward-mode" and create_graph:
-        raise NotImplementedError("torch.autograd.functional.jacobian: `create_graph=True` and `strategy=\"forward-mode\"` are not "
+        raise NotImplementedError("torch.autograd.functional.jacobian: `create_graph=True` and "
+                                  "`strategy=\"forward-mode\"` are not "
                                   "supported together (yet). Please either set `create_graph=False` or "
                                   "`strategy=\"reverse-mode\"`.")
     with torch.enable_grad():
@@ -151,7 +159,8 @@ def _scalar(func: Any, function: str) -> Any:
         many, outputs = _as_tuple(out, "outputs of the user-provided function", function)
         if many or outputs[0].numel() != 1:
             raise RuntimeError("The function given to " + function + " should return a single Tensor" if many else
-                               f"The Tensor returned by the function given to {function} should contain a single element")
+                               f"The Tensor returned by the function given to {function} should contain a single "
+                               "element")
         return outputs[0].reshape(())                                    # type: ignore[attr-defined]
     return checked
 
@@ -188,6 +197,8 @@ def _hessian_product(func: Any, inputs: Any, v: Any, create_graph: bool, strict:
         watched = _watch(given, create_graph)
         vs = _vector(v, watched, many, "input to the user-provided function", function)
         output = _scalar(func, function)(*watched)
-        first = _filled(_gradients((output,), watched, (torch.ones_like(output),), True), watched, strict, True, function)
+        first = _filled(
+            _gradients((output,), watched, (torch.ones_like(output),), True), watched, strict, True, function
+        )
         second = _filled(_gradients(first, watched, vs, create_graph), watched, strict, create_graph, function)
     return output if create_graph else output.detach(), _finish(second, many, create_graph)

@@ -131,7 +131,8 @@ class _MultiHandle(RemovableHandle):
 
 
 def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: str = "all") -> RemovableHandle:
-    """Call ``fn`` once per backward: with all gradients of ``tensors`` when the last arrived, or with the first ("any")."""
+    """Call ``fn`` once per backward: with all gradients of ``tensors`` when the last arrived, or with the first
+    ("any")."""
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     lock = threading.Lock()

@@ -237,7 +237,8 @@ def refresh(t: Tensor) -> None:
 
 
 def make_view(base: Tensor, out: Tensor, step: tuple, origin: str | None = None) -> None:
-    """Mark ``out`` as the view that ``step`` (function, arguments) makes of ``base``: shared version, shared history."""
+    """Mark ``out`` as the view that ``step`` (function, arguments) makes of ``base``: shared version, shared
+    history."""
     out._counter = counter = shared_counter(base)
     parent = base._view
     if parent is None:

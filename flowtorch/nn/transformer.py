@@ -13,12 +13,12 @@ import flowtorch as torch
 from . import functional as F
 from . import init
 from .activation import GELU, ReLU
-from .multihead import MultiheadAttention
 from .container import ModuleList
 from .dropout import Dropout
 from .functional.attention import canonical_mask
 from .linear import Linear
 from .module import Module
+from .multihead import MultiheadAttention
 from .normalization import LayerNorm
 
 __all__ = [

@@ -21,8 +21,13 @@ def _inner(body=None, **options):
     return pointwise(body, namespace="_nn", method=False, **options)
 
 
-@pointwise(expr="where(input <= threshold, value, input)", rejects=("bool", "complex"), tensors=("input",), method=False,
-           vjp=(lambda g, input, threshold: g.masked_fill(input <= threshold, 0),))
+@pointwise(
+    expr="where(input <= threshold, value, input)",
+    rejects=("bool", "complex"),
+    tensors=("input",),
+    method=False,
+    vjp=(lambda g, input, threshold: g.masked_fill(input <= threshold, 0),),
+)
 def threshold(input, threshold, value):
     """Keep elements above ``threshold``, replace the others by ``value``."""
     return select(input <= threshold, np.asarray(value, input.dtype), input)
@@ -102,8 +107,12 @@ def _gelu_tanh_gradient(g, input):
     return g * (0.5 * (1 + t) + 0.5 * input * (1 - t * t) * slope)
 
 
-@_inner(expr="0.5 * input * (1 + tanh(0.7978845608028654 * input * (1 + 0.044715 * (input * input))))", rejects=NOT_REAL,
-        node="GeluBackward0", vjp=(_gelu_tanh_gradient,))
+@_inner(
+    expr="0.5 * input * (1 + tanh(0.7978845608028654 * input * (1 + 0.044715 * (input * input))))",
+    rejects=NOT_REAL,
+    node="GeluBackward0",
+    vjp=(_gelu_tanh_gradient,),
+)
 def gelu_tanh(input):
     """The tanh approximation of ``gelu``."""
     inner = input * input

@@ -23,9 +23,16 @@ def _averaging(n: int, out: int, dtype: np.dtype) -> np.ndarray:
     return matrix
 
 
-@op(name="_adaptive_avg_pool", tensors=("input",), method=False, out=False, linear=True, node="AdaptiveAvgPoolBackward0",
+@op(
+    name="_adaptive_avg_pool",
+    tensors=("input",),
+    method=False,
+    out=False,
+    linear=True,
+    node="AdaptiveAvgPoolBackward0",
     rejects=("complex", "bool", "integer"),
-    vjp=(lambda g, input_shape: _adaptive_avg_pool_backward(g, tuple(input_shape)[2:]),))
+    vjp=(lambda g, input_shape: _adaptive_avg_pool_backward(g, tuple(input_shape)[2:]),),
+)
 def _adaptive_avg_pool(input, size):
     """Means of (N, C, *S) over windows that give ``size``: one averaging matrix per dimension."""
     out = input
@@ -35,8 +42,15 @@ def _adaptive_avg_pool(input, size):
     return np.ascontiguousarray(out)
 
 
-@op(name="_adaptive_avg_pool_backward", tensors=("grad",), method=False, out=False, linear=True, node="AdaptiveAvgPoolBackward0",
-    vjp=(lambda g, grad_shape: _adaptive_avg_pool(g, tuple(grad_shape)[2:]),))
+@op(
+    name="_adaptive_avg_pool_backward",
+    tensors=("grad",),
+    method=False,
+    out=False,
+    linear=True,
+    node="AdaptiveAvgPoolBackward0",
+    vjp=(lambda g, grad_shape: _adaptive_avg_pool(g, tuple(grad_shape)[2:]),),
+)
 def _adaptive_avg_pool_backward(grad, size):
     """The adjoint of ``_adaptive_avg_pool``."""
     out = grad
@@ -46,8 +60,17 @@ def _adaptive_avg_pool_backward(grad, size):
     return np.ascontiguousarray(out)
 
 
-@op(name="_window_max", tensors=("input",), method=False, out=False, outputs=("values", "indices"), low="keep",
-    rejects=("complex", "bool"), node="AdaptiveMaxPoolBackward0", vjp=(lambda g, out, input_shape: _put_back(g[0], out[1], input_shape),))
+@op(
+    name="_window_max",
+    tensors=("input",),
+    method=False,
+    out=False,
+    outputs=("values", "indices"),
+    low="keep",
+    rejects=("complex", "bool"),
+    node="AdaptiveMaxPoolBackward0",
+    vjp=(lambda g, out, input_shape: _put_back(g[0], out[1], input_shape),),
+)
 def _window_max(input, windows):
     """(maxima, flat indices) of (N, C, *S) over a grid of windows, given per dimension as (start, end) pairs."""
     n, c, *size = input.shape
@@ -60,7 +83,9 @@ def _window_max(input, windows):
         best = part.argmax(-1)
         values[(slice(None), slice(None), *at)] = np.take_along_axis(part, best[..., None], -1)[..., 0]
         inner = np.unravel_index(best, tuple(b - a for a, b in spans))
-        indices[(slice(None), slice(None), *at)] = sum((i + a) * s for i, (a, _), s in zip(inner, spans, strides, strict=True))
+        indices[(slice(None), slice(None), *at)] = sum(
+            (i + a) * s for i, (a, _), s in zip(inner, spans, strides, strict=True)
+        )
     return values, indices
 
 
@@ -73,7 +98,8 @@ def _target(name: str, input: Any, output_size: Any, n: int) -> tuple:
                            f"{name}() argument 'output_size' must be a single int or a list of size 1")
     size = tuple(s if o is None else int(o) for o, s in zip(output_size, input.shape[-n:], strict=True))
     if any(s < 0 for s in size):
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {list(size)}")
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received "
+                           f"{list(size)}")
     return size
 
 
@@ -98,7 +124,8 @@ def _define(n: int) -> tuple:
         return (values, indices) if return_indices else values
 
     for f, label, doc in ((avg, avg_name, "Means over windows that give ``output_size``."),
-                          (with_indices, max_name + "_with_indices", "Maxima over windows that give ``output_size``, and their "
+                          (with_indices, max_name + "_with_indices", "Maxima over windows that give ``output_size``, "
+                                                                     "and their "
                            "flat indices."),
                           (maximum, max_name, "Maxima over windows that give ``output_size``.")):
         f.__name__ = f.__qualname__ = label
@@ -124,7 +151,9 @@ def _fractional_starts(sample: float, n: int, out: int, kernel: int) -> list[tup
 def _define_fractional(n: int) -> tuple:
     name = f"fractional_max_pool{n}d"
 
-    def with_indices(input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None):
+    def with_indices(
+        input, kernel_size, output_size=None, output_ratio=None, return_indices=False, _random_samples=None
+    ):
         if output_size is None and output_ratio is None:
             raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
         kernel = _ints(kernel_size, n, name, "kernel_size")
@@ -163,8 +192,12 @@ def _fractional(x: Any, samples: Any, kernel: tuple, size: tuple, unbatched: boo
     for i in range(x.shape[0]):
         for c in range(x.shape[1]):
             # The samples' last dimension runs from the innermost spatial dimension outwards.
-            windows = tuple(tuple(_fractional_starts(u, s, o, k)) for u, s, o, k in
-                            zip(reversed(drawn[i][c]) if len(kernel) == 2 else drawn[i][c], x.shape[2:], size, kernel, strict=True))
+            windows = tuple(
+                tuple(_fractional_starts(u, s, o, k))
+                for u, s, o, k in zip(
+                    reversed(drawn[i][c]) if len(kernel) == 2 else drawn[i][c], x.shape[2:], size, kernel, strict=True
+                )
+            )
             rows.append(_window_max(x[i:i + 1, c:c + 1], windows))
     shape = (*x.shape[:2], *size)
     values = flowtorch.cat([r[0] for r in rows]).view(shape) if rows else x.new_zeros(shape)

@@ -173,11 +173,13 @@ def _tuple(value: Any, n: int, name: str, what: str) -> tuple:
         if len(value) == 1:
             return tuple(value) * n
         if len(value) != n:
-            raise RuntimeError(f"expected {what} to be a single integer value or a list of {n} values to match the convolution "
+            raise RuntimeError(f"expected {what} to be a single integer value or a list of {n} values to match the "
+                               "convolution "
                                f"dimensions, but got {what}={list(value)}")
         return tuple(int(v) for v in value)
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}(): argument '{what}' must be tuple of ints, but found element of type {type(value).__name__}")
+        raise TypeError(f"{name}(): argument '{what}' must be tuple of ints, but found element of type "
+                        f"{type(value).__name__}")
     return (value.__index__(),) * n
 
 
@@ -190,7 +192,8 @@ def _check_tensors(name: str, input: Any, weight: Any, bias: Any, n: int) -> Non
     if weight.dim() < 3:
         raise RuntimeError("weight should have at least three dimensions")
     if input.dim() not in (n + 1, n + 2):
-        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "
+        raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of "
+                           "size: "
                            f"{list(input.shape)}")
     if input.dtype is not weight.dtype:
         raise RuntimeError(f"expected scalar type {input.dtype.label} but found {weight.dtype.label}")
@@ -203,13 +206,16 @@ def _check_channels(input: Any, weight: Any, bias: Any, n: int, groups: int, tra
     given = "transposed=1" if transposed else f"groups={groups}"
     size = list(weight.shape)
     if weight.dim() != n + 2:
-        raise RuntimeError(f"Expected {weight.dim()}-dimensional input for {weight.dim()}-dimensional weight {size}, but got "
+        raise RuntimeError(f"Expected {weight.dim()}-dimensional input for {weight.dim()}-dimensional weight {size}, "
+                           "but got "
                            f"{input.dim()}-dimensional input of size {list(input.shape)} instead")
     if weight.shape[0] < groups:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got weight of size "
+        raise RuntimeError(f"Given groups={groups}, expected weight to be at least {groups} at dimension 0, but got "
+                           "weight of size "
                            f"[{size}] instead")
     if weight.shape[0] % groups:
-        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
+        raise RuntimeError(f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but "
+                           "got weight of "
                            f"size [{size}] instead")
     unbatched = input.dim() == n + 1
     if unbatched:
@@ -217,11 +223,13 @@ def _check_channels(input: Any, weight: Any, bias: Any, n: int, groups: int, tra
     channels = input.shape[1]
     expected = weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != expected:
-        raise RuntimeError(f"Given {given}, weight of size {size}, expected input{list(input.shape)} to have {expected} channels, "
+        raise RuntimeError(f"Given {given}, weight of size {size}, expected input{list(input.shape)} to have "
+                           f"{expected} channels, "
                            f"but got {channels} channels instead")
     outputs = weight.shape[1] * groups if transposed else weight.shape[0]
     if bias is not None and (bias.dim() != 1 or bias.shape[0] != outputs):
-        raise RuntimeError(f"Given {'transposed=1, ' if transposed else ''}weight of size {size}, expected bias to be 1-dimensional "
+        raise RuntimeError(f"Given {'transposed=1, ' if transposed else ''}weight of size {size}, expected bias to be "
+                           "1-dimensional "
                            f"with {outputs} elements, but got bias of size {list(bias.shape)} instead")
     return input, unbatched
 
@@ -295,7 +303,8 @@ def _transposed(name: str, n: int, input: Any, weight: Any, bias: Any, stride: A
     size = tuple((i - 1) * s - 2 * p + d * (k - 1) + e + 1 for i, s, p, d, k, e in
                  zip(input.shape[2:], stride, padding, dilation, kernel, extra, strict=True))
     if any(s <= 0 for s in size):
-        raise RuntimeError(f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated output size per "
+        raise RuntimeError(f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated "
+                           "output size per "
                            f"channel: ({' x '.join(map(str, size))}). Output size is too small")
     out = convolution_input(input, weight, size, stride, padding, dilation, groups)
     if bias is not None:
@@ -313,7 +322,8 @@ def _define(n: int) -> tuple:
         return _transposed(transposed_name, n, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
     conv.__name__ = conv.__qualname__ = name
-    conv.__doc__ = (f"Cross-correlate a (N, C, {'D, H, W'[9 - 3 * n:]}) input with a (F, C / groups, ...) weight in {n} "
+    conv.__doc__ = (f"Cross-correlate a (N, C, {'D, H, W'[9 - 3 * n:]}) input with a (F, C / groups, ...) weight in "
+                    f"{n} "
                     "dimension(s); ``padding`` may be 'same' or 'valid'.")
     conv_transpose.__name__ = conv_transpose.__qualname__ = transposed_name
     conv_transpose.__doc__ = f"The transposed convolution in {n} dimension(s), with a (C, F / groups, ...) weight."
@@ -329,7 +339,11 @@ conv3d, conv_transpose3d = _define(3)
 def conv_tbc(input, weight, bias, pad=0):
     """1-d convolution of (time, batch, channels) with a (width, in, out) weight."""
     if input.dim() != 3 or weight.dim() != 3 or bias.dim() != 1:
-        raise RuntimeError("Input must have 3 dims: time, batch, in_channel" if input.dim() != 3 else
-                           "Weight tensor must have 3 dims: kernel_width, in_channels, out_channels." if weight.dim() != 3 else
-                           "Bias must be 1-D")
+        raise RuntimeError(
+            "Input must have 3 dims: time, batch, in_channel"
+            if input.dim() != 3
+            else "Weight tensor must have 3 dims: kernel_width, in_channels, out_channels."
+            if weight.dim() != 3
+            else "Bias must be 1-D"
+        )
     return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)

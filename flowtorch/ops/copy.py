@@ -190,9 +190,11 @@ def _detach_special(input):
 def detach_(self):
     """Cut this tensor from its history, in place."""
     if self._view is not None:
-        raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel "
+        raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
+                           "DistributedDataParallel "
                            "(DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP "
-                           "buckets, and hence detach_() cannot be called on these gradients. To fix this error, please "
+                           "buckets, and hence detach_() cannot be called on these gradients. To fix this error, "
+                           "please "
                            "refer to the Optimizer.zero_grad() function in torch/optim/optimizer.py as a solution.")
     self._node = None
     self._requires_grad = False

@@ -55,7 +55,9 @@ def _forward(scores: np.ndarray, skip: np.ndarray, input_lengths: np.ndarray, ta
     return alpha, likelihood
 
 
-def _backward(scores: np.ndarray, skip: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray) -> np.ndarray:
+def _backward(
+    scores: np.ndarray, skip: np.ndarray, input_lengths: np.ndarray, target_lengths: np.ndarray
+) -> np.ndarray:
     """beta (T, N, states), the step's own score included."""
     steps, n, states = scores.shape
     beta = np.full_like(scores, -np.inf)
@@ -143,23 +145,27 @@ def _padded(targets: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     longest = int(lengths.max(initial=0))
     if targets.ndim == 1:
         if lengths.sum() != targets.size:
-            raise RuntimeError(f"Expected tensor to have size {lengths.sum()} at dimension 0, but got size {targets.size} for "
+            raise RuntimeError(f"Expected tensor to have size {lengths.sum()} at dimension 0, but got size "
+                               f"{targets.size} for "
                                f"argument #2 'targets'{WHERE}")
         rows = np.zeros((len(lengths), longest), np.int64)
         rows[np.arange(longest)[None, :] < lengths[:, None]] = targets
         return rows
     if targets.ndim != 2:
-        raise RuntimeError(f"Expected 1 to 2 dimensions, but got {targets.ndim}-dimensional tensor for argument #2 'targets'"
+        raise RuntimeError(f"Expected 1 to 2 dimensions, but got {targets.ndim}-dimensional tensor for argument #2 "
+                           "'targets'"
                            f"{WHERE}")
     if targets.shape[1] < longest:
-        raise RuntimeError(f"Expected tensor to have size at least {longest} at dimension 1, but got size {targets.shape[1]} for "
+        raise RuntimeError(f"Expected tensor to have size at least {longest} at dimension 1, but got size "
+                           f"{targets.shape[1]} for "
                            f"argument #2 'targets'{WHERE}")
     return targets[:, :longest].astype(np.int64)
 
 
 @composite
 def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction=1, zero_infinity=False):
-    """Negative log likelihoods of ``targets`` given (T, N, C) or (T, C) log probabilities; reduction 0 none, 1 mean, 2 sum.
+    """Negative log likelihoods of ``targets`` given (T, N, C) or (T, C) log probabilities; reduction 0 none, 1 mean,
+    2 sum.
 
     Targets are (N, S) with padding, or all one after the other. The mean divides by the target lengths first.
     """
@@ -167,7 +173,8 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     if not batched:
         log_probs = log_probs.unsqueeze(1)
     if log_probs.dim() != 3:
-        raise RuntimeError(f"Expected 3-dimensional tensor, but got {log_probs.dim()}-dimensional tensor for argument #1 "
+        raise RuntimeError(f"Expected 3-dimensional tensor, but got {log_probs.dim()}-dimensional tensor for argument "
+                           "#1 "
                            f"'log_probs'{WHERE}")
     steps, batch, classes = log_probs.shape
     if log_probs.numel() == 0:

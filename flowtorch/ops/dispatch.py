@@ -310,7 +310,8 @@ def refuse_view(origin: str) -> None:
         "multi_output": "This view is the output of a function that returns multiple views. Such functions do not "
                         "allow the output views to be modified inplace. You should replace the inplace operation by an "
                         "out-of-place one.",
-        "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
+        "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given "
+                   "that "
                    "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
                    "both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
                    "to be tracked) or both outside (if you want the inplace to be tracked).",
@@ -666,7 +667,8 @@ def compose(record: Composite) -> Callable:
 
 
 def compose_inplace(record: Composite, public: Callable) -> Callable:
-    """``name_`` of a composite: compute, then copy into the first argument through ``copy_``, which keeps the history."""
+    """``name_`` of a composite: compute, then copy into the first argument through ``copy_``, which keeps the
+    history."""
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
         check_inplace(input, input.requires_grad and grad_enabled())
         result = public(input, *args, **kwargs)

@@ -49,17 +49,21 @@ def _check(weight: Any, indices: Any, offsets: Any, include_last_offset: bool) -
     names = ("torch.int32", "torch.int64")
     for what, t in (("indices", indices), ("offsets", offsets)):
         if str(t.dtype).replace("flowtorch", "torch") not in names:
-            raise RuntimeError(f"Expected tensor for argument #1 '{what}' to have one of the following scalar types: Long, Int; "
-                               f"but got torch.{t.dtype.label}Tensor instead (while checking arguments for embedding_bag)")
+            raise RuntimeError(f"Expected tensor for argument #1 '{what}' to have one of the following scalar types: "
+                               "Long, Int; "
+                               f"but got torch.{t.dtype.label}Tensor instead (while checking arguments for "
+                               "embedding_bag)")
     if include_last_offset and not offsets.shape[0]:
         raise RuntimeError("include_last_offset: number of offsets should be at least 1")
     starts, n = offsets._array, indices.shape[0]
     if starts.size:
         if starts[0] != 0:
-            raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
+            raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+                               "position 0. "
                                f"However, got {starts[0]}\n[ torch.{offsets.dtype.label}Tensor{{}} ]")
         if starts[-1] > n:
-            raise RuntimeError(f"offsets[-1] can not be greater than input's length {n} but got offsets[-1] of {starts[-1]}")
+            raise RuntimeError(f"offsets[-1] can not be greater than input's length {n} but got offsets[-1] of "
+                               f"{starts[-1]}")
     rows = indices._array
     if rows.size and (rows.min() < 0 or rows.max() >= weight.shape[0]):
         bad = rows[(rows < 0) | (rows >= weight.shape[0])][0]
@@ -69,7 +73,8 @@ def _check(weight: Any, indices: Any, offsets: Any, include_last_offset: bool) -
 @composite
 def embedding_bag(weight, indices, offsets, scale_grad_by_freq=False, mode=0, sparse=False, per_sample_weights=None,
                   include_last_offset=False, padding_idx=None):
-    """Sums (mode 0), means (1) or maxima (2) of the rows of ``weight`` that ``indices`` name; bags start at ``offsets``.
+    """Sums (mode 0), means (1) or maxima (2) of the rows of ``weight`` that ``indices`` name; bags start at
+    ``offsets``.
 
     Returns the bags, the bag of every index, the sizes of the bags, and for maxima where they come from.
     """
@@ -100,7 +105,11 @@ def embedding_bag(weight, indices, offsets, scale_grad_by_freq=False, mode=0, sp
     highest = wrap(np.zeros(0, np.int64))
     if mode == 2:
         place = _highest(elements._array, bag, count)
-        chosen = elements.gather(0, wrap(np.maximum(place, 0))) if len(rows) else elements.new_zeros((count, weight.shape[1]))
+        chosen = (
+            elements.gather(0, wrap(np.maximum(place, 0)))
+            if len(rows)
+            else elements.new_zeros((count, weight.shape[1]))
+        )
         out = chosen.masked_fill(wrap(place < 0), 0)
         highest = wrap(np.where(place < 0, -1, rows[np.maximum(place, 0)] if len(rows) else -1))
     else:

@@ -14,7 +14,7 @@ _BLOCK = 8192           # elements whose temporaries stay in the cache
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function, element by element."""
     if x.dtype != np.float32 or x.size < 256:
-        from scipy.special import erf as general     # on first use: it costs more than all of flowtorch
+        from scipy.special import erf as general  # on first use: it costs more than all of flowtorch
 
         return general(x)
     flat = x.reshape(-1)
@@ -26,7 +26,9 @@ def erf(x: np.ndarray) -> np.ndarray:
     return out.reshape(x.shape)
 
 
-def _rational(part: np.ndarray, x: np.ndarray, square: np.ndarray, p: np.ndarray, q: np.ndarray, out: np.ndarray) -> None:
+def _rational(
+    part: np.ndarray, x: np.ndarray, square: np.ndarray, p: np.ndarray, q: np.ndarray, out: np.ndarray
+) -> None:
     """Evaluate the fit in double precision, so that its rounding does not show in single."""
     x[...] = part                                    # a cast of its own: ufuncs that cast on the way are slow
     np.minimum(x, LIMIT, x)

@@ -53,8 +53,18 @@ def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None
 
 
 def _filled(name: str, fill: Any, doc: str) -> Any:
-    def make(*sizes: Any, size: Any = None, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None,
-             pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None, names: Any = None) -> Tensor:
+    def make(
+        *sizes: Any,
+        size: Any = None,
+        out: Any = None,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        pin_memory: bool = False,
+        requires_grad: bool = False,
+        memory_format: Any = None,
+        names: Any = None,
+    ) -> Tensor:
         _check_options(name, dtype, layout)
         shape = _shape(sizes if size is None else (size,), name)
         t = default_type(dtype, device) if out is None or dtype is not None else out._type
@@ -97,8 +107,16 @@ full.name = "full"                                                          # ty
 
 
 def _like(name: str, fill: Any, doc: str) -> Any:
-    def make(input: Any, *args: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
-             requires_grad: bool = False, memory_format: Any = preserve_format) -> Tensor:
+    def make(
+        input: Any,
+        *args: Any,
+        dtype: Any = None,
+        layout: Any = None,
+        device: Any = None,
+        pin_memory: bool = False,
+        requires_grad: bool = False,
+        memory_format: Any = preserve_format,
+    ) -> Tensor:
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         _check_options(name, dtype, layout)
@@ -215,8 +233,23 @@ def _infer_dtype(data: Any) -> dtypes.dtype:
         elif hasattr(x, "__len__") and hasattr(x, "__getitem__") and not isinstance(x, (str, bytes, dict)):
             stack.extend(x)
         else:
-            r = 0 if isinstance(x, bool) else 1 if isinstance(x, int) else 2 if isinstance(x, float) else (
-                3 if isinstance(x, complex) else 1 if hasattr(x, "__index__") else 2 if hasattr(x, "__float__") else None)
+            r = (
+                0
+                if isinstance(x, bool)
+                else 1
+                if isinstance(x, int)
+                else 2
+                if isinstance(x, float)
+                else (
+                    3
+                    if isinstance(x, complex)
+                    else 1
+                    if hasattr(x, "__index__")
+                    else 2
+                    if hasattr(x, "__float__")
+                    else None
+                )
+            )
             if r is None or isinstance(x, (str, bytes)):
                 raise TypeError(f"new(): invalid data type '{type(x).__name__}'" if isinstance(x, (str, bytes)) else
                                 f"Could not infer dtype of {type(x).__name__}")
@@ -291,7 +324,9 @@ def _staging(d: dtypes.dtype) -> Any:
 
 def _needs_cleaning(data: Any) -> bool:
     while isinstance(data, (list, tuple)) and data:
-        if any(isinstance(x, Tensor) or not isinstance(x, (list, tuple, int, float, complex, np.generic)) for x in data):
+        if any(
+            isinstance(x, Tensor) or not isinstance(x, (list, tuple, int, float, complex, np.generic)) for x in data
+        ):
             return True
         if isinstance(data[0], (list, tuple)):
             return any(_needs_cleaning(x) for x in data)
@@ -362,8 +397,10 @@ def from_numpy(ndarray):
         ndarray = ndarray.view(np.ndarray)
     d = dtypes.from_numpy_dtype(ndarray.dtype)
     if any(s < 0 for s in ndarray.strides):
-        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides are "
-                         "not currently supported. (You can probably work around this by making a copy of your array with "
+        raise ValueError("At least one stride in the given numpy array is negative, and tensors with negative strides "
+                         "are "
+                         "not currently supported. (You can probably work around this by making a copy of your array "
+                         "with "
                          "array.copy().)")
     if ndarray.dtype is not d.numpy:
         ndarray = ndarray.view(d.numpy)             # 'longlong' is 'int64' under another name
@@ -373,8 +410,10 @@ def from_numpy(ndarray):
     if not ndarray.flags.writeable:
         import warnings
 
-        warnings.warn("The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This means "
-                      "writing to this tensor will result in undefined behavior. You may want to copy the array to protect "
+        warnings.warn("The given NumPy array is not writable, and PyTorch does not support non-writable tensors. This "
+                      "means "
+                      "writing to this tensor will result in undefined behavior. You may want to copy the array to "
+                      "protect "
                       "its data or make it writable before converting it to a tensor.", UserWarning, stacklevel=2)
         ndarray = ndarray.copy()
     return wrap(ndarray, tensor_type(d))
@@ -388,17 +427,20 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
     if n == 0:
         raise ValueError(f"both buffer length ({n}) and count ({count}) must not be 0")
     if not 0 <= offset < n:
-        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({n} bytes) minus 1")
+        raise ValueError(f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({n} bytes) "
+                         "minus 1")
     width = dtype.itemsize
     if count < 0:
         if (n - offset) % width:
-            raise ValueError(f"buffer length ({n - offset} bytes) after offset ({offset} bytes) must be a multiple of element "
+            raise ValueError(f"buffer length ({n - offset} bytes) after offset ({offset} bytes) must be a multiple of "
+                             "element "
                              f"size ({width})")
         count = (n - offset) // width
     elif count == 0:
         raise ValueError(f"both buffer length ({n}) and count ({count}) must not be 0")
     elif offset + count * width > n:
-        raise ValueError(f"requested buffer length ({count} * {width} bytes) after offset ({offset} bytes) must not be greater "
+        raise ValueError(f"requested buffer length ({count} * {width} bytes) after offset ({offset} bytes) must not "
+                         "be greater "
                          f"than actual buffer length ({n} bytes)")
     return finish(np.frombuffer(buffer, dtype.numpy, count, offset), tensor_type(dtype), requires_grad)
 
@@ -431,8 +473,11 @@ def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
         start, end = 0, start
     start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))
     if dtype is None:
-        dtype = (dtypes.get_default_dtype() if any(isinstance(x, float) for x in (start, end, step)) else dtypes.int64) \
-            if out is None else out.dtype
+        dtype = (
+            (dtypes.get_default_dtype() if any(isinstance(x, float) for x in (start, end, step)) else dtypes.int64)
+            if out is None
+            else out.dtype
+        )
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if any(isinstance(x, float) and not np.isfinite(x) for x in (start, end)):

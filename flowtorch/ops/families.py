@@ -82,7 +82,13 @@ class Pointwise(Family):
         if op.promote == "number" and d.rank == 0:
             work = dtypes.int64
         work_type = tensor_type(work, t.device)
-        out = {"bool": dtypes.bool_, "real": work.to_real(), "float_real": work.to_real(), "complex": work.to_complex(), "int64": dtypes.int64}.get(op.promote, work)
+        out = {
+            "bool": dtypes.bool_,
+            "real": work.to_real(),
+            "float_real": work.to_real(),
+            "complex": work.to_complex(),
+            "int64": dtypes.int64,
+        }.get(op.promote, work)
         fast, full, ufunc = find_kernels(op, work_type)
         if work is not d:
             fast, full, ufunc = casting(fast, work_type.numpy), casting(full, work_type.numpy), None
@@ -303,8 +309,15 @@ def named_result(name: str, fields: tuple[str, ...]) -> Any:
             lines = ",\n".join(f"{n}={v!r}" for n, v in zip(fields, self, strict=True))
             return f"torch.return_types.{name}(\n{lines})"
         body: dict = {n: property(lambda self, i=i: tuple.__getitem__(self, i)) for i, n in enumerate(fields)}
-        body.update(__slots__=(), __repr__=show, _fields=fields, n_fields=len(fields), n_sequence_fields=len(fields),
-                    __module__="torch.return_types", __reduce__=lambda self: (_rebuild_named, (name, fields, tuple(self))))
+        body.update(
+            __slots__=(),
+            __repr__=show,
+            _fields=fields,
+            n_fields=len(fields),
+            n_sequence_fields=len(fields),
+            __module__="torch.return_types",
+            __reduce__=lambda self: (_rebuild_named, (name, fields, tuple(self))),
+        )
         cls = _named[key] = type(name, (tuple,), body)
     return cls
 
@@ -470,7 +483,8 @@ def pointwise(body: Callable | None = None, *, numpy: Any = None, **options: Any
     ``numpy``    the ufunc that computes it; then the body is only the documentation (and the kernel with parameters)
     ``expr``     the scalar expression, e.g. ``"input * other"``
     ``vjp``      one function per tensor input (None: not differentiable in it), see ``Op``
-    ``promote``  dtype of the result: "same" as the operands', "float" (integers give the default float), "bool", "number" (bools give int64),
+    ``promote``  dtype of the result: "same" as the operands', "float" (integers give the default float), "bool",
+    "number" (bools give int64),
                  "real" (the real type of a complex), "int64"
     ``rejects``  kinds of dtype that PyTorch refuses: "bool", "complex", "float", "integer", "inexact", or names
     """

@@ -1,4 +1,5 @@
-"""Recording a call of a general op, compiled from its record: what ``dispatch.record`` decides by look-ups, written out.
+"""Recording a call of a general op, compiled from its record: what ``dispatch.record`` decides by look-ups, written
+out.
 
 The compiled function takes the result and the op's parameters. Saved-tensor hooks, anomaly mode and lists of tensors go
 the long way.
@@ -52,12 +53,26 @@ def recorder(op: Op) -> Callable:
     if op.many:
         return lambda r, *values: dispatch.record(op, list(values), r)
     scope: dict[str, Any] = {
-        "_saved_hooks": saved_hooks, "_anomaly": anomaly.state, "_long": dispatch.record, "_op": op, "_new": object.__new__,
-        "_node_class": op.node_class, "_next_seq": next_seq, "_edge": edge, "_Output": Output, "_shared_counter": shared_counter,
+        "_saved_hooks": saved_hooks,
+        "_anomaly": anomaly.state,
+        "_long": dispatch.record,
+        "_op": op,
+        "_new": object.__new__,
+        "_node_class": op.node_class,
+        "_next_seq": next_seq,
+        "_edge": edge,
+        "_Output": Output,
+        "_shared_counter": shared_counter,
     }
     source = _TEMPLATE.format(
-        names=", ".join(op.names), edges=_edges(op), none=" and ".join(f"_e{i} is None" for i in range(len(op.tensors))),
-        edge_names=", ".join(f"_e{i}" for i in range(len(op.tensors))), saved=_saved(op), extras=_extras(op), outputs=_outputs(op))
+        names=", ".join(op.names),
+        edges=_edges(op),
+        none=" and ".join(f"_e{i} is None" for i in range(len(op.tensors))),
+        edge_names=", ".join(f"_e{i}" for i in range(len(op.tensors))),
+        saved=_saved(op),
+        extras=_extras(op),
+        outputs=_outputs(op),
+    )
     filename = f"<record of {op.name}>"
     linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
     exec(compile(source, filename, "exec"), scope)
@@ -105,8 +120,11 @@ def _extras(op: Op) -> str:
         items = ", ".join(f"{n!r}: {n}" for n in op.names if n not in op.tensors)
         lines.append(f"    _n.params = {{{items}}}")
     if op.wants_shapes:
-        shapes = [f"({n}._array.shape, {n}._type.dtype)" + (f" if {n} is not None else ((), None)" if n in op.defaults else "")
-                  for n in op.tensors]
+        shapes = [
+            f"({n}._array.shape, {n}._type.dtype)"
+            + (f" if {n} is not None else ((), None)" if n in op.defaults else "")
+            for n in op.tensors
+        ]
         lines.append(f"    _n.shapes = ({', '.join(shapes)},)")
     return "\n".join(lines)
 

@@ -84,8 +84,16 @@ def _maker(count: int, variadic: bool, check: bool) -> Callable:
                   .replace("CHECK", _CHECK if check else "pass").replace("ARGUMENTS", "".join(n + ", " for n in names)))
         filename = f"<view op of {'variadic' if variadic else count} parameters{', checked' * check}>"
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
-        scope = {"active": overrides.active, "interpret": dispatch.interpret, "record": dispatch.record, "new": object.__new__,
-                 "Tensor": Tensor, "grad_enabled": grad_enabled, "view_edge": view_edge, "next_seq": next_seq}
+        scope = {
+            "active": overrides.active,
+            "interpret": dispatch.interpret,
+            "record": dispatch.record,
+            "new": object.__new__,
+            "Tensor": Tensor,
+            "grad_enabled": grad_enabled,
+            "view_edge": view_edge,
+            "next_seq": next_seq,
+        }
         exec(compile(source, filename, "exec"), scope)
         _makers[key] = scope["make"]
     return _makers[key]

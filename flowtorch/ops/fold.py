@@ -57,7 +57,12 @@ def col2im(input, size, kernel, dilation, padding, stride):
 
 
 def _positive(kernel: tuple, dilation: tuple, padding: tuple, stride: tuple) -> None:
-    for name, pair, least in (("kernel", kernel, 1), ("dilation", dilation, 1), ("padding", padding, 0), ("stride", stride, 1)):
+    for name, pair, least in (
+        ("kernel", kernel, 1),
+        ("dilation", dilation, 1),
+        ("padding", padding, 0),
+        ("stride", stride, 1),
+    ):
         if min(pair) < least:
             subject = "kernel size" if name == "kernel" else name
             rule = "be non-negative" if least == 0 else "be greater than zero"
@@ -83,12 +88,14 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
     if input.dim() == 2:
         raise IndexError("Dimension out of range (expected to be in range of [-2, 1], but got 2)")
     if input.dim() not in (3, 4) or 0 in shape[input.dim() - 3:]:
-        raise RuntimeError("Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for "
+        raise RuntimeError("Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
+                           "dimensions for "
                            f"input, but got: {list(shape)}")
     out = block_counts(shape[-2:], kernel, dilation, padding, stride)
     if min(out) < 1:
         raise RuntimeError(f"Given input with spatial size {shape[-2:]}, kernel_size={kernel}, dilation={dilation}, "
-                           f"padding={padding}, calculated shape of the array of sliding blocks as {out}, but its components "
+                           f"padding={padding}, calculated shape of the array of sliding blocks as {out}, but its "
+                           "components "
                            "must be at least one.")
     if not (input.dtype.is_floating_point or input.dtype.is_complex or input.dtype.name == "bool"):
         raise NotImplementedError(f"\"im2col_out_cpu\" not implemented for '{input.dtype.label}'")
@@ -105,15 +112,18 @@ def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padd
     _positive(kernel, dilation, padding, stride)
     shape = tuple(input.shape)
     if input.dim() not in (2, 3) or 0 in shape[input.dim() - 2:]:
-        raise RuntimeError("Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions "
+        raise RuntimeError("Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero "
+                           "dimensions "
                            f"for input, but got: {list(shape)}")
     if shape[-2] % (kernel[0] * kernel[1]):
-        raise RuntimeError("Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
+        raise RuntimeError("Expected size of input's dimension 1 to be divisible by the product of kernel_size, but "
+                           "got "
                            f"input.size(1)={shape[-2]} and kernel_size={kernel}.")
     out = block_counts(size, kernel, dilation, padding, stride)
     if out[0] * out[1] != shape[-1] or min(out) < 1:
         raise RuntimeError(f"Given output_size={size}, kernel_size={kernel}, dilation={dilation}, padding={padding}, "
-                           f"stride={stride}, expected size of input's dimension 2 to match the calculated number of sliding "
+                           f"stride={stride}, expected size of input's dimension 2 to match the calculated number of "
+                           "sliding "
                            f"blocks {out[0]} * {out[1]} = {out[0] * out[1]}, but got input.size(2)={shape[-1]}.")
     if not (input.dtype.is_floating_point or input.dtype.is_complex or input.dtype.name == "bool"):
         raise NotImplementedError(f"\"col2im_out_cpu\" not implemented for '{input.dtype.label}'")

@@ -51,10 +51,12 @@ def _check(name: str, shape: tuple, index: np.ndarray, dim: int, src: np.ndarray
     if name == "gather":
         if not fits:
             d = next(d for d in range(ndim) if d != dim and size[d] > have[d])
-            raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than "
+            raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.shape)} to be no "
+                               "larger than "
                                f"self {list(shape)} apart from dimension {dim}")
     elif not fits or (src is not None and any(a > b for a, b in zip(size, src.shape or (1,), strict=True))):
-        raise RuntimeError(f"Expected index {list(index.shape)} to be no larger than self {list(shape)} apart from dimension "
+        raise RuntimeError(f"Expected index {list(index.shape)} to be no larger than self {list(shape)} apart from "
+                           "dimension "
                            f"{dim}" + ("" if src is None else f" and to be no larger size than src {list(src.shape)}"))
     check_bounds(index, have[dim], dim)
     return dim
@@ -139,7 +141,7 @@ def _assign(flat: np.ndarray, at: np.ndarray, values: Any) -> None:
               lambda g, dim, index, src_shape: _src_gradient(g, dim, index, src_shape)))
 def _scatter(input, dim, index, src):
     """``input`` with the elements of ``src`` at the places that ``index`` names along ``dim``."""
-    value = src.ndim == 0 and input.ndim > 0 or index.ndim == 0 == src.ndim
+    value = (src.ndim == 0 and input.ndim > 0) or index.ndim == 0 == src.ndim
     dim = _check("scatter", input.shape, index, dim, None if value else src)
     _same_dtype(input, src)
     if index.size:
@@ -173,7 +175,8 @@ def _scatter_call(self, dim, index, src, value, reduce, inplace):
     given = src if src is not None else value
     if given is None:
         raise TypeError("scatter() received an invalid combination of arguments - got "
-                        f"({type(dim).__name__}, {type(index).__name__}), but expected one of: (int dim, Tensor index, Tensor src),"
+                        f"({type(dim).__name__}, {type(index).__name__}), but expected one of: (int dim, Tensor "
+                        "index, Tensor src),"
                         " (int dim, Tensor index, Number value), (int dim, Tensor index, Tensor src, *, str reduce), "
                         "(int dim, Tensor index, Number value, *, str reduce)")
     if not isinstance(self, Tensor):
@@ -185,7 +188,8 @@ def _scatter_call(self, dim, index, src, value, reduce, inplace):
     elif given.dim() == 0 and self.dim() and isinstance(index, Tensor) and index.numel():
         raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     elif reduce is not None:
-        warnings.warn("The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a future "
+        warnings.warn("The reduce argument of torch.scatter with Tensor src is deprecated and will be removed in a "
+                      "future "
                       "PyTorch release. Use torch.scatter_reduce instead for more reduction options.", stacklevel=3)
     if reduce is None:
         return (_scatter.op.public_inplace if inplace else _scatter)(self, dim, index, given)
@@ -339,7 +343,8 @@ def take_along_dim(input, indices, dim=None):
         flat, at = input.reshape(-1), indices.reshape(-1)
         return gather(flat, 0, _wrapped(at, flat.size(0)))
     if input.dim() != indices.dim():
-        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of dimensions, but "
+                           "got "
                            f"{input.dim()} dimensions for input, and {indices.dim()} dimensions for indices")
     dim = normalize_dim(dim, input.dim())
     shape = list(np.broadcast_shapes(*[tuple(1 if d == dim else n for d, n in enumerate(t.shape))

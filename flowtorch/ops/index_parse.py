@@ -78,8 +78,10 @@ def _as_tuple(index: Any) -> tuple:
         return (index,)
     if len(index) < 32 and any(i is None or i is ... or isinstance(i, (slice, Tensor, list, tuple, np.ndarray, range))
                                for i in index):
-        warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch "
-                      "2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor index, "
+        warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in "
+                      "pytorch "
+                      "2.9; use x[tuple(seq)] instead of x[seq]. In pytorch 2.9 this will be interpreted as tensor "
+                      "index, "
                       "x[torch.tensor(seq)], which will result either in an error or a different result", stacklevel=5)
         return tuple(index)
     return (index,)
@@ -107,7 +109,8 @@ def _entry(i: Any) -> Any:
         return i
     if isinstance(i, np.bool_) or not hasattr(kind, "__index__"):
         label = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices "
+        raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+                         "indices "
                          f"(got {label})")
     return i.__index__()
 
@@ -147,7 +150,8 @@ def _checked(i: int, shape: tuple, dim: int) -> int:
 
 def _refuse_scalar(entry: Any) -> None:
     if type(entry) is int:
-        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ to "
+        raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or `tensor.item<T>()` in C++ "
+                         "to "
                          "convert a 0-dim tensor to a number")
     if type(entry) is slice:
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")

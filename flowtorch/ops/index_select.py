@@ -64,14 +64,17 @@ def _check_source(name: str, input: np.ndarray, dim: int, index: np.ndarray, sou
     if index.dtype not in _INDEX:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index but got: {label(index)}")
     if input.dtype != source.dtype:
-        raise RuntimeError(f"{name}(): self ({label(input)}) and source ({label(source)}) must have the same scalar type")
+        raise RuntimeError(f"{name}(): self ({label(input)}) and source ({label(source)}) must have the same scalar "
+                           "type")
     if index.ndim > 1:
-        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {label(index)} "
+        raise IndexError(f"{name}(): Index is supposed to be a vector, but got dim: {index.ndim} with type: "
+                         f"{label(index)} "
                          f"and size: {list(index.shape)}")
     dim = normalize_dim(dim, input.ndim)
     have = source.shape[dim] if source.ndim > dim else 1
     if index.size != have:
-        raise RuntimeError(f"{name}(): Number of indices ({index.size}) should be equal to source.size(dim): ({have}), for "
+        raise RuntimeError(f"{name}(): Number of indices ({index.size}) should be equal to source.size(dim): "
+                           f"({have}), for "
                            f"dim: {dim}")
     if input.ndim != source.ndim or any(a != b for d, (a, b) in enumerate(zip(input.shape, source.shape, strict=True))
                                         if d != dim):
@@ -118,13 +121,16 @@ def index_copy(input, dim, index, source):
         raise IndexError("index_copy_(): When source is scalar, index should have one element (got "
                          f"{index.size})")
     if source.ndim != input.ndim and source.ndim and input.ndim:
-        raise IndexError("index_copy_(): When source and destination are not scalars, their dimensionality must match. Source "
+        raise IndexError("index_copy_(): When source and destination are not scalars, their dimensionality must "
+                         "match. Source "
                          f"dimensionality ({source.ndim}), destination dimensionality ({input.ndim})")
     if source.ndim and input.ndim:
         a, b = (x.shape[:dim] + x.shape[dim + 1:] for x in (input, source))
         if a != b:
-            raise RuntimeError("index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
-                               f"{' '.join(map(str, a))} at dimension {dim} and source slice shape: {' '.join(map(str, b))} "
+            raise RuntimeError("index_copy_(): Source/destination tensor must have same slice shapes. Destination "
+                               "slice shape: "
+                               f"{' '.join(map(str, a))} at dimension {dim} and source slice shape: "
+                               f"{' '.join(map(str, b))} "
                                f"at dimension 0.")
         if source.shape[dim] != index.size:
             raise IndexError(f"index_copy_(): Number of indices ({index.size}) should be equal to source.size(dim) "
@@ -215,7 +221,8 @@ def _flat_positions(name: str, index: np.ndarray, n: int) -> np.ndarray:
         raise RuntimeError(f"{name}(): Expected a long tensor for index, but got {label(index)}")
     if index.size:
         if n == 0:
-            raise IndexError(f"{name}(): tried to {'take from' if name == 'take' else 'put elements into'} an empty tensor")
+            raise IndexError(f"{name}(): tried to {'take from' if name == 'take' else 'put elements into'} an empty "
+                             "tensor")
         if index.min() < -n or index.max() >= n:
             bad = index[(index < -n) | (index >= n)].flat[0]
             raise IndexError(f"out of range: tried to access index {bad} on a tensor of {n} elements.")
@@ -235,9 +242,16 @@ def take(input, index):
     return input.reshape(-1).take(at).reshape(index.shape)
 
 
-@writing(("input", "index", "source"), linear=("input", "source"), low="upcast",
-         vjp=(lambda g, index, accumulate, source_shape: g if accumulate else put(g, index, g.new_zeros(index.shape)), None,
-              lambda g, index, source_shape: take(g, index).reshape(source_shape)))
+@writing(
+    ("input", "index", "source"),
+    linear=("input", "source"),
+    low="upcast",
+    vjp=(
+        lambda g, index, accumulate, source_shape: g if accumulate else put(g, index, g.new_zeros(index.shape)),
+        None,
+        lambda g, index, source_shape: take(g, index).reshape(source_shape),
+    ),
+)
 def put(input, index, source, accumulate=False):
     """``input`` with the elements of ``source`` at the places of the flattened tensor that ``index`` names."""
     at = _flat_positions("put_", index, input.size).reshape(-1)
@@ -245,7 +259,8 @@ def put(input, index, source, accumulate=False):
         raise RuntimeError("put_(): self and source expected to have the same dtype, but got self.dtype = "
                            f"{label(input)} and source.dtype = {label(source)}")
     if index.size != source.size:
-        raise IndexError("put_(): Expected source and index to have the same number of elements, but got source.numel() = "
+        raise IndexError("put_(): Expected source and index to have the same number of elements, but got "
+                         "source.numel() = "
                          f"{source.size}, index.numel() = {index.size}")
     work = np.ascontiguousarray(input)
     flat, values = work.reshape(-1), np.ascontiguousarray(source).reshape(-1)
@@ -267,16 +282,26 @@ def embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
     if indices.dtype not in _INDEX:
-        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; "
+        raise RuntimeError("Expected tensor for argument #1 'indices' to have one of the following scalar types: "
+                           "Long, Int; "
                            f"but got torch.{label(indices)}Tensor instead (while checking arguments for embedding)")
     if outside(indices, len(weight)):
         raise IndexError("index out of range in self")
     return weight.take(indices, axis=0)
 
 
-@op(tensors=("grad_output", "indices"), method=False, linear=("grad_output",), namespace="Tensor",
-    vjp=(lambda g, indices, padding_idx, scale_grad_by_freq: _embedding_again(g, indices, padding_idx, scale_grad_by_freq),
-         None))
+@op(
+    tensors=("grad_output", "indices"),
+    method=False,
+    linear=("grad_output",),
+    namespace="Tensor",
+    vjp=(
+        lambda g, indices, padding_idx, scale_grad_by_freq: _embedding_again(
+            g, indices, padding_idx, scale_grad_by_freq
+        ),
+        None,
+    ),
+)
 def embedding_dense_backward(grad_output, indices, num_weights, padding_idx=-1, scale_grad_by_freq=False):
     """The gradient of ``embedding`` in its matrix: each row of ``grad_output`` added to the row it came from."""
     width = grad_output.shape[-1]

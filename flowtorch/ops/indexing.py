@@ -210,7 +210,11 @@ def _getitem_tensor(self: Any, index: Any) -> Any:
     if not tx.fast or not ti.fast or (name != "bool" and name != "int64") or not index._array.ndim or not a.ndim:
         return _getitem(self, index)
     if not a.flags.c_contiguous or (self.requires_grad and grad_enabled()):
-        return index_tensors(self, [index], (0,)) if index._array.ndim <= a.ndim or name == "int64" else _getitem(self, index)
+        return (
+            index_tensors(self, [index], (0,))
+            if index._array.ndim <= a.ndim or name == "int64"
+            else _getitem(self, index)
+        )
     a = a[index._array] if name == "bool" else a.take(index._array, 0)
     return wrap(a, tx)
 
@@ -285,7 +289,8 @@ def index_arrays(indices: list, dims: tuple, shape: tuple) -> list:
                 wrong = next((j for j in range(a.ndim) if d + j >= len(shape) or a.shape[j] != shape[d + j]), 0)
                 if d + wrong >= len(shape):
                     raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-                raise IndexError(f"The shape of the mask {list(a.shape)} at index {wrong} does not match the shape of the "
+                raise IndexError(f"The shape of the mask {list(a.shape)} at index {wrong} does not match the shape of "
+                                 "the "
                                  f"indexed tensor {list(shape)} at index {d + wrong}")
         elif a.dtype not in (np.int64, np.int32):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
@@ -424,8 +429,18 @@ def put(target: np.ndarray, arrays: list, dims: tuple, values: np.ndarray, accum
         moved[...] = work
 
 
-@op(name="_index_put", node="IndexPutBackward0", tensors=("input", "values", "indices"), many=True, method=False, out=False, namespace="Tensor",
-    low="keep", linear=("input", "values"), inplace=True)
+@op(
+    name="_index_put",
+    node="IndexPutBackward0",
+    tensors=("input", "values", "indices"),
+    many=True,
+    method=False,
+    out=False,
+    namespace="Tensor",
+    low="keep",
+    linear=("input", "values"),
+    inplace=True,
+)
 def _index_put_body(input, values, indices, dims, accumulate=False):
     """A copy of ``input`` with ``values`` written (or added) where ``index`` would read."""
     out = input.copy(order="K")
@@ -470,7 +485,8 @@ def _write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, a
         if values.ndim > len(wanted) and all(n == 1 for n in values.shape[:values.ndim - len(wanted)]):
             put(target, arrays, dims, values.reshape(values.shape[values.ndim - len(wanted):]), accumulate)
             return
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing "
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to "
+                           "indexing "
                            f"result of shape {list(wanted)}") from None
 
 
@@ -481,8 +497,12 @@ def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate
         return dispatch.interpret_inplace(_put, (target, values, indices, dims, accumulate), {})
     recording = grad_enabled() and (target.requires_grad or values.requires_grad)
     if dispatch.has_internal_overlap(target._array):
-        warnings.warn("Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing "
-                      "this operation. This also applies to advanced indexing e.g. tensor[indices] = tensor", stacklevel=4)
+        warnings.warn(
+            "Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before "
+            "performing "
+            "this operation. This also applies to advanced indexing e.g. tensor[indices] = tensor",
+            stacklevel=4,
+        )
     else:
         check_inplace(target, recording)
     arrays = [i._array for i in indices]
@@ -569,7 +589,8 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
     if value.shape != target.shape:
         value = value.expand(target.shape)
     if value._counter is self._counter and _partial_overlap(target._array, value._array):
-        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
+        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer "
+                           "to a "
                            "single memory location. Please clone() the tensor before performing the operation.")
     target.copy_(value)
 
@@ -632,7 +653,8 @@ def index_put_(input, indices, values, accumulate=False):
 
 def _given(input: Any, indices: Any, values: Any, name: str) -> tuple[list, tuple]:
     if not isinstance(indices, (tuple, list)):
-        raise TypeError(f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}")
+        raise TypeError(f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not "
+                        f"{type(indices).__name__}")
     if not isinstance(values, Tensor):
         raise TypeError(f"{name}(): argument 'values' (position 2) must be Tensor, not {type(values).__name__}")
     for k, t in enumerate(indices):

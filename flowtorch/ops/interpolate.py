@@ -160,7 +160,9 @@ def _filtered(mode: str, n: int, out: int, align_corners: bool, scale: float | N
     return np.minimum(taps, n - 1), weights.astype(kind)
 
 
-def make_plan(mode: str, shape: tuple, size: tuple, align_corners: bool, scales: Any, antialias: bool, double: bool) -> tuple:
+def make_plan(
+    mode: str, shape: tuple, size: tuple, align_corners: bool, scales: Any, antialias: bool, double: bool
+) -> tuple:
     """What ``resample`` needs for (N, C, ...) inputs of ``shape`` and outputs of spatial ``size``."""
     kind = np.float64 if double else np.float32
     plan = []

@@ -71,7 +71,8 @@ def _cat_body(tensors, dim=0):
             raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {a.ndim}")
         for d in range(a.ndim):
             if d != dim and a.shape[d] != first.shape[d]:
-                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {first.shape[d]} "
+                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size "
+                                   f"{first.shape[d]} "
                                    f"but got size {a.shape[d]} for tensor number {k} in the list.")
     out = np.concatenate(full, dim) if len(full) > 1 else full[0].copy()
     if out.size == 0:
@@ -102,7 +103,9 @@ def _record_join(op: Op, tensors: Any, dim: int, t: Any) -> None:
     if anomaly.state.enabled:
         record(op, [tensors, dim], t)
         return
-    edges = tuple([view_edge(x) if x._view is not None else (x._node or x) if x._requires_grad else None for x in tensors])
+    edges = tuple(
+        [view_edge(x) if x._view is not None else (x._node or x) if x._requires_grad else None for x in tensors]
+    )
     if not any(e is not None for e in edges) or t._type.dtype.rank < 2:
         return
     t._node = n = _new(op.node_class)
@@ -159,7 +162,8 @@ def _stack_body(tensors, dim=0):
     dim = normalize_dim(dim, first.ndim + 1)
     for k, a in enumerate(tensors):
         if a.shape != first.shape:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 "
+                               "and "
                                f"{list(a.shape)} at entry {k}")
     out = np.empty((*first.shape[:dim], len(tensors), *first.shape[dim:]), first.dtype)
     return np.stack(tensors, dim, out=out)

@@ -22,7 +22,7 @@ from flowtorch.tensor import Tensor, wrap
 
 _new = object.__new__
 _active = overrides.active
-_fast_types = {tensor_type(d) for d in (float32, float64, complex64, complex128)}      # numpy multiplies them as they are
+_fast_types = {tensor_type(d) for d in (float32, float64, complex64, complex128)}  # numpy multiplies them as they are
 
 
 class Contraction(General):
@@ -121,8 +121,12 @@ def weight_gradient(g, input):
     return matmul(adjoint(input), g)
 
 
-@contraction(("input", "other"), name="matmul", node="MmBackward0",
-             vjp=(lambda g, other: _grad_left(g, other), lambda g, input, other_shape: _grad_other(g, input, other_shape)))
+@contraction(
+    ("input", "other"),
+    name="matmul",
+    node="MmBackward0",
+    vjp=(lambda g, other: _grad_left(g, other), lambda g, input, other_shape: _grad_other(g, input, other_shape)),
+)
 def _matmul_body(input, other):
     """The matrix product; vectors count as rows or columns, leading dimensions are batches and broadcast."""
     return product(input, other)

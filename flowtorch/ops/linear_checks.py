@@ -24,7 +24,8 @@ def _no_bool(t: Any, kernel: str) -> None:
 def check_mm(a: Any, b: Any, rows: int | None = None) -> None:
     """Two matrices; ``rows`` stands in for the row count where batches were folded or a vector became a row."""
     if a.dtype is not b.dtype:
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {_C_NAMES.get(a.dtype.name, a.dtype.name)} "
+        raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
+                           f"{_C_NAMES.get(a.dtype.name, a.dtype.name)} "
                            f"!= {_C_NAMES.get(b.dtype.name, b.dtype.name)}")
     left = (a.shape[-2] if rows is None else rows, a.shape[-1])
     if left[1] != b.shape[0]:
@@ -50,7 +51,8 @@ def check_dot(a: Any, b: Any) -> None:
     if a.dtype is not b.dtype:
         raise RuntimeError(f"dot : expected both vectors to have same dtype, but found {_label(a)} and {_label(b)}")
     if a.shape != b.shape:
-        raise RuntimeError(f"inconsistent tensor size, expected tensor [{a.shape[0]}] and src [{b.shape[0]}] to have the same "
+        raise RuntimeError(f"inconsistent tensor size, expected tensor [{a.shape[0]}] and src [{b.shape[0]}] to have "
+                           "the same "
                            f"number of elements, but got {a.shape[0]} and {b.shape[0]} elements respectively")
     _no_bool(a, "dot")
 
@@ -61,7 +63,8 @@ def check_bmm(a: Any, b: Any, batch: tuple = (), left: tuple = ()) -> None:
         n = 1
         for s in batch or a.shape[:-2]:
             n *= s
-        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{n}, {a.shape[-1]}] but got: "
+        raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{n}, {a.shape[-1]}] but "
+                           "got: "
                            f"[{n if batch else b.shape[0]}, {b.shape[-2]}].")
     if a.dtype is not b.dtype:
         raise RuntimeError(f"expected scalar type {_label(a)} but found {_label(b)}")
@@ -130,12 +133,15 @@ def check_expand(t: Any, shape: tuple) -> None:
     """The sentence of ``expand`` if ``t`` does not broadcast to ``shape``."""
     have = tuple(t.shape)
     if len(have) > len(shape):
-        raise RuntimeError(f"expand(torch.{_label(t)}Tensor{{{list(have)}}}, size={list(shape)}): the number of sizes provided "
-                           f"({len(shape)}) must be greater or equal to the number of dimensions in the tensor ({len(have)})")
+        raise RuntimeError(f"expand(torch.{_label(t)}Tensor{{{list(have)}}}, size={list(shape)}): the number of sizes "
+                           "provided "
+                           f"({len(shape)}) must be greater or equal to the number of dimensions in the tensor "
+                           f"({len(have)})")
     lead = len(shape) - len(have)
     for d in range(len(have) - 1, -1, -1):
         if have[d] not in (1, shape[lead + d]):
-            raise RuntimeError(f"The expanded size of the tensor ({shape[lead + d]}) must match the existing size ({have[d]}) "
+            raise RuntimeError(f"The expanded size of the tensor ({shape[lead + d]}) must match the existing size "
+                               f"({have[d]}) "
                                f"at non-singleton dimension {lead + d}.  Target sizes: {list(shape)}.  Tensor sizes: "
                                f"{list(have)}")
 
@@ -216,11 +222,23 @@ def _bmm_shapes(batch1: Any, batch2: Any) -> None:
         if t.dim() != 3:
             raise RuntimeError(f"{name} must be a 3D tensor")
     if batch1.shape[0] != batch2.shape[0]:
-        raise RuntimeError(f"batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and {batch2.shape[0]}")
+        raise RuntimeError(f"batch1 and batch2 must have same number of batches, got {batch1.shape[0]} and "
+                           f"{batch2.shape[0]}")
     if batch1.shape[2] != batch2.shape[1]:
         raise RuntimeError("Incompatible matrix sizes for bmm "
                            f"({batch1.shape[1]}x{batch1.shape[2]} and {batch2.shape[1]}x{batch2.shape[2]})")
 
 
-CHECKS = {"matmul": check_matmul, "linear": _linear, "mm": _mm, "bmm": _bmm, "mv": _mv, "dot": check_dot, "vdot": check_dot,
-          "addmm": _addmm, "addmv": _addmv, "addbmm": _addbmm, "baddbmm": _baddbmm}
+CHECKS = {
+    "matmul": check_matmul,
+    "linear": _linear,
+    "mm": _mm,
+    "bmm": _bmm,
+    "mv": _mv,
+    "dot": check_dot,
+    "vdot": check_dot,
+    "addmm": _addmm,
+    "addmv": _addmv,
+    "addbmm": _addbmm,
+    "baddbmm": _baddbmm,
+}

@@ -27,8 +27,14 @@ def _factors(target, class_weight, ignore_index, dtype):
     return factor, safe
 
 
-@op(name="linear_cross_entropy", tensors=("input", "weight", "target", "bias", "class_weight"), namespace="_nn", method=False,
-    out=False, node="LinearCrossEntropyBackward0")
+@op(
+    name="linear_cross_entropy",
+    tensors=("input", "weight", "target", "bias", "class_weight"),
+    namespace="_nn",
+    method=False,
+    out=False,
+    node="LinearCrossEntropyBackward0",
+)
 def linear_cross_entropy(input, weight, target, bias=None, class_weight=None, ignore_index=-100, rows=1):
     """The loss of each sample of (N, K) ``input`` under the classifier ``weight`` (C, K), in slices of ``rows``."""
     classes = len(weight)

@@ -56,9 +56,19 @@ def _nll_loss(input, target, weight=None, reduction="mean", ignore_index=-100):
     return (loss / total if reduction == "mean" else loss), total
 
 
-@op(name="_nll_loss_backward", tensors=("grad", "target", "weight", "total"), method=False, out=False, node="NllLossBackward0",
-    vjp=(lambda g, target, weight, reduction, ignore_index: _nll_loss(g, target, weight, reduction, ignore_index)[0],
-         None, None, None))
+@op(
+    name="_nll_loss_backward",
+    tensors=("grad", "target", "weight", "total"),
+    method=False,
+    out=False,
+    node="NllLossBackward0",
+    vjp=(
+        lambda g, target, weight, reduction, ignore_index: _nll_loss(g, target, weight, reduction, ignore_index)[0],
+        None,
+        None,
+        None,
+    ),
+)
 def _nll_loss_backward(grad, target, weight=None, total=None, input_shape=(), reduction="mean", ignore_index=-100):
     """The gradient of ``_nll_loss``: minus the weight at each class index."""
     out = np.zeros(tuple(input_shape), grad.dtype)
@@ -87,7 +97,8 @@ def _check_nll(name: str, input: Any, target: Any, weight: Any) -> None:
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.label}")
     classes = shape[0] if len(shape) == 1 else shape[1]
     if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
-        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got weight tensor "
+        raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got "
+                           "weight tensor "
                            f"of shape: {list(weight.shape)}")
     expected = () if len(shape) == 1 else (shape[0], *shape[2:])
     if places != expected and not (len(shape) == 1 and target.numel() == 1):

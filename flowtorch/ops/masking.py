@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.select import select
 from flowtorch import dtypes, overrides
+from flowtorch.array.select import select
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_enabled
+from flowtorch.errors import broadcast_error
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, record
-from flowtorch.errors import broadcast_error
-from flowtorch.ops.fast_general import compile_recorder
 from flowtorch.ops.families import Pointwise, common_device, op, result_dtype
+from flowtorch.ops.fast_general import compile_recorder
 from flowtorch.ops.op import REGISTRY, Op, composite
 from flowtorch.ops.writing import check_number, number_tensor, writing
 from flowtorch.tensor import Tensor, wrap
@@ -42,7 +42,8 @@ class Where(Pointwise):
                             f"not {type(condition).__name__}")
         mask = condition._array
         if condition._type.dtype.name == "uint8":
-            warnings.warn("where received a uint8 condition tensor. This behavior is deprecated and will be removed in a "
+            warnings.warn("where received a uint8 condition tensor. This behavior is deprecated and will be removed "
+                          "in a "
                           "future version of PyTorch. Use a boolean condition instead.", stacklevel=5)
             mask = mask.astype(bool)
         elif condition._type.dtype.name != "bool":
@@ -95,9 +96,12 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
         raise TypeError("where() received an invalid combination of arguments - got "
-                        f"({', '.join(type(x).__name__ for x in (condition, input, other) if x is not None)}), but expected "
-                        "one of: (Tensor condition), (Tensor condition, Tensor input, Tensor other, *, Tensor out = None), "
-                        "(Tensor condition, Number self, Tensor other), (Tensor condition, Tensor input, Number other), "
+                        f"({', '.join(type(x).__name__ for x in (condition, input, other) if x is not None)}), but "
+                        "expected "
+                        "one of: (Tensor condition), (Tensor condition, Tensor input, Tensor other, *, Tensor out = "
+                        "None), "
+                        "(Tensor condition, Number self, Tensor other), (Tensor condition, Tensor input, Number "
+                        "other), "
                         "(Tensor condition, Number self, Number other)")
     return interpret(_where, (condition, input, other), {"out": out})
 
@@ -151,7 +155,8 @@ def _fill_value(values: list) -> list:
         value = number_tensor(value, input, True)
     else:
         raise TypeError("masked_fill() received an invalid combination of arguments - got "
-                        f"({type(mask).__name__}, {type(value).__name__}), but expected one of: (Tensor mask, Tensor value), "
+                        f"({type(mask).__name__}, {type(value).__name__}), but expected one of: (Tensor mask, Tensor "
+                        "value), "
                         "(Tensor mask, Number value)")
     return [input, mask, value]
 
@@ -230,7 +235,8 @@ def _masked_source(g, mask, shape):
 
 @composite(method=True)
 def masked_scatter(input, mask, source):
-    """``input`` with the elements of ``source``, in order, where ``mask`` is True; ``input`` broadcasts with the mask."""
+    """``input`` with the elements of ``source``, in order, where ``mask`` is True; ``input`` broadcasts with the
+    mask."""
     if isinstance(mask, Tensor) and mask.shape != input.shape and (
             broadcast_error([tuple(mask.shape), tuple(input.shape)]) is None):
         shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))
@@ -278,7 +284,8 @@ def _nonzero(input):
 
 @composite(method=True)
 def nonzero(input, *, out=None, as_tuple=False):
-    """The coordinates of the elements that are not zero: one row each, or with ``as_tuple`` one vector per dimension."""
+    """The coordinates of the elements that are not zero: one row each, or with ``as_tuple`` one vector per
+    dimension."""
     if as_tuple:
         if input.dim() == 0:
             input = input.unsqueeze(0)

@@ -13,8 +13,15 @@ from flowtorch.ops.reduction import expand_reduced
 from flowtorch.tensor import Tensor
 
 
-@op(name="_vector_norm", tensors=("input",), method=False, out=False, node="LinalgVectorNormBackward0", rejects=("integer", "bool"),
-    vjp=(lambda g, input, out, ord, dim, keepdim: _norm_backward(g, input, out, ord, dim, keepdim),))
+@op(
+    name="_vector_norm",
+    tensors=("input",),
+    method=False,
+    out=False,
+    node="LinalgVectorNormBackward0",
+    rejects=("integer", "bool"),
+    vjp=(lambda g, input, out, ord, dim, keepdim: _norm_backward(g, input, out, ord, dim, keepdim),),
+)
 def _vector_norm(input, ord=2.0, dim=None, keepdim=False):
     """The ``ord``-norm over ``dim`` (all by default)."""
     axes = normalize_dims(dim, input.ndim)
@@ -67,7 +74,8 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
                            f"{x.dtype.label}")
     if dtype is not None:
         if dtype.is_complex != x.dtype.is_complex or dtypes.promote_types(x.dtype, dtype) is not dtype:
-            raise RuntimeError(f"linalg.vector_norm: the dtype of the input ({x.dtype.label}) should be convertible without narrowing "
+            raise RuntimeError(f"linalg.vector_norm: the dtype of the input ({x.dtype.label}) should be convertible "
+                               "without narrowing "
                                f"to the specified dtype ({dtype.label})" if dtype.is_complex == x.dtype.is_complex else
                                f"linalg.vector_norm: dtype should be {'complex' if x.dtype.is_complex else 'real'} for "
                                f"{'complex' if x.dtype.is_complex else 'real'} inputs, but got {dtype.label}")
@@ -75,9 +83,14 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
     dims = normalize_dims(dim, x.dim()) if dim is not None and dim != () and dim != [] else None
     gone = dims if dims is not None else tuple(range(x.dim()))
     if any(x.shape[d] == 0 for d in gone) and (ord < 0 or math.isinf(ord)):
-        raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty "
-                           + ("tensor because the operation does not have an identity" if dims is None or len(gone) == x.dim() else
-                              "dimension because this dimension is empty and the operation does not have an identity"))
+        raise RuntimeError(
+            f"linalg.vector_norm cannot compute the {ord} norm on an empty "
+            + (
+                "tensor because the operation does not have an identity"
+                if dims is None or len(gone) == x.dim()
+                else "dimension because this dimension is empty and the operation does not have an identity"
+            )
+        )
     return _vector_norm(x, float(ord), dims, keepdim)
 
 
@@ -87,7 +100,8 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     if dtype is not None:
         input = input.to(dtype)
     if input.dtype.rank < 2:
-        raise RuntimeError(f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {input.dtype.label}")
+        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                           f"{input.dtype.label}")
     if p == "nuc":
         from flowtorch import linalg
 
@@ -112,7 +126,9 @@ def renorm(input, p, dim, maxnorm):
     if input.dim() < 2:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions")
     if isinstance(p, complex) or p <= 0:
-        raise RuntimeError("renorm: non-positive-norm not supported" if not isinstance(p, complex) else "renorm: p must be real-valued")
+        raise RuntimeError(
+            "renorm: non-positive-norm not supported" if not isinstance(p, complex) else "renorm: p must be real-valued"
+        )
     if maxnorm < 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     dim = dim + input.dim() if dim < 0 else dim

@@ -77,7 +77,14 @@ def _standardize_adjoint(grad, input, dims, eps):
 
 # ---------------------------------------------------------------- layer norm, scale and shift included
 
-@op(tensors=("input", "weight", "bias"), method=False, out=False, namespace="_norm", node="NativeLayerNormBackward0", rejects=("integer", "bool"))
+@op(
+    tensors=("input", "weight", "bias"),
+    method=False,
+    out=False,
+    namespace="_norm",
+    node="NativeLayerNormBackward0",
+    rejects=("integer", "bool"),
+)
 def _layer_norm(input, weight=None, bias=None, count=1, eps=1e-5):
     """Standardise (..., count) over the last dimension, given as rows, then scale and shift."""
     out, _ = _standard_rows(input, count, eps)
@@ -129,7 +136,11 @@ def _(g, input, weight, count, eps, bias_shape, needs):
     normal = _standardize(x, (1,), eps)[0]
     inner = rows if weight is None else rows * conj(weight.reshape(-1))
     dx = _standardize_backward(inner, x, (1,), eps).reshape(input.shape)
-    return (dx, (rows * conj(normal)).sum(0).view(weight.shape) if needs[1] else None, rows.sum(0).view(bias_shape) if needs[2] else None)
+    return (
+        dx,
+        (rows * conj(normal)).sum(0).view(weight.shape) if needs[1] else None,
+        rows.sum(0).view(bias_shape) if needs[2] else None,
+    )
 
 
 @op(tensors=("grad", "input", "weight"), method=False, out=False)
@@ -170,14 +181,17 @@ def _check_shape(name: str, input: Any, normalized_shape: Any, weight: Any, bias
             weight.shape == shape and weight.dtype is input.dtype)) and (bias is None or bias.shape == shape):
         return shape                                                    # the common case
     if not shape:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+                           "element, but got "
                            "normalized_shape = []")
     for what, t in (("weight", weight), ("bias", bias)):
         if t is not None and tuple(t.shape) != shape:
-            raise RuntimeError(f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape {list(t.shape)} and "
+            raise RuntimeError(f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape "
+                               f"{list(t.shape)} and "
                                f"normalized_shape = {list(shape)}")
     if input.dim() < len(shape) or tuple(input.shape[-len(shape):]) != shape:
-        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but got "
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, "
+                           f"{', '.join(map(str, shape))}], but got "
                            f"input of size{list(input.shape)}")
     if weight is not None and weight.dtype is not input.dtype and input.dtype not in dtypes.LOW_PRECISION:
         raise RuntimeError(f"expected scalar type {input.dtype.label} but found {weight.dtype.label}")
@@ -294,14 +308,18 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05, cudnn_enabl
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
     n, c = input.shape[:2]
     if c % num_groups:
-        raise RuntimeError(f"Expected number of channels in input to be divisible by num_groups, but got input of shape "
+        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got input of "
+                           "shape "
                            f"{list(input.shape)} and num_groups={num_groups}")
     for what, t in (("weight", weight), ("bias", bias)):
         if t is not None and (t.dim() != 1 or t.numel() != c):
-            raise RuntimeError(f"Expected {what} to be a vector of size equal to the number of channels in input, but got {what} of "
+            raise RuntimeError(f"Expected {what} to be a vector of size equal to the number of channels in input, but "
+                               f"got {what} of "
                                f"shape {list(t.shape)} and input of shape {list(input.shape)}")
     x, w, b = _wide(input, weight, bias)
-    out = _standardize(x.reshape(n, num_groups, input.numel() // max(n * num_groups, 1)), (2,), eps)[0].view(input.shape)
+    out = _standardize(x.reshape(n, num_groups, input.numel() // max(n * num_groups, 1)), (2,), eps)[0].view(
+        input.shape
+    )
     out = _affine(out, w, b, (1, c, *(1,) * (input.dim() - 2)))
     return out if x is input else out.to(input.dtype)
 

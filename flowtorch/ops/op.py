@@ -40,17 +40,40 @@ class Op:
     ``joint``     the one function that gives all gradients (instead of ``vjps``), with the names it wants
     ``linear``    the output is linear in these inputs together: forward mode applies the op to the tangents
     ``many``      the last tensor parameter is a list of tensors: a derivative that names it gets the whole list
-    ``rejects``   kinds of dtype that PyTorch refuses ("bool", "complex", "float", "integer", "inexact"), or kind -> message
+    ``rejects``   kinds of dtype that PyTorch refuses ("bool", "complex", "float", "integer", "inexact"), or kind ->
+                  message
     """
 
-    def __init__(self, name: str, family: Family, body: Callable, *, ufunc: Any = None, expr: str | None = None,
-                 vjp: Any = None, tensors: tuple[str, ...] | None = None, promote: str = "same",
-                 linear: bool | tuple[str, ...] = False, rejects: tuple[str, ...] | dict[str, str] = (), method: Any = True,
-                 inplace: bool = False, out: bool = True, namespace: str = "torch", dunder: str | None = None,
-                 outputs: tuple[str, ...] | None = None, cuda: Any = None, node: str | None = None,
-                 low: str = "upcast", batch: Any = None, precise: bool = False, variadic: str | None = None,
-                 numbers: tuple[str, ...] | None = None, changes_type: bool = False,
-                 many: bool = False, check: Any = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        family: Family,
+        body: Callable,
+        *,
+        ufunc: Any = None,
+        expr: str | None = None,
+        vjp: Any = None,
+        tensors: tuple[str, ...] | None = None,
+        promote: str = "same",
+        linear: bool | tuple[str, ...] = False,
+        rejects: tuple[str, ...] | dict[str, str] = (),
+        method: Any = True,
+        inplace: bool = False,
+        out: bool = True,
+        namespace: str = "torch",
+        dunder: str | None = None,
+        outputs: tuple[str, ...] | None = None,
+        cuda: Any = None,
+        node: str | None = None,
+        low: str = "upcast",
+        batch: Any = None,
+        precise: bool = False,
+        variadic: str | None = None,
+        numbers: tuple[str, ...] | None = None,
+        changes_type: bool = False,
+        many: bool = False,
+        check: Any = None,
+    ) -> None:
         self.name, self.family, self.body, self.ufunc, self.expr = name, family, body, ufunc, expr
         self.doc = body.__doc__
         self.names, self.defaults, self.positional = parameters(body)
@@ -161,7 +184,7 @@ class Op:
             return fetch_output(node) if not isinstance(node.type, tuple) else SavedOutputs(node)
         if what == "param":
             params = node.params
-            if type(params) is tuple:                 # positional arguments after the tensor, as a fast closure got them
+            if type(params) is tuple:  # positional arguments after the tensor, as a fast closure got them
                 i = self.names.index(which) - len(self.tensors)
                 return params[i] if i < len(params) else self.defaults[which]
             return params[which] if params is not None else self.defaults[which]
@@ -239,7 +262,8 @@ def _first_apply(node: Node, g: Any) -> tuple:
 
 
 class SavedOutputs:
-    """The saved results of a node with several outputs. Each is fetched, and its version checked, when it is asked for."""
+    """The saved results of a node with several outputs. Each is fetched, and its version checked, when it is asked
+    for."""
 
     __slots__ = ("node",)
 
@@ -301,7 +325,8 @@ def composite(function: Callable | None = None, *, namespace: str = "torch", met
               inplace: bool = False, out: bool = False, name: str | None = None) -> Any:
     """Register a function on tensors that only calls other ops.
 
-    ``method``: attach it to Tensor (True, or the method's name). ``inplace``: also derive ``name_``. ``out``: also accept
+    ``method``: attach it to Tensor (True, or the method's name). ``inplace``: also derive ``name_``. ``out``: also
+    accept
     ``out=``. ``namespace``: "torch", "nn.functional", "linalg", "special", "fft", "Tensor" (method only), ...
     """
     def register(f: Callable) -> Callable:

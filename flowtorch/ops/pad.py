@@ -17,7 +17,8 @@ def constant_pad_nd(input, pad, value=0):
     source, target = [], []
     for n, (left, right), size in zip(input.shape, pairs, shape, strict=True):
         if size < 0:
-            raise RuntimeError(f"The input size {n}, plus negative padding {left} and {right}, resulted in a negative output "
+            raise RuntimeError(f"The input size {n}, plus negative padding {left} and {right}, resulted in a negative "
+                               "output "
                                "size, which is invalid. Check dimension of your input.")
         source.append(slice(max(-left, 0), n - max(-right, 0)))
         target.append(slice(max(left, 0), size - max(right, 0)))

@@ -20,9 +20,11 @@ def conj(x: Any) -> Any:
     return x.conjugate() if isinstance(x, complex) else x
 
 
-_NO_BOOL_SUB = {"bool": "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` "
+_NO_BOOL_SUB = {"bool": "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+                        "`logical_xor()` "
                         "operator instead."}
-_NO_BOOL_NEG = {"bool": "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use "
+_NO_BOOL_NEG = {"bool": "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
+                        "mask, use "
                         "the `~` or `logical_not()` operator instead."}
 _BOTH = ("input", "other")
 
@@ -45,8 +47,15 @@ def add(input, other, *, alpha=1):
     return np.add(input, _scaled(other, alpha))
 
 
-@pointwise(numpy=np.subtract, expr="input - alpha * other", linear=True, dunder="sub", rejects=_NO_BOOL_SUB, numbers=_BOTH,
-           vjp=(lambda g: g, lambda g, alpha: -g if alpha == 1 else g * -conj(alpha)))
+@pointwise(
+    numpy=np.subtract,
+    expr="input - alpha * other",
+    linear=True,
+    dunder="sub",
+    rejects=_NO_BOOL_SUB,
+    numbers=_BOTH,
+    vjp=(lambda g: g, lambda g, alpha: -g if alpha == 1 else g * -conj(alpha)),
+)
 def sub(input, other, *, alpha=1):
     """Subtract ``other``, scaled by ``alpha``, from ``input``, with broadcasting."""
     return np.subtract(input, _scaled(other, alpha))
@@ -58,8 +67,16 @@ def mul(input, other):
     """Multiply ``input`` by ``other`` element by element, with broadcasting."""
 
 
-@pointwise(numbers=_BOTH, numpy=np.true_divide, expr="input / other", promote="float", name="true_divide", node="DivBackward0",
-           dunder="truediv", vjp=(lambda g, other: g / conj(other), lambda g, input, other: -g * conj(input / other / other)))
+@pointwise(
+    numbers=_BOTH,
+    numpy=np.true_divide,
+    expr="input / other",
+    promote="float",
+    name="true_divide",
+    node="DivBackward0",
+    dunder="truediv",
+    vjp=(lambda g, other: g / conj(other), lambda g, input, other: -g * conj(input / other / other)),
+)
 def true_divide(input, other):
     """Divide ``input`` by ``other`` element by element; integers give the default floating-point type."""
 
@@ -151,8 +168,14 @@ def _check_zero(other):
         raise RuntimeError("ZeroDivisionError")
 
 
-@pointwise(numbers=_BOTH, expr="floor_divide(input, other)", dunder="floordiv", rejects=("complex", "bool"), node="DivBackward1",
-           vjp=(lambda g: g * 0, lambda g: g * 0))
+@pointwise(
+    numbers=_BOTH,
+    expr="floor_divide(input, other)",
+    dunder="floordiv",
+    rejects=("complex", "bool"),
+    node="DivBackward1",
+    vjp=(lambda g: g * 0, lambda g: g * 0),
+)
 def floor_divide(input, other):
     """The quotient rounded down."""
     _check_zero(other)
@@ -171,8 +194,16 @@ def floor_divide(input, other):
     return np.where(with_zero, input / other, result).astype(input.dtype)
 
 
-@pointwise(low="keep", numbers=_BOTH, expr="trunc_divide(input, other)", method=False, inplace=True, rejects=("complex", "bool"), node="DivBackward1",
-           vjp=(lambda g: g * 0, lambda g: g * 0))
+@pointwise(
+    low="keep",
+    numbers=_BOTH,
+    expr="trunc_divide(input, other)",
+    method=False,
+    inplace=True,
+    rejects=("complex", "bool"),
+    node="DivBackward1",
+    vjp=(lambda g: g * 0, lambda g: g * 0),
+)
 def _trunc_divide(input, other):
     """The quotient rounded towards zero."""
     _check_zero(other)
@@ -237,9 +268,18 @@ def _check_pow(operands, dtype):
         raise RuntimeError("Integers to negative integer powers are not allowed.")
 
 
-@pointwise(check=_check_pow, numbers=("input", "exponent"), expr="pow(input, exponent)", dunder="pow", name="pow", node="PowBackward0",
-           vjp=(lambda g, input, exponent: _pow_input(g, input, exponent),
-                lambda g, input, exponent, out: _pow_exponent(g, input, exponent, out)))
+@pointwise(
+    check=_check_pow,
+    numbers=("input", "exponent"),
+    expr="pow(input, exponent)",
+    dunder="pow",
+    name="pow",
+    node="PowBackward0",
+    vjp=(
+        lambda g, input, exponent: _pow_input(g, input, exponent),
+        lambda g, input, exponent, out: _pow_exponent(g, input, exponent, out),
+    ),
+)
 def pow_(input, exponent):
     """``input`` raised to ``exponent``, element by element."""
     if input.dtype.kind == "b":
@@ -256,7 +296,11 @@ def _pow_input(g, input, exponent):
         if exponent == 2:
             return g * conj(input * 2)
         return g * conj(input ** (exponent - 1) * exponent)
-    one = conj(exponent * input.pow(exponent - 1)) if isinstance(input, Tensor) else conj(exponent * input ** (exponent - 1))
+    one = (
+        conj(exponent * input.pow(exponent - 1))
+        if isinstance(input, Tensor)
+        else conj(exponent * input ** (exponent - 1))
+    )
     return (g * one).masked_fill(exponent == 0, 0)
 
 
@@ -364,8 +408,17 @@ def logaddexp(input, other):
     return np.logaddexp(input, other)
 
 
-@pointwise(numpy=np.logaddexp2, numbers=(), expr="logaddexp2(input, other)", rejects=("complex", "integer", "bool"), inplace=False,
-           vjp=(lambda g, input, other: g / (1 + (other - input).exp2()), lambda g, input, other: g / (1 + (input - other).exp2())))
+@pointwise(
+    numpy=np.logaddexp2,
+    numbers=(),
+    expr="logaddexp2(input, other)",
+    rejects=("complex", "integer", "bool"),
+    inplace=False,
+    vjp=(
+        lambda g, input, other: g / (1 + (other - input).exp2()),
+        lambda g, input, other: g / (1 + (input - other).exp2()),
+    ),
+)
 def logaddexp2(input, other):
     """log2(2**input + 2**other), without overflow."""
 
@@ -386,9 +439,18 @@ def nextafter(input, other):
     """The next representable number after ``input`` towards ``other``."""
 
 
-@pointwise(numbers=_BOTH, expr="xlogy(input, other)", promote="float", rejects=("complex",),
-           vjp=(lambda g, input, other: (g * (other.log() if isinstance(other, Tensor) else _log_number(other, input))).masked_fill(
-               (input == 0) & (other <= 0), 0), lambda g, input, other: g * input / other))
+@pointwise(
+    numbers=_BOTH,
+    expr="xlogy(input, other)",
+    promote="float",
+    rejects=("complex",),
+    vjp=(
+        lambda g, input, other: (
+            g * (other.log() if isinstance(other, Tensor) else _log_number(other, input))
+        ).masked_fill((input == 0) & (other <= 0), 0),
+        lambda g, input, other: g * input / other,
+    ),
+)
 def xlogy(input, other):
     """input * log(other), 0 where input is 0 (nan where other is nan)."""
     return np.where(np.isnan(other), other, np.where(input == 0, input.dtype.type(0), input * np.log(other)))
@@ -464,8 +526,17 @@ def ldexp(input, other):
 
 # ---------------------------------------------------------------- functions of three tensors
 
-@pointwise(expr="input + value * tensor1 * tensor2", tensors=("input", "tensor1", "tensor2"), numbers=(), rejects=("bool",),
-           vjp=(lambda g: g, lambda g, tensor2, value: g * conj(tensor2 * value), lambda g, tensor1, value: g * conj(tensor1 * value)))
+@pointwise(
+    expr="input + value * tensor1 * tensor2",
+    tensors=("input", "tensor1", "tensor2"),
+    numbers=(),
+    rejects=("bool",),
+    vjp=(
+        lambda g: g,
+        lambda g, tensor2, value: g * conj(tensor2 * value),
+        lambda g, tensor1, value: g * conj(tensor1 * value),
+    ),
+)
 def addcmul(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 * tensor2."""
     product = tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * np.asarray(value).astype(tensor1.dtype)
@@ -473,9 +544,11 @@ def addcmul(input, tensor1, tensor2, *, value=1):
 
 
 _INTEGER_ADDCDIV = (
-    "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true division of tensor1 "
+    "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true "
+    "division of tensor1 "
     "and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 / tensor2))."
-    "to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The future addcdiv behavior is "
+    "to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The future "
+    "addcdiv behavior is "
     "just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes.")
 
 
@@ -488,9 +561,17 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
     return input + np.asarray(value).astype(tensor1.dtype) * (tensor1 / tensor2)
 
 
-@pointwise(expr="where(abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))", tensors=("input", "end", "weight"), numbers=("weight",), rejects=("integer", "bool"),
-           vjp=(lambda g, weight: g * conj(1 - weight), lambda g, weight: g * conj(weight),
-                lambda g, input, end: g * conj(end - input)))
+@pointwise(
+    expr="where(abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))",
+    tensors=("input", "end", "weight"),
+    numbers=("weight",),
+    rejects=("integer", "bool"),
+    vjp=(
+        lambda g, weight: g * conj(1 - weight),
+        lambda g, weight: g * conj(weight),
+        lambda g, input, end: g * conj(end - input),
+    ),
+)
 def lerp(input, end, weight):
     """Interpolate linearly: input + weight * (end - input)."""
     size = np.abs(weight)
@@ -536,15 +617,30 @@ def clamp_max(input, max):
     return clamp(input, None, max)
 
 
-@pointwise(expr="where(condition, input, other)", tensors=("condition", "input", "other"), numbers=_BOTH, method=False, inplace=False, name="_where",
-           vjp=(None, lambda g, condition: g.masked_fill(~condition, 0), lambda g, condition: g.masked_fill(condition, 0)))
+@pointwise(
+    expr="where(condition, input, other)",
+    tensors=("condition", "input", "other"),
+    numbers=_BOTH,
+    method=False,
+    inplace=False,
+    name="_where",
+    vjp=(None, lambda g, condition: g.masked_fill(~condition, 0), lambda g, condition: g.masked_fill(condition, 0)),
+)
 def _where(condition, input, other):
     """Elements of ``input`` where ``condition`` holds, else of ``other``."""
     return np.where(condition, input, other)
 
 
-@pointwise(name="complex", method=False, inplace=False, linear=True, rejects=("integer", "bool", "complex", "bfloat16"), promote="complex",
-           expr="complex(real, imag)", vjp=(lambda g: g.real, lambda g: g.imag))
+@pointwise(
+    name="complex",
+    method=False,
+    inplace=False,
+    linear=True,
+    rejects=("integer", "bool", "complex", "bfloat16"),
+    promote="complex",
+    expr="complex(real, imag)",
+    vjp=(lambda g: g.real, lambda g: g.imag),
+)
 def complex_(real, imag):
     """Complex numbers from their parts."""
     out = np.empty(np.broadcast_shapes(real.shape, imag.shape), np.result_type(real, np.complex64))
@@ -555,7 +651,8 @@ def complex_(real, imag):
 def _need_tensors(name, **arguments):
     for position, (what, value) in enumerate(arguments.items(), 1):
         if not isinstance(value, Tensor):
-            raise TypeError(f"{name}(): argument '{what}' (position {position}) must be Tensor, not {type(value).__name__}")
+            raise TypeError(f"{name}(): argument '{what}' (position {position}) must be Tensor, not "
+                            f"{type(value).__name__}")
 
 
 @composite(out=True)
@@ -563,7 +660,8 @@ def polar(abs, angle):
     """Complex numbers from their moduli and angles."""
     _need_tensors("polar", abs=abs, angle=angle)
     if abs.dtype is not angle.dtype:
-        raise RuntimeError(f"Expected object of scalar type {abs.dtype.label} but got scalar type {angle.dtype.label} for second "
+        raise RuntimeError(f"Expected object of scalar type {abs.dtype.label} but got scalar type {angle.dtype.label} "
+                           "for second "
                            "argument")
     return complex_(abs * angle.cos(), abs * angle.sin())
 
@@ -605,7 +703,24 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return isclose(input, other, rtol, atol, equal_nan).all().item()
 
 
-ALIASES = {"divide": "div", "multiply": "mul", "subtract": "sub", "negative": "neg", "absolute": "abs", "arctan2": "atan2",
-           "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "not_equal": "ne", "clip": "clamp",
-           "arcsin": "asin", "arccos": "acos", "arctan": "atan", "arcsinh": "asinh", "arccosh": "acosh", "arctanh": "atanh",
-           "fix": "trunc"}
+ALIASES = {
+    "divide": "div",
+    "multiply": "mul",
+    "subtract": "sub",
+    "negative": "neg",
+    "absolute": "abs",
+    "arctan2": "atan2",
+    "greater": "gt",
+    "greater_equal": "ge",
+    "less": "lt",
+    "less_equal": "le",
+    "not_equal": "ne",
+    "clip": "clamp",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "arcsinh": "asinh",
+    "arccosh": "acosh",
+    "arctanh": "atanh",
+    "fix": "trunc",
+}

@@ -206,7 +206,9 @@ def square(input):
     return np.multiply(input, input)
 
 
-@pointwise(expr="conj(input)", inplace=True, name="_conj", method=False, node="ConjBackward0", vjp=(lambda g: g.conj(),))
+@pointwise(
+    expr="conj(input)", inplace=True, name="_conj", method=False, node="ConjBackward0", vjp=(lambda g: g.conj(),)
+)
 def _conjugate(input):
     """The complex conjugate, as a copy."""
     return np.conjugate(input)
@@ -294,20 +296,27 @@ def bitwise_not(input):
     """All bits inverted (logical not for bool)."""
 
 
-@pointwise(promote="float", expr="input * pi / 180", linear=True, vjp=(lambda g: g * (math.pi / 180),), rejects=("complex",))
+@pointwise(
+    promote="float", expr="input * pi / 180", linear=True, vjp=(lambda g: g * (math.pi / 180),), rejects=("complex",)
+)
 def deg2rad(input):
     """Degrees to radians."""
     return input * input.dtype.type(math.pi / 180)
 
 
-@pointwise(promote="float", expr="input * 180 / pi", linear=True, vjp=(lambda g: g * (180 / math.pi),), rejects=("complex",))
+@pointwise(
+    promote="float", expr="input * 180 / pi", linear=True, vjp=(lambda g: g * (180 / math.pi),), rejects=("complex",)
+)
 def rad2deg(input):
     """Radians to degrees."""
     return input * input.dtype.type(180 / math.pi)
 
 
-@pointwise(expr="where(isnan(input), nan, where(isposinf(input), posinf, where(isneginf(input), neginf, input)))", rejects=("complex",),
-           vjp=(lambda g, input: g * (~(input.isnan() | input.isinf())),))
+@pointwise(
+    expr="where(isnan(input), nan, where(isposinf(input), posinf, where(isneginf(input), neginf, input)))",
+    rejects=("complex",),
+    vjp=(lambda g, input: g * (~(input.isnan() | input.isinf())),),
+)
 def nan_to_num(input, nan=None, posinf=None, neginf=None):
     """Replace nan, +inf and -inf by numbers (0 and the dtype's extremes unless given)."""
     if input.dtype.kind != "f":
@@ -350,8 +359,11 @@ def erf(input):
 
 erfc = _scipy("erfc", lambda g, input: g * (-_TWO_OVER_SQRT_PI * (-input * input).exp()),
               "One minus the error function, accurate for large values.")
-erfinv = _scipy("erfinv", lambda g, out: g * (math.sqrt(math.pi) / 2 * (out * out).exp()), "The inverse of the error function.")
-lgamma = _scipy("lgamma", lambda g, input: g * input.digamma(), "The logarithm of the absolute value of the gamma function.",
+erfinv = _scipy(
+    "erfinv", lambda g, out: g * (math.sqrt(math.pi) / 2 * (out * out).exp()), "The inverse of the error function."
+)
+lgamma = _scipy("lgamma", lambda g, input: g * input.digamma(), "The logarithm of the absolute value of the gamma "
+                                                                "function.",
                 "gammaln")
 
 
@@ -374,7 +386,11 @@ def _polygamma_body(input, n):
         return digamma.op.body(input)
     wide = input.astype(np.float64)
     if n == 1:
-        return scipy.special.zeta(2.0, wide).astype(input.dtype) if (wide > 0).all() else _trigamma(wide).astype(input.dtype)
+        return (
+            scipy.special.zeta(2.0, wide).astype(input.dtype)
+            if (wide > 0).all()
+            else _trigamma(wide).astype(input.dtype)
+        )
     factor = (-1.0) ** (n + 1) * scipy.special.factorial(n)
     return (factor * scipy.special.zeta(n + 1.0, wide)).astype(input.dtype)
 

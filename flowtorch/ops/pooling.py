@@ -29,7 +29,9 @@ def _positions(kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> Any
                        for i, d, o, s in zip(k, dilation, out, stride, strict=True))
 
 
-def _extended(x: np.ndarray, padding: tuple, kernel: tuple, out: tuple, stride: tuple, dilation: tuple, fill: Any) -> np.ndarray:
+def _extended(
+    x: np.ndarray, padding: tuple, kernel: tuple, out: tuple, stride: tuple, dilation: tuple, fill: Any
+) -> np.ndarray:
     """``x`` with its padding, and as much beyond the end as the last windows of ceil mode reach."""
     need = tuple(max((o - 1) * s + d * (k - 1) + 1, n + p) for o, s, d, k, n, p in
                  zip(out, stride, dilation, kernel, x.shape[2:], padding, strict=True))
@@ -46,9 +48,17 @@ def _lowest(dtype: np.dtype) -> Any:
 
 # ---------------------------------------------------------------- maxima
 
-@op(name="_max_pool", tensors=("input",), method=False, out=False, outputs=("values", "indices"), node="MaxPoolWithIndicesBackward0",
-    rejects=("complex", "bool"), low="keep",
-    vjp=(lambda g, out, input_shape: _put_back(g[0], out[1], input_shape),))
+@op(
+    name="_max_pool",
+    tensors=("input",),
+    method=False,
+    out=False,
+    outputs=("values", "indices"),
+    node="MaxPoolWithIndicesBackward0",
+    rejects=("complex", "bool"),
+    low="keep",
+    vjp=(lambda g, out, input_shape: _put_back(g[0], out[1], input_shape),),
+)
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     """(maxima, flat spatial indices) of the windows of (N, C, *S); the first of equals wins, nan wins over all."""
     size = input.shape[2:]
@@ -73,7 +83,7 @@ def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
         better = part > best
         if is_float:
             better |= np.isnan(part)
-        if not np.all(seen):                          # a window that starts in the padding: its first real element counts
+        if not np.all(seen):  # a window that starts in the padding: its first real element counts
             better |= inside & ~seen
             seen = seen | inside
         np.copyto(best, part, where=better)
@@ -101,7 +111,9 @@ def _counts(n: int, kernel: int, stride: int, padding: int, out: int, include: b
     return end - start
 
 
-def _divisor(size: tuple, kernel: tuple, stride: tuple, padding: tuple, out: tuple, include: bool, override: Any) -> Any:
+def _divisor(
+    size: tuple, kernel: tuple, stride: tuple, padding: tuple, out: tuple, include: bool, override: Any
+) -> Any:
     if override is not None:
         return np.asarray(override)
     total = np.ones((), np.int64)
@@ -110,9 +122,20 @@ def _divisor(size: tuple, kernel: tuple, stride: tuple, padding: tuple, out: tup
     return total
 
 
-@op(name="_avg_pool", tensors=("input",), method=False, out=False, linear=True, node="AvgPoolBackward0", rejects=("complex", "bool"),
-    vjp=(lambda g, input_shape, kernel, stride, padding, ceil_mode, include, override:
-         _avg_pool_backward(g, input_shape[2:], kernel, stride, padding, ceil_mode, include, override),))
+@op(
+    name="_avg_pool",
+    tensors=("input",),
+    method=False,
+    out=False,
+    linear=True,
+    node="AvgPoolBackward0",
+    rejects=("complex", "bool"),
+    vjp=(
+        lambda g, input_shape, kernel, stride, padding, ceil_mode, include, override: _avg_pool_backward(
+            g, input_shape[2:], kernel, stride, padding, ceil_mode, include, override
+        ),
+    ),
+)
 def _avg_pool(input, kernel, stride, padding, ceil_mode, include, override):
     """Means of the windows of (N, C, *S)."""
     size = input.shape[2:]
@@ -140,7 +163,9 @@ def _avg_pool_backward(grad, size, kernel, stride, padding, ceil_mode, include, 
     full = np.zeros((*grad.shape[:2], *need), grad.dtype)
     for _, where in _positions(kernel, out, stride, ones):
         full[(slice(None), slice(None), *where)] += g
-    return np.ascontiguousarray(full[(slice(None), slice(None), *(slice(p, p + n) for p, n in zip(padding, size, strict=True)))])
+    return np.ascontiguousarray(
+        full[(slice(None), slice(None), *(slice(p, p + n) for p, n in zip(padding, size, strict=True)))]
+    )
 
 
 # ---------------------------------------------------------------- arguments of the public functions
@@ -153,7 +178,8 @@ def _ints(value: Any, n: int, name: str, what: str) -> tuple:
         values = tuple(int(v) for v in value)
         return values * n if len(values) == 1 else values
     if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}(): argument '{what}' must be tuple of ints, but found element of type {type(value).__name__}")
+        raise TypeError(f"{name}(): argument '{what}' must be tuple of ints, but found element of type "
+                        f"{type(value).__name__}")
     return (value.__index__(),) * n
 
 
@@ -163,13 +189,19 @@ def _batched(name: str, input: Any, n: int) -> tuple:
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if input.dim() not in (n + 1, n + 2):
-        raise RuntimeError(f"{name}(): Expected {n + 1}D or {n + 2}D input tensor, but got {list(input.shape)}" if n == 1 else
-                           f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, "
-                           f"but got: {list(input.shape)}")
+        raise RuntimeError(
+            f"{name}(): Expected {n + 1}D or {n + 2}D input tensor, but got {list(input.shape)}"
+            if n == 1
+            else f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size "
+            "for input, "
+            f"but got: {list(input.shape)}"
+        )
     return (input.unsqueeze(0), True) if input.dim() == n + 1 else (input, False)
 
 
-def _geometry(name: str, input: Any, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple:
+def _geometry(
+    name: str, input: Any, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple:
     kernel = _ints(kernel_size, n, name, "kernel_size")
     empty = stride is None or (isinstance(stride, (tuple, list)) and not stride)
     stride = kernel if empty else _ints(stride, n, name, "stride")
@@ -188,9 +220,12 @@ def _geometry(name: str, input: Any, n: int, kernel_size: Any, stride: Any, padd
             raise RuntimeError("pad should be at most half of effective kernel size, but got "
                                f"pad={p}, kernel_size={k} and dilation={d}")
     if any(s == 0 for s in input.shape[1:]):
-        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: "
+        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for "
+                           "input, but got: "
                            f"{list(input.shape)}")
-    out = tuple(pooled_size(*a, ceil_mode) for a in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True))
+    out = tuple(
+        pooled_size(*a, ceil_mode) for a in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True)
+    )
     if any(o < 1 for o in out):
         raise RuntimeError(f"Given input size: ({'x'.join(map(str, input.shape[1:]))}). Calculated output size: "
                            f"({'x'.join(map(str, (input.shape[1], *out)))}). Output size is too small")
@@ -206,7 +241,9 @@ def _define_max(n: int) -> tuple:
 
     def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
         x, unbatched = _batched(name, input, n)
-        values, indices = _max_pool(x, *_geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode), ceil_mode)
+        values, indices = _max_pool(
+            x, *_geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode), ceil_mode
+        )
         return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
 
     def pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
@@ -234,15 +271,19 @@ def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, pad
     if indices.dtype.name != "int64":
         raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype.label}")
     if indices.shape != input.shape:
-        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices "
+        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) "
+                           "but got indices "
                            f"tensor with shape: {list(indices.shape)}")
-    default = tuple((s - 1) * t + k - 2 * p for s, t, k, p in zip(input.shape[-n:], stride, kernel, padding, strict=True))
+    default = tuple(
+        (s - 1) * t + k - 2 * p for s, t, k, p in zip(input.shape[-n:], stride, kernel, padding, strict=True)
+    )
     if output_size is None:
         size = default
     else:
         size = tuple(output_size)[-n:]
         if len(output_size) not in (n, n + 2) and len(output_size) != n + 1:
-            raise ValueError(f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a length of "
+            raise ValueError(f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a "
+                             "length of "
                              f"'{len(output_size)}'")
         for d, (s, low, high) in enumerate(zip(size, [a - b for a, b in zip(default, stride, strict=True)],
                                                [a + b for a, b in zip(default, stride, strict=True)], strict=True)):
@@ -262,7 +303,9 @@ def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, pad
 def _define_avg(n: int) -> Any:
     name = f"avg_pool{n}d"
 
-    def pool(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None):
+    def pool(
+        input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
+    ):
         x, unbatched = _batched(name, input, n)
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")

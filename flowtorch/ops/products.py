@@ -13,7 +13,6 @@ from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.pointwise import conj
 from flowtorch.tensor import Tensor
 
-
 # The bodies raise on operands that the checks of the complete path would refuse; what they say is never seen.
 
 def _unlike(*arrays: np.ndarray) -> bool:
@@ -52,7 +51,9 @@ def mv(input, vec):
     return product(input, vec)
 
 
-@contraction(("input", "tensor"), name="dot", vjp=(lambda g, tensor: g * conj(tensor), lambda g, input: g * conj(input)))
+@contraction(
+    ("input", "tensor"), name="dot", vjp=(lambda g, tensor: g * conj(tensor), lambda g, input: g * conj(input))
+)
 def dot(input, tensor):
     """The sum of the products of two vectors' elements."""
     if input.ndim != 1 or tensor.ndim != 1 or _unlike(input, tensor):
@@ -125,8 +126,10 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     if batch2.shape[:2] != (n, inner):
         raise TypeError
     # The sum over the batch is part of one long product.
-    total = product(batch1.transpose(1, 0, 2).reshape(rows, n * inner), batch2.reshape(n * inner, -1) if batch2.size else
-                    batch2.reshape(n * inner, batch2.shape[2]))
+    total = product(
+        batch1.transpose(1, 0, 2).reshape(rows, n * inner),
+        batch2.reshape(n * inner, -1) if batch2.size else batch2.reshape(n * inner, batch2.shape[2]),
+    )
     return _combine(input, total, beta, alpha)
 
 
@@ -153,7 +156,8 @@ def _checked_inplace(name: str) -> Any:
                 first.dim() == second.dim() == (2 if name == "addmm" else 3)):
             shape = [first.shape[-2], second.shape[-1]]
             if list(self.shape) != shape:
-                raise RuntimeError(f"Bad in-place call: input tensor size {list(self.shape)} and output tensor size {shape} "
+                raise RuntimeError(f"Bad in-place call: input tensor size {list(self.shape)} and output tensor size "
+                                   f"{shape} "
                                    "should match")
         return plain(self, *args, **kwargs)
     call.__name__ = call.__qualname__ = name + "_"
@@ -232,7 +236,8 @@ def linalg_cross(input, other, *, dim=-1, out=None):
         raise RuntimeError("linalg.cross: inputs must have the same number of dimensions.")
     d = normalize_dim(dim, input.dim())
     if input.dim() == 0 or input.size(d) != 3 or other.size(d) != 3:
-        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.size(d)} and {other.size(d)}")
+        raise RuntimeError(f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.size(d)} and "
+                           f"{other.size(d)}")
     if input.dtype is not other.dtype:
         raise RuntimeError(f"expected scalar type {input.dtype.label} but found {other.dtype.label}")
     return _cross(input, other, d) if out is None else _cross(input, other, d, out=out)
@@ -242,7 +247,8 @@ def linalg_cross(input, other, *, dim=-1, out=None):
 def cross(input, other, dim=None, *, out=None):
     """The vector product of the 3-vectors along ``dim``, by default the first dimension of size 3."""
     if dim is None:
-        warnings.warn("Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly "
+        warnings.warn("Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim "
+                      "explicitly "
                       "or simply use torch.linalg.cross.\nThe default value of dim will change to agree with that of "
                       "linalg.cross in a future release.", stacklevel=2)
         dim = next((d for d, n in enumerate(input.shape) if n == 3), None)

@@ -29,7 +29,8 @@ def numel(input):
 def is_nonzero(input):
     """Whether the only element is not zero; RuntimeError unless there is one element."""
     if input.numel() != 1:
-        raise RuntimeError(f"Boolean value of Tensor with {'no values' if not input.numel() else 'more than one value'} is "
+        raise RuntimeError("Boolean value of Tensor with "
+                           f"{'no values' if not input.numel() else 'more than one value'} is "
                            "ambiguous")
     return bool(input.item() != 0)
 

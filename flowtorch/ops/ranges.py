@@ -17,7 +17,8 @@ from flowtorch.tensor import Tensor, default_type, wrap
 def _numbers(*values: Any) -> list:
     for v in values:
         if isinstance(v, Tensor) and v.dim():
-            raise RuntimeError(f"only supports 0-dimensional start and end tensors, but got tensor with {v.dim()} dimension(s).")
+            raise RuntimeError(f"only supports 0-dimensional start and end tensors, but got tensor with {v.dim()} "
+                               "dimension(s).")
     return [v.item() if isinstance(v, Tensor) else v for v in values]
 
 
@@ -74,7 +75,9 @@ def _steps(name: str, steps: Any) -> int:
 
 
 @composite
-def linspace(start, end, steps=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+def linspace(
+    start, end, steps=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
     _check_options("linspace", dtype, layout)
     start, end = _numbers(start, end)
@@ -146,15 +149,23 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, require
     count = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, steps, strict=True))
     if t.device.type == "meta":
         memory = np.zeros(1, t.numpy)
-        array = np.lib.stride_tricks.as_strided(memory, shape, tuple(s * memory.itemsize for s in steps), writeable=False)
+        array = np.lib.stride_tricks.as_strided(
+            memory, shape, tuple(s * memory.itemsize for s in steps), writeable=False
+        )
     else:
         memory = np.empty(count, t.numpy)
-        array = np.ndarray(shape, t.numpy, memory, 0, tuple(s * memory.itemsize for s in steps)) if count else np.empty(shape, t.numpy)
+        array = (
+            np.ndarray(shape, t.numpy, memory, 0, tuple(s * memory.itemsize for s in steps))
+            if count
+            else np.empty(shape, t.numpy)
+        )
     return finish(array, t, requires_grad)
 
 
 @composite
-def empty_permuted(size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False):
+def empty_permuted(
+    size, physical_layout, *, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+):
     """An uninitialised tensor whose dimensions lie in memory in the order ``physical_layout`` (outermost first)."""
     shape = sizes((size,), "empty_permuted")
     if sorted(physical_layout) != list(range(len(shape))):
@@ -175,7 +186,8 @@ def equal(input, other):
     if input.device != other.device:
         raise RuntimeError(f"Cannot compare two tensors on different devices. Got: {input.device} and {other.device}")
     if input.dtype is not other.dtype:
-        raise RuntimeError(f"Expected object of scalar type {input.dtype.label} but got scalar type {other.dtype.label} for argument 'other'")
+        raise RuntimeError(f"Expected object of scalar type {input.dtype.label} but got scalar type "
+                           f"{other.dtype.label} for argument 'other'")
     return input.shape == other.shape and bool((input == other).all().item())
 
 
@@ -199,7 +211,9 @@ def asarray(obj, *, dtype=None, device=None, copy=None, requires_grad=False):
             raise ValueError("can't alias tensor with dtype or device other than its own when copy=False")
     elif isinstance(obj, np.ndarray):
         target = from_numpy(obj)
-        if copy is False and ((dtype is not None and dtype is not target.dtype) or devices.resolve(device) != target.device):
+        if copy is False and (
+            (dtype is not None and dtype is not target.dtype) or devices.resolve(device) != target.device
+        ):
             raise ValueError("can't alias array with dtype or device other than its own when copy=False")
         target = target.to(device=devices.resolve(device), dtype=target.dtype if dtype is None else dtype)
         if copy:

@@ -13,7 +13,6 @@ from flowtorch.ops.op import REGISTRY
 from flowtorch.ops.writing import writing
 from flowtorch.tensor import Tensor
 
-
 _forwards, _backwards = slice(None), slice(None, None, -1)
 
 
@@ -27,7 +26,8 @@ def int_list(args: tuple, given: Any, name: str, parameter: str) -> tuple:
         args = tuple(args[0])
     for i, n in enumerate(args):
         if type(n) is not int and (isinstance(n, (bool, float, str)) or not hasattr(n, "__index__")):
-            raise TypeError(f"{name}(): argument '{parameter}' (position 1) must be tuple of ints, but found element of type "
+            raise TypeError(f"{name}(): argument '{parameter}' (position 1) must be tuple of ints, but found element "
+                            "of type "
                             f"{type(n).__name__} at pos {i}")
     return tuple([n if type(n) is int else n.__index__() for n in args])
 
@@ -75,8 +75,11 @@ def _repeat_backward(g, shape, repeats):
 
 
 _repeat = repeat
-repeat = Tensor.repeat = public(                                        # type: ignore[attr-defined]
-    "repeat", lambda self, *sizes, repeats=None: _repeat(self, int_list(sizes, repeats, "repeat", "repeats")), _repeat.__doc__)
+repeat = Tensor.repeat = public(  # type: ignore[attr-defined]
+    "repeat",
+    lambda self, *sizes, repeats=None: _repeat(self, int_list(sizes, repeats, "repeat", "repeats")),
+    _repeat.__doc__,
+)
 
 
 @op(tensors=("input",), low="keep", linear=True, vjp=(lambda g, dims: flip(g, dims),))
@@ -118,7 +121,8 @@ def roll(input, shifts, dims=()):
 def interleave_index(repeats):
     """Each position as often as ``repeats`` says."""
     if repeats.dtype not in (np.int64, np.int32):
-        raise NotImplementedError(f'"repeat_interleave_cpu" not implemented for \'{from_numpy_dtype(repeats.dtype).label}\'')
+        raise NotImplementedError('"repeat_interleave_cpu" not implemented for '
+                                  f'\'{from_numpy_dtype(repeats.dtype).label}\'')
     if repeats.ndim != 1:
         raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
     if repeats.size and repeats.min() < 0:
@@ -147,9 +151,16 @@ def select_scatter(input, src, dim, index):
     _overwrite(REGISTRY["select"].body(input, dim, index), src)
 
 
-@writing(("input", "src"), linear=True, inplace=False, out=False,
-         vjp=(lambda g, dim, start, end, step, src_shape: slice_scatter(g, g.new_zeros(src_shape), dim, start, end, step),
-              lambda g, dim, start, end, step: views.slice_(g, dim, start, end, step)))
+@writing(
+    ("input", "src"),
+    linear=True,
+    inplace=False,
+    out=False,
+    vjp=(
+        lambda g, dim, start, end, step, src_shape: slice_scatter(g, g.new_zeros(src_shape), dim, start, end, step),
+        lambda g, dim, start, end, step: views.slice_(g, dim, start, end, step),
+    ),
+)
 def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     """``input`` with the slice ``start:end:step`` along ``dim`` replaced by ``src``."""
     _overwrite(REGISTRY["slice"].body(input, dim, start, end, step), src)

@@ -58,7 +58,8 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean over dimension(s) ``dim`` (all by default)."""
     target = input.dtype if dtype is None else dtype.numpy
     if target.kind in "biu":
-        raise RuntimeError(f"mean(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} dtype must be either a floating point or complex dtype. "
+        raise RuntimeError(f"mean(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} dtype "
+                           "must be either a floating point or complex dtype. "
                            f"Got: {dtypes.from_numpy_dtype(target).label}")
     axes = normalize_dims(dim, input.ndim)
     if target is input.dtype and target.kind == "f":
@@ -101,7 +102,8 @@ def _need_elements(array: np.ndarray, dim: Any, name: str) -> None:
     if array.size:
         return
     if dim is None:
-        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                           "reduction dim "
                            "with the 'dim' argument.")
     for d in normalize_dims(dim, array.ndim):
         if array.shape[d] == 0:
@@ -162,14 +164,18 @@ def _even(g, input, out, dim, keepdim):
     return mask * (g / mask.sum(normalize_dims(dim, len(shape)) if shape else None, True))
 
 
-@reduction(rejects=("complex",), vjp=(lambda g, input, out, dim, keepdim: _even(g, input, out, dim, keepdim),), low="keep")
+@reduction(
+    rejects=("complex",), vjp=(lambda g, input, out, dim, keepdim: _even(g, input, out, dim, keepdim),), low="keep"
+)
 def amax(input, dim=(), keepdim=False):
     """The largest element over ``dim``; ties share the gradient."""
     _need_elements(input, dim if dim != () else None, "amax")
     return np.maximum.reduce(input, axis=normalize_dims(dim, input.ndim) if dim != () else None, keepdims=keepdim)
 
 
-@reduction(rejects=("complex",), vjp=(lambda g, input, out, dim, keepdim: _even(g, input, out, dim, keepdim),), low="keep")
+@reduction(
+    rejects=("complex",), vjp=(lambda g, input, out, dim, keepdim: _even(g, input, out, dim, keepdim),), low="keep"
+)
 def amin(input, dim=(), keepdim=False):
     """The smallest element over ``dim``; ties share the gradient."""
     _need_elements(input, dim if dim != () else None, "amin")
@@ -181,7 +187,8 @@ def aminmax(input, *, dim=None, keepdim=False):
     """(smallest, largest) element over ``dim``."""
     if dim is None:
         if input.numel() == 0:
-            raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+            raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no "
+                               "identity.")
         dims = ()
     else:
         dims = (dim,)
@@ -260,7 +267,8 @@ def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> An
                 return write_out(along.op, out, result)
             return result
         if input.numel() == 0:
-            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction dim "
+            raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                               "reduction dim "
                                "with the 'dim' argument.")
         return whole(input, out=out) if out is not None else whole(input)
     call.__name__ = call.__qualname__ = name
@@ -268,15 +276,21 @@ def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> An
     return composite(call, method=True)
 
 
-max_ = _overloads("max", _max_dim, amax, maximum, "The largest element; (values, indices) along ``dim``; the larger of two tensors.")
-min_ = _overloads("min", _min_dim, amin, minimum, "The smallest element; (values, indices) along ``dim``; the smaller of two tensors.")
+max_ = _overloads("max", _max_dim, amax, maximum, "The largest element; (values, indices) along ``dim``; the larger "
+                                                  "of two tensors.")
+min_ = _overloads("min", _min_dim, amin, minimum, "The smallest element; (values, indices) along ``dim``; the smaller "
+                                                  "of two tensors.")
 
 
 # ---------------------------------------------------------------- logical
 
 def _logical(ufunc: Any, name: str, doc: str) -> Any:
     def body(input, dim=None, keepdim=False):
-        out = ufunc.reduce(input if input.dtype.kind == "b" else input.astype(bool), axis=normalize_dims(dim, input.ndim), keepdims=keepdim)
+        out = ufunc.reduce(
+            input if input.dtype.kind == "b" else input.astype(bool),
+            axis=normalize_dims(dim, input.ndim),
+            keepdims=keepdim,
+        )
         return np.asarray(out, np.uint8) if input.dtype == np.uint8 else out
     body.__name__, body.__doc__ = name, doc
     return reduction(body)
@@ -346,7 +360,9 @@ def _spread_arguments(name: str, args: tuple, unbiased: Any, dim: Any) -> tuple:
 
 
 def _variance(name: str, finish: Any, doc: str) -> Any:
-    def call(input: Any, *args: Any, dim: Any = None, unbiased: Any = None, correction: Any = None, keepdim: bool = False) -> Any:
+    def call(
+        input: Any, *args: Any, dim: Any = None, unbiased: Any = None, correction: Any = None, keepdim: bool = False
+    ) -> Any:
         unbiased, dim, given = _spread_arguments(name, args, unbiased, dim)
         c = _correct(unbiased, correction)
         keepdim = keepdim if given is None else given
@@ -357,7 +373,8 @@ def _variance(name: str, finish: Any, doc: str) -> Any:
         if n - c <= 0:
             import warnings
 
-            warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the reduction factor "
+            warnings.warn(f"{name}(): degrees of freedom is <= 0. Correction should be strictly less than the "
+                          "reduction factor "
                           "(input numel divided by output numel).", UserWarning, stacklevel=2)
         return finish(input, dim, c, keepdim)
     call.__name__ = call.__qualname__ = name
@@ -430,7 +447,8 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None):
 def nanmean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean of the elements that are not nan."""
     if not input.dtype.is_floating_point and not input.dtype.is_complex:
-        raise RuntimeError(f"nanmean(): expected input to have floating point or complex dtype but got {input.dtype.label}")
+        raise RuntimeError("nanmean(): expected input to have floating point or complex dtype but got "
+                           f"{input.dtype.label}")
     factor = (~input.isnan().detach()).sum(dim, keepdim)
     return nansum(input, dim, keepdim, dtype=dtype) / factor
 

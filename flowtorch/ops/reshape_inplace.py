@@ -136,8 +136,25 @@ def _copying(name: str) -> Any:
     return composite(call)
 
 
-for _name in ("t", "transpose", "view", "expand", "permute", "squeeze", "unsqueeze", "select", "slice", "unbind", "diagonal",
-              "alias", "as_strided", "unfold", "split_with_sizes", "view_as_real", "view_as_complex"):
+for _name in (
+    "t",
+    "transpose",
+    "view",
+    "expand",
+    "permute",
+    "squeeze",
+    "unsqueeze",
+    "select",
+    "slice",
+    "unbind",
+    "diagonal",
+    "alias",
+    "as_strided",
+    "unfold",
+    "split_with_sizes",
+    "view_as_real",
+    "view_as_complex",
+):
     _copying(_name)
 
 

@@ -48,7 +48,8 @@ def _refuse_complex(input: np.ndarray) -> None:
 
 @op(name="_unique", tensors=("input",), method=False, out=False, low="keep")
 def _unique(input, dim=None, inverse=True):
-    """The distinct values (or slices along ``dim``) in ascending order, where each element went, and how many each has."""
+    """The distinct values (or slices along ``dim``) in ascending order, where each element went, and how many each
+    has."""
     _refuse_complex(input)
     if dim is None:
         flat = input.reshape(-1)
@@ -128,11 +129,14 @@ def _check_search(edges: Any, values: Any, side: Any, right: bool, sorter: Any, 
     if edges.dim() == 0:
         raise RuntimeError(f"{name}: boundaries tensor should have positive dimension, but got 0 dimension")
     if values.dim() == 0 and edges.dim() != 1:
-        raise RuntimeError(f"{name}: input value can be a scalar only when boundaries tensor dimension is 1, but we got "
+        raise RuntimeError(f"{name}: input value can be a scalar only when boundaries tensor dimension is 1, but we "
+                           "got "
                            f"boundaries tensor dim({edges.dim()}) and input value's dim(0) numel({values.numel()})")
     if edges.dim() != 1 and edges.shape[:-1] != values.shape[:-1]:
-        raise RuntimeError(f"{name}: boundaries tensor should be 1 dimension or the first N-1 dimensions of boundaries tensor "
-                           f"and input value tensor must match, but we got boundaries tensor {list(edges.shape)} and input "
+        raise RuntimeError(f"{name}: boundaries tensor should be 1 dimension or the first N-1 dimensions of "
+                           "boundaries tensor "
+                           f"and input value tensor must match, but we got boundaries tensor {list(edges.shape)} and "
+                           "input "
                            f"value tensor {list(values.shape)}")
     if sorter is not None:
         if sorter.shape != edges.shape:
@@ -143,8 +147,10 @@ def _check_search(edges: Any, values: Any, side: Any, right: bool, sorter: Any, 
         if sorter.numel() and (int(sorter.min()) < 0 or int(sorter.max()) >= edges.size(-1)):
             raise RuntimeError(f"{name}: sorter index out of range")
     if out is not None and out.dtype.name != ("int32" if out_int32 else "int64"):
-        raise RuntimeError(f"{name}: output tensor's dtype is wrong, it can only be Int(int32) or Long(int64) depending on "
-                           f"whether out_int32 flag is True, but we got output tensor's dtype {out.dtype.label} and out_int32 "
+        raise RuntimeError(f"{name}: output tensor's dtype is wrong, it can only be Int(int32) or Long(int64) "
+                           "depending on "
+                           f"whether out_int32 flag is True, but we got output tensor's dtype {out.dtype.label} and "
+                           "out_int32 "
                            f"flag is {out_int32}")
     return right or side == "right"
 
@@ -191,8 +197,10 @@ def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None
     given = [x for x in (elements, test_elements) if isinstance(x, Tensor)]
     if not given:
         raise TypeError("isin() received an invalid combination of arguments - got "
-                        f"({type(elements).__name__}, {type(test_elements).__name__}), but expected one of: (Tensor elements, "
-                        "Tensor test_elements), (Number element, Tensor test_elements), (Tensor elements, Number test_element)")
+                        f"({type(elements).__name__}, {type(test_elements).__name__}), but expected one of: (Tensor "
+                        "elements, "
+                        "Tensor test_elements), (Number element, Tensor test_elements), (Tensor elements, Number "
+                        "test_element)")
     first, second = (x if isinstance(x, Tensor) else given[0].new_tensor(x, dtype=result_dtype([given[0], x]))
                      for x in (elements, test_elements))
     return _isin(first.detach(), second.detach(), assume_unique, invert, out=out)
@@ -229,7 +237,8 @@ def _histc(input, bins, low, high):
 
 @composite(method=True, out=True)
 def histc(input, bins=100, min=0, max=0):
-    """How many values fall into each of ``bins`` equal intervals of [min, max] (of the values' own range by default)."""
+    """How many values fall into each of ``bins`` equal intervals of [min, max] (of the values' own range by
+    default)."""
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f'"histogram_cpu" not implemented for \'{input.dtype.label}\'')
     if bins <= 0:
@@ -251,7 +260,8 @@ def histc(input, bins=100, min=0, max=0):
 
 @op(name="_histogramdd_counts", tensors=("input", "weight", "edges"), many=True, method=False, out=False)
 def _histogram_counts(input, weight, edges, density=False):
-    """The counts (or sums of weights) of the rows of ``input`` in the boxes between ``edges``, one vector per dimension."""
+    """The counts (or sums of weights) of the rows of ``input`` in the boxes between ``edges``, one vector per
+    dimension."""
     sizes = [len(e) - 1 for e in edges]
     inside = np.ones(len(input), bool)
     flat = np.zeros(len(input), np.int64)
@@ -283,16 +293,20 @@ def _histogram_edges(input: Any, bins: Any, range_: Any) -> list:
     if isinstance(bins[0], Tensor):
         for d, b in enumerate(bins):
             if b.dim() != 1:
-                raise RuntimeError(f"torch.histogramdd: bins tensor should have one dimension, but got {b.dim()} dimensions in "
+                raise RuntimeError(f"torch.histogramdd: bins tensor should have one dimension, but got {b.dim()} "
+                                   "dimensions in "
                                    f"the bins tensor for dimension {d}")
             if b.size(0) < 2:
                 raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {b.size(0) - 1} for dimension {d}")
             if b.dtype is not input.dtype:
-                raise RuntimeError("torch.histogramdd: input tensor and bins tensors should have the same dtype, but got input "
-                                   f"with dtype {input.dtype.label} and bins for dimension {d} with dtype {b.dtype.label}")
+                raise RuntimeError("torch.histogramdd: input tensor and bins tensors should have the same dtype, but "
+                                   "got input "
+                                   f"with dtype {input.dtype.label} and bins for dimension {d} with dtype "
+                                   f"{b.dtype.label}")
         return [b.detach() for b in bins]
     if range_ is not None and len(range_) != 2 * n:
-        raise RuntimeError(f"torch.histogramdd: for a {n}-dimensional histogram range should have {2 * n} elements, but got "
+        raise RuntimeError(f"torch.histogramdd: for a {n}-dimensional histogram range should have {2 * n} elements, "
+                           "but got "
                            f"{len(range_)}")
     edges = []
     for d, k in enumerate(bins):
@@ -301,7 +315,8 @@ def _histogram_edges(input: Any, bins: Any, range_: Any) -> list:
         if range_ is not None:
             low, high = range_[2 * d], range_[2 * d + 1]
             if low > high:
-                raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {low:g} max {high:g} for "
+                raise RuntimeError(f"torch.histogramdd: min should not exceed max, but got min {low:g} max {high:g} "
+                                   "for "
                                    f"dimension {d}")
         elif input.numel():
             low, high = float(input[:, d].min()), float(input[:, d].max())
@@ -321,11 +336,14 @@ def _histogram(name: str, input: Any, bins: Any, range_: Any, weight: Any, densi
     shape = input.shape
     if weight is not None:
         if weight.shape != shape[:-1]:
-            raise RuntimeError("torch.histogramdd: if weight tensor is provided it should have the same shape as the input tensor "
-                               f"excluding its innermost dimension, but got input with shape {list(shape)} and weight with "
+            raise RuntimeError("torch.histogramdd: if weight tensor is provided it should have the same shape as the "
+                               "input tensor "
+                               f"excluding its innermost dimension, but got input with shape {list(shape)} and weight "
+                               "with "
                                f"shape {list(weight.shape)}")
         if weight.dtype is not input.dtype:
-            raise RuntimeError("torch.histogramdd: if weight tensor is provided, input tensor and weight tensor should have the "
+            raise RuntimeError("torch.histogramdd: if weight tensor is provided, input tensor and weight tensor "
+                               "should have the "
                                f"same dtype, but got input({input.dtype.label}), and weight({weight.dtype.label})")
     rows = input.detach().reshape(-1, shape[-1]) if input.numel() else input.detach().reshape(0, shape[-1])
     edges = _histogram_edges(rows, bins, range_)
@@ -342,7 +360,9 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     counts, edges = _histogram("histogram", flat, [bins], range, weight, density)
     result = (counts, edges[0].clone())
     if out is not None:
-        result = tuple([(o if o.shape == r.shape else o.resize_(r.shape)).copy_(r) for o, r in zip(out, result, strict=True)])
+        result = tuple(
+            [(o if o.shape == r.shape else o.resize_(r.shape)).copy_(r) for o, r in zip(out, result, strict=True)]
+        )
     return named_result("histogram", ("hist", "bin_edges"))(result)
 
 
@@ -353,6 +373,8 @@ def histogramdd(input, bins, range=None, weight=None, density=False):
         raise RuntimeError("torch.histogramdd: input tensor should have at least 2 dimensions")
     if input.dim() > 2 and weight is not None:
         weight = weight.reshape(-1) if weight.shape == input.shape[:-1] else weight
-    counts, edges = _histogram("histogramdd", input if input.dim() == 2 else input.flatten(0, -2), bins, range, weight, density)
+    counts, edges = _histogram(
+        "histogramdd", input if input.dim() == 2 else input.flatten(0, -2), bins, range, weight, density
+    )
     return named_result("histogramdd", ("hist", "bin_edges"))((counts, tuple(edges)))
 

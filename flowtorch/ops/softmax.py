@@ -34,9 +34,16 @@ def _softmax(input, dim):
     return _softmax_kernel(input, _axis(dim, input.ndim))
 
 
-@op(name="_softmax_backward", method=False, tensors=("grad", "output"), low="upcast",
-    vjp=(lambda g, output, dim: _softmax_backward(g, output, dim),
-         lambda g, grad, output, dim: g * grad - (grad * output).sum(dim, True) * g - grad * (g * output).sum(dim, True)))
+@op(
+    name="_softmax_backward",
+    method=False,
+    tensors=("grad", "output"),
+    low="upcast",
+    vjp=(
+        lambda g, output, dim: _softmax_backward(g, output, dim),
+        lambda g, grad, output, dim: g * grad - (grad * output).sum(dim, True) * g - grad * (g * output).sum(dim, True),
+    ),
+)
 def _softmax_backward(grad, output, dim):
     """The gradient of softmax from its output."""
     if grad.ndim == 0:
@@ -46,8 +53,14 @@ def _softmax_backward(grad, output, dim):
     return t
 
 
-@op(name="_log_softmax", tensors=("input",), method=False, node="LogSoftmaxBackward0", rejects=("integer", "bool", "complex"),
-    vjp=(lambda g, out, dim: _log_softmax_backward(g, out, dim),))
+@op(
+    name="_log_softmax",
+    tensors=("input",),
+    method=False,
+    node="LogSoftmaxBackward0",
+    rejects=("integer", "bool", "complex"),
+    vjp=(lambda g, out, dim: _log_softmax_backward(g, out, dim),),
+)
 def _log_softmax(input, dim):
     """The logarithm of softmax, without overflow."""
     if input.ndim == 0:

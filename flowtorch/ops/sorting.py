@@ -45,7 +45,8 @@ def take_along(a: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
 @op(tensors=("input",), outputs=("values", "indices"), vjp=(
     lambda g, input_shape, dim, out: None if g[0] is None else at_indices(g[0], out[1], dim, True, input_shape),))
 def sort(input, dim=-1, descending=False, *, stable=None):
-    """The values along ``dim`` in ascending (or descending) order, and where they were; equal values keep their order."""
+    """The values along ``dim`` in ascending (or descending) order, and where they were; equal values keep their
+    order."""
     if input.dtype.kind == "c":
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
     dim = normalize_dim(dim, input.ndim)
@@ -206,7 +207,8 @@ _nanmedian_whole, _nanmedian_dim = _define_median("nanmedian", True, " that are 
 
 @composite(method=True)
 def median(input, dim=None, keepdim=False, *, out=None):
-    """The median of all elements, or with ``dim`` the medians along it and where they are; the lower of two middle ones."""
+    """The median of all elements, or with ``dim`` the medians along it and where they are; the lower of two middle
+    ones."""
     if dim is None:
         return _median_whole(input)
     return _renamed("median", _median_dim(input, dim, keepdim, out=out))

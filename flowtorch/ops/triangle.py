@@ -49,14 +49,17 @@ def _indices(name: str, keep: Any, row: int, col: int, offset: int, dtype: Any, 
 @composite
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pin_memory=False):
     """The coordinates of the lower triangle of a (row, col) matrix, row by row, as a (2, n) tensor."""
-    return _indices("tril_indices", lambda r, c, k: np.nonzero(np.tri(r, c, k, dtype=bool)), row, col, offset, dtype, device)
+    return _indices(
+        "tril_indices", lambda r, c, k: np.nonzero(np.tri(r, c, k, dtype=bool)), row, col, offset, dtype, device
+    )
 
 
 @composite
 def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pin_memory=False):
     """The coordinates of the upper triangle of a (row, col) matrix, row by row, as a (2, n) tensor."""
-    return _indices("triu_indices", lambda r, c, k: np.nonzero(~np.tri(r, c, k - 1, dtype=bool)), row, col, offset, dtype,
-                    device)
+    return _indices(
+        "triu_indices", lambda r, c, k: np.nonzero(~np.tri(r, c, k - 1, dtype=bool)), row, col, offset, dtype, device
+    )
 
 
 @op(tensors=("input",), low="keep", linear=True, out=False,

@@ -29,7 +29,8 @@ def sizes(args: tuple, what: str) -> tuple:
     for i, n in enumerate(args):
         if type(n) is not int:
             if isinstance(n, (bool, float, str)) or not hasattr(n, "__index__"):
-                raise TypeError(f"{what}(): argument 'size' (position {i + 1}) must be tuple of ints, but found element "
+                raise TypeError(f"{what}(): argument 'size' (position {i + 1}) must be tuple of ints, but found "
+                                "element "
                                 f"of type {type(n).__name__} at pos {i}")
             return tuple(int(n.__index__()) for n in args)
     return tuple(args)
@@ -99,7 +100,8 @@ def view_strides(array: np.ndarray, shape: tuple) -> tuple | None:
 def _view_as(array: np.ndarray, shape: tuple) -> np.ndarray:
     strides = view_strides(array, shape)
     if strides is None:
-        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension spans "
+        raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
+                           "spans "
                            "across two contiguous subspaces). Use .reshape(...) instead.")
     return strided(array, shape, strides)
 
@@ -128,11 +130,13 @@ def view_dtype(input, dtype):
                                f"{from_numpy_dtype(array.dtype).label} as {dtype.label} (different element sizes)")
         if array.strides[-1] != array.itemsize:
             raise RuntimeError("self.stride(-1) must be 1 to view "
-                               f"{from_numpy_dtype(array.dtype).label} as {dtype.label} (different element sizes), but got "
+                               f"{from_numpy_dtype(array.dtype).label} as {dtype.label} (different element sizes), "
+                               "but got "
                                f"{array.strides[-1] // array.itemsize}")
         if array.shape[-1] * array.itemsize % target.itemsize:
             raise RuntimeError(f"self.size(-1) must be divisible by {target.itemsize // array.itemsize} to view "
-                               f"{from_numpy_dtype(array.dtype).label} as {dtype.label} (different element sizes), but got "
+                               f"{from_numpy_dtype(array.dtype).label} as {dtype.label} (different element sizes), "
+                               "but got "
                                f"{array.shape[-1]}")
     return array.view(target)
 
@@ -160,8 +164,10 @@ def permute(input, dims):
     """Reorder the dimensions."""
     n = input.ndim
     if len(dims) != n:
-        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
-                           f"desired ordering of dimensions i.e. input.dim() = {n} is not equal to len(dims) = {len(dims)}")
+        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length "
+                           "of the "
+                           f"desired ordering of dimensions i.e. input.dim() = {n} is not equal to len(dims) = "
+                           f"{len(dims)}")
     try:
         return input.transpose(dims)
     except (ValueError, TypeError):
@@ -185,14 +191,17 @@ def expand(input, size, *, implicit=False):
     size = sizes((size,), "expand")
     lead = len(size) - input.ndim
     if lead < 0:
-        raise RuntimeError(f"expand({_type_name(input)}{{{list(input.shape)}}}, size={list(size)}): the number of sizes provided "
-                           f"({len(size)}) must be greater or equal to the number of dimensions in the tensor ({input.ndim})")
+        raise RuntimeError(f"expand({_type_name(input)}{{{list(input.shape)}}}, size={list(size)}): the number of "
+                           "sizes provided "
+                           f"({len(size)}) must be greater or equal to the number of dimensions in the tensor "
+                           f"({input.ndim})")
     shape, strides = [], []
     for i, n in enumerate(size):
         have = input.shape[i - lead] if i >= lead else None
         if n == -1:
             if have is None:
-                raise RuntimeError(f"expand({_type_name(input)}{{{list(input.shape)}}}, size={list(size)}): the expanded size of "
+                raise RuntimeError(f"expand({_type_name(input)}{{{list(input.shape)}}}, size={list(size)}): the "
+                                   "expanded size of "
                                    f"the tensor (-1) isn't allowed in a leading, non-existing dimension {i}")
             n = have
         elif n < 0:
@@ -206,7 +215,8 @@ def expand(input, size, *, implicit=False):
         elif have == 1:
             stride = 0
         else:
-            raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size ({have}) at non-singleton "
+            raise RuntimeError(f"The expanded size of the tensor ({n}) must match the existing size ({have}) at "
+                               "non-singleton "
                                f"dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: {list(input.shape)}")
         shape.append(n)
         strides.append(stride)
@@ -251,7 +261,8 @@ def select(input, dim, index):
     n = input.shape[dim]
     index = index.__index__()
     if not -n <= index < n:
-        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}")
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension "
+                         f"{dim}")
     return input[(slice(None),) * dim + (index, ...)]
 
 
@@ -272,10 +283,14 @@ def slice_(input, dim=0, start=None, end=None, step=1):
 
 
 def _slice_backward(g, shape, dim, start, end, step):
-    return REGISTRY["getitem_backward"].public(g, (slice(None),) * (dim % len(shape)) + (slice(start, end, step),), shape)
+    return REGISTRY["getitem_backward"].public(
+        g, (slice(None),) * (dim % len(shape)) + (slice(start, end, step),), shape
+    )
 
 
-@view(vjp=(lambda g, input, size, stride, storage_offset: _as_strided_backward(g, input, size, stride, storage_offset),))
+@view(
+    vjp=(lambda g, input, size, stride, storage_offset: _as_strided_backward(g, input, size, stride, storage_offset),)
+)
 def as_strided(input, size, stride, storage_offset=None):
     """A view of the storage with the given sizes, strides and offset (in elements)."""
     size, stride = sizes((size,), "as_strided"), sizes((stride,), "as_strided")
@@ -308,7 +323,9 @@ def at_address(owner: np.ndarray, start: int, shape: tuple, strides: tuple, dtyp
     """An array inside ``owner``'s memory; the bounds have been checked."""
     offset = start - address_of(owner)
     n = memory_end(owner) - address_of(owner)
-    flat = _as_strided(owner.view(np.uint8) if owner.flags.c_contiguous and owner.ndim else _bytes_of(owner), (n,), (1,))
+    flat = _as_strided(
+        owner.view(np.uint8) if owner.flags.c_contiguous and owner.ndim else _bytes_of(owner), (n,), (1,)
+    )
     return np.ndarray(shape, dtype, flat, offset, strides) if n else np.empty(shape, dtype)
 
 
@@ -387,7 +404,8 @@ def split_with_sizes(input, split_sizes, dim=0):
         raise RuntimeError("split_with_sizes expects split_sizes have only non-negative entries, but got "
                            f"split_sizes={list(split_sizes)}")
     if builtins_sum(split_sizes) != input.shape[dim]:
-        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {input.shape[dim]} (input tensor's size "
+        raise RuntimeError(f"split_with_sizes expects split_sizes to sum exactly to {input.shape[dim]} (input "
+                           "tensor's size "
                            f"at dimension {dim}), but got split_sizes={list(split_sizes)}")
     before, start, pieces = (slice(None),) * dim, 0, []
     for n in split_sizes:
@@ -494,7 +512,8 @@ def view_as_real(input):
 def view_as_complex(input):
     """A real tensor with a last dimension of 2 as a complex one."""
     if input.dtype.kind != "f" or input.itemsize not in (4, 8):
-        raise RuntimeError("view_as_complex is only supported for half, float and double tensors, but got a tensor of scalar "
+        raise RuntimeError("view_as_complex is only supported for half, float and double tensors, but got a tensor of "
+                           "scalar "
                            f"type: {from_numpy_dtype(input.dtype).label}")
     if input.ndim == 0 or input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2" if input.ndim else

@@ -43,7 +43,9 @@ class Writing(General):
 _writing = Writing()
 
 
-def writing(tensors: tuple[str, ...], prepare: Callable | None = None, contiguous: bool = False, **options: Any) -> Callable:
+def writing(
+    tensors: tuple[str, ...], prepare: Callable | None = None, contiguous: bool = False, **options: Any
+) -> Callable:
     """Decorator: define an op and its in-place form by a body that writes into its first argument.
 
     ``prepare(values)`` may change the bound arguments first, e.g. make a tensor of a number. The body must find every

@@ -162,11 +162,18 @@ class _Frame:
             if self.early_stop and len(values) == self.count:
                 raise _StopRecomputation
             return index
-        with contextlib.suppress(_StopRecomputation), saved_tensors_hooks(keep, lambda i: values[i]), torch.enable_grad():
+
+        with (
+            contextlib.suppress(_StopRecomputation),
+            saved_tensors_hooks(keep, lambda i: values[i]),
+            torch.enable_grad(),
+        ):
             self.run()
         if len(values) != self.count and self.check:
-            raise CheckpointError("torch.utils.checkpoint: A different number of tensors was saved during the original forward and "
-                                  f"recomputation.\nNumber of tensors saved during forward: {self.count}\nNumber of tensors saved "
+            raise CheckpointError("torch.utils.checkpoint: A different number of tensors was saved during the "
+                                  "original forward and "
+                                  f"recomputation.\nNumber of tensors saved during forward: {self.count}\nNumber of "
+                                  "tensors saved "
                                   f"during recomputation: {len(values)}.")
         self.values = values
         self.remaining = set(values)
@@ -174,8 +181,10 @@ class _Frame:
     def verify(self, holder: _Holder, value: Tensor) -> None:
         meta = (tuple(value.shape), value.dtype, value.device)
         if self.check and meta != holder.meta:
-            raise CheckpointError("torch.utils.checkpoint: Recomputed values for the following tensors have different metadata than "
-                                  f"during the forward pass.\ntensor at position {holder.index}:\nsaved metadata: {holder.meta}\n"
+            raise CheckpointError("torch.utils.checkpoint: Recomputed values for the following tensors have different "
+                                  "metadata than "
+                                  f"during the forward pass.\ntensor at position {holder.index}:\nsaved metadata: "
+                                  f"{holder.meta}\n"
                                   f"recomputed metadata: {meta}")
 
 
@@ -188,9 +197,14 @@ def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None
     input that requires a gradient. Random numbers are the same in both runs unless ``preserve_rng_state=False``.
     """
     if use_reentrant is None:
-        warnings.warn("torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in PyTorch 2.9, "
-                      "calling checkpoint without use_reentrant will raise an exception. use_reentrant=False is recommended, but "
-                      "if you need to preserve the current default behavior, you can pass use_reentrant=True.", stacklevel=2)
+        warnings.warn(
+            "torch.utils.checkpoint: the use_reentrant parameter should be passed explicitly. Starting in "
+            "PyTorch 2.9, "
+            "calling checkpoint without use_reentrant will raise an exception. use_reentrant=False is "
+            "recommended, but "
+            "if you need to preserve the current default behavior, you can pass use_reentrant=True.",
+            stacklevel=2,
+        )
         use_reentrant = True
     if use_reentrant:
         if kwargs:
@@ -218,10 +232,13 @@ def checkpoint(function: Callable, *args: Any, use_reentrant: bool | None = None
         return function(*args, **kwargs)
 
 
-def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any) -> Any:
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
+) -> Any:
     """Run a Sequential in ``segments`` parts, each but the last checkpointed."""
     if use_reentrant is None:
-        warnings.warn("torch.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed explicitly.",
+        warnings.warn("torch.utils.checkpoint.checkpoint_sequential: the use_reentrant parameter should be passed "
+                      "explicitly.",
                       stacklevel=2)
         use_reentrant = True
     preserve = kwargs.pop("preserve_rng_state", True)

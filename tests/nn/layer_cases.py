@@ -136,10 +136,34 @@ add("CrossMapLRN2d", 5, on=[normal(2, 9, 3, 2)])
 
 # ---- activations and dropout
 
-for name in (
-    "ReLU Hardtanh ReLU6 Sigmoid Hardsigmoid Tanh SiLU Mish Hardswish ELU CELU SELU GLU GELU Hardshrink LeakyReLU "
-    "LogSigmoid Softplus Softshrink PReLU Softsign Tanhshrink Softmin Softmax LogSoftmax RReLU"
-).split():
+for name in [
+    "ReLU",
+    "Hardtanh",
+    "ReLU6",
+    "Sigmoid",
+    "Hardsigmoid",
+    "Tanh",
+    "SiLU",
+    "Mish",
+    "Hardswish",
+    "ELU",
+    "CELU",
+    "SELU",
+    "GLU",
+    "GELU",
+    "Hardshrink",
+    "LeakyReLU",
+    "LogSigmoid",
+    "Softplus",
+    "Softshrink",
+    "PReLU",
+    "Softsign",
+    "Tanhshrink",
+    "Softmin",
+    "Softmax",
+    "LogSoftmax",
+    "RReLU",
+]:
     add(name, on=[normal(4, 6)])
 for name in ("ReLU", "ELU", "SiLU", "Hardtanh", "LeakyReLU", "CELU", "RReLU"):
     add(name, inplace=True, on=[normal(4, 6)])

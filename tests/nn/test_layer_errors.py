@@ -1,7 +1,6 @@
 """Bad arguments and bad input: the same exceptions as torch, in the same words."""
 
 import pytest
-
 from both import error, program
 
 # Constructors that raise.

@@ -5,9 +5,9 @@ import zlib
 
 import numpy as np
 import pytest
+from layer_cases import CASES, Weight
 
 import flowtorch
-from layer_cases import CASES, Weight
 
 torch = pytest.importorskip("torch")
 

@@ -21,7 +21,8 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ):
-    """Normalise each channel of (N, C, ...) by the statistics of the batch, which update the running ones, or by those."""
+    """Normalise each channel of (N, C, ...) by the statistics of the batch, which update the running ones, or by
+    those."""
     if training:
         shape = input.shape
         if shape[0] * math.prod(shape[2:]) == 1:

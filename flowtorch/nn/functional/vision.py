@@ -14,7 +14,8 @@ __all__ = ["affine_grid", "grid_sample"]
 
 @composite(namespace="nn.functional")
 def affine_grid(theta, size, align_corners: bool | None = None):
-    """The sampling grid of (N, 2, 3) or (N, 3, 4) affine maps for outputs of ``size``, (N, H, W, 2) or (N, D, H, W, 3)."""
+    """The sampling grid of (N, 2, 3) or (N, 3, 4) affine maps for outputs of ``size``, (N, H, W, 2) or (N, D, H, W,
+    3)."""
     if align_corners is None:
         warnings.warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please "
