@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import flowtorch as torch
 from flowtorch.ops import recurrent as ops
 from flowtorch.ops.linear import linear
@@ -75,12 +77,13 @@ def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 
 def steps(kind: str, gates, *state_and_weights, batch_sizes, reverse: bool):
     """The ops of ``flowtorch.ops.recurrent`` step by step: packed outputs and the last state(s)."""
+    c: Any = None
+    w_hr = bias = None
     if kind == "lstm":
         h, c, w_hh, w_hr = state_and_weights
-        bias = None
     else:
         h, w_hh, *rest = state_and_weights
-        c, w_hr, bias = None, None, rest[0] if rest else None
+        bias = rest[0] if rest else None
     inputs = gates.split(list(batch_sizes))
     outputs = []
     for x in reversed(inputs) if reverse else inputs:

@@ -13,12 +13,11 @@ PADDINGS = ("zeros", "border", "reflection")
 
 def _check(input, grid, mode: int) -> None:
     dims = input.dim()
-    if dims < 3 or grid.dim() != dims or dims > 5:
-        if grid.dim() != dims or dims > 5:
-            raise RuntimeError(
-                f"grid_sampler(): expected {min(dims, 5)}D input and grid with same number of dimensions, but got "
-                f"input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}"
-            )
+    if grid.dim() != dims or dims > 5:
+        raise RuntimeError(
+            f"grid_sampler(): expected {min(dims, 5)}D input and grid with same number of dimensions, but got "
+            f"input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}"
+        )
     if input.size(0) != grid.size(0):
         raise RuntimeError(
             "grid_sampler(): expected grid and input to have same batch size, but got input with sizes "
@@ -117,8 +116,7 @@ def _bicubic(flat, shape, places, padding: int, align_corners: bool):
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
             indices = [
-                _pad(f + step - 1, n, padding, align_corners)
-                for f, step, n in zip(floors, (i, j), shape, strict=True)
+                _pad(f + step - 1, n, padding, align_corners) for f, step, n in zip(floors, (i, j), shape, strict=True)
             ]
             total = total + _pick(flat, shape, indices) * (row * column).unsqueeze(1)
     return total

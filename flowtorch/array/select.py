@@ -1,10 +1,11 @@
 """``np.where`` without branches: with masks as irregular as data, mispredicted branches cost most of its time."""
+
 from __future__ import annotations
 
 import numpy as np
 
-_INTEGERS = {1: np.dtype(np.int8), 2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
-_BLOCK = 16384          # elements whose temporaries stay in the cache
+_INTEGERS: dict[int, np.dtype] = {n: np.dtype(f"i{n}") for n in (1, 2, 4, 8)}
+_BLOCK = 16384  # elements whose temporaries stay in the cache
 _SMALL = 8192
 
 
@@ -29,7 +30,7 @@ def select(mask: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray | Non
     target, flags = result.view(integer).reshape(-1), mask.view(np.int8).reshape(-1)
     for start in range(0, mask.size, _BLOCK):
         block = slice(start, start + _BLOCK)
-        chosen = np.negative(flags[block]).astype(integer)      # all bits set where the mask holds
+        chosen = np.negative(flags[block]).astype(integer)  # all bits set where the mask holds
         xs, ys = x if x.ndim == 0 else x[block], y if y.ndim == 0 else y[block]
         chosen &= xs ^ ys
         np.bitwise_xor(chosen, ys, target[block])

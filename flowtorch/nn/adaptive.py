@@ -59,7 +59,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Draw the parameters of head and tails anew."""
         self.head.reset_parameters()
-        for projection, classifier in self.tail:
+        for projection, classifier in self.tail:  # type: ignore[attr-defined]
             projection.reset_parameters()
             classifier.reset_parameters()
 

@@ -27,6 +27,10 @@ class _NormBase(Module):
     """Scale and shift per channel, and running statistics."""
 
     _version = 2
+    # Buffers, None without running statistics.
+    running_mean: Any
+    running_var: Any
+    num_batches_tracked: Any
     _dims: ClassVar[tuple[int, ...]]  # the numbers of dimensions that the layer accepts
 
     def __init__(
@@ -53,7 +57,7 @@ class _NormBase(Module):
         if track_running_stats:
             self.register_buffer("running_mean", torch.zeros(num_features, device=device, dtype=dtype))
             self.register_buffer("running_var", torch.ones(num_features, device=device, dtype=dtype))
-            self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long, device=device))
+            self.register_buffer("num_batches_tracked", torch.tensor(0, dtype=torch.long, device=device))  # type: ignore[operator]
         else:
             for name in ("running_mean", "running_var", "num_batches_tracked"):
                 self.register_buffer(name, None)
@@ -94,7 +98,7 @@ class _NormBase(Module):
             # Checkpoints of the first version have no counter.
             counter = self.num_batches_tracked
             if counter is None or counter.device.type == "meta":
-                counter = torch.tensor(0, dtype=torch.long)
+                counter = torch.tensor(0, dtype=torch.long)  # type: ignore[operator]
             state_dict[key] = counter
         super()._load_from_state_dict(
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
@@ -214,7 +218,7 @@ class _LazyNormBase(LazyModuleMixin, _NormBase):
         if track_running_stats:
             self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
             self.running_var = UninitializedBuffer(device=device, dtype=dtype)
-            self.num_batches_tracked = torch.tensor(0, dtype=torch.long, device=device)
+            self.num_batches_tracked = torch.tensor(0, dtype=torch.long, device=device)  # type: ignore[operator]
 
     def reset_parameters(self) -> None:
         """Reset statistics and parameters once their shapes are known."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flowtorch as torch
 
@@ -329,10 +329,18 @@ class ConvTranspose3d(_ConvTransposeNd):
 class _LazyConv(LazyModuleMixin):
     """Takes ``in_channels`` from the first input."""
 
+    # What the convolution class beside this mixin brings.
+    weight: Any
+    bias: Any
+    groups: int
+    transposed: bool
+    kernel_size: tuple[int, ...]
+    _spatial: ClassVar[int]
+
     def reset_parameters(self) -> None:
         """Draw the parameters once their shapes are known."""
         if not self.has_uninitialized_params() and self.in_channels != 0:
-            super().reset_parameters()
+            super().reset_parameters()  # type: ignore[misc]
 
     def initialize_parameters(self, input, *args, **kwargs) -> None:
         """Give the parameters their shapes from ``input``, then draw them."""

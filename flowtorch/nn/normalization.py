@@ -156,7 +156,7 @@ class RMSNorm(Module):
 
 
 def _shape_tuple(shape) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, numbers.Integral) else tuple(shape)
+    return (int(shape),) if isinstance(shape, numbers.Integral) else tuple(shape)
 
 
 def _register_affine(module: Module, shape, affine: bool, bias: bool, device, dtype) -> None:

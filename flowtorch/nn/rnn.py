@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import warnings
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flowtorch as torch
 from flowtorch import functional_recurrent as recurrent
@@ -60,7 +60,7 @@ class RNNBase(Module):
         rows = GATES[self.mode] * self.hidden_size
         out_size = self.proj_size or self.hidden_size
         in_size = self.input_size if layer == 0 else out_size * (2 if self.bidirectional else 1)
-        shapes = {"weight_ih": (rows, in_size), "weight_hh": (rows, out_size)}
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, in_size), "weight_hh": (rows, out_size)}
         if self.bias:
             shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
         if self.proj_size:
@@ -219,9 +219,10 @@ class RNNBase(Module):
         self.__dict__.setdefault("proj_size", 0)
 
 
-def _check_options(rnn: RNNBase, dropout) -> None:
+def _check_options(rnn: RNNBase, dropout: Any) -> None:
     """Raise PyTorch's errors for constructor arguments of wrong type or range."""
-    if not isinstance(dropout, numbers.Number) or not 0 <= dropout <= 1 or isinstance(dropout, bool):
+    number = isinstance(dropout, numbers.Number) and not isinstance(dropout, bool)
+    if not number or not 0 <= dropout <= 1:
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element being zeroed"
         )

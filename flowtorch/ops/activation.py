@@ -3,6 +3,7 @@
 Each derivative is the one that PyTorch takes at corners, at infinities and for NaN. ``nn.functional`` gives them
 their public signatures.
 """
+
 from __future__ import annotations
 
 import math
@@ -33,17 +34,26 @@ def threshold(input, threshold, value):
     return select(input <= threshold, np.asarray(value, input.dtype), input)
 
 
-@_inner(expr="where(input > 0, input, input * negative_slope)", rejects=NOT_REAL,
-        vjp=(lambda g, input, negative_slope: g.where(input > 0, g * negative_slope),))
+@_inner(
+    expr="where(input > 0, input, input * negative_slope)",
+    rejects=NOT_REAL,
+    vjp=(lambda g, input, negative_slope: g.where(input > 0, g * negative_slope),),
+)
 def leaky_relu(input, negative_slope=0.01):
     """``input`` where positive, else ``negative_slope * input``."""
     scaled = input * negative_slope
     return np.maximum(input, scaled) if 0 <= negative_slope <= 1 else select(input > 0, input, scaled)
 
 
-@_inner(expr="where(input > 0, input, weight * input)", rejects=NOT_REAL, node="PreluKernelBackward0",
-        vjp=(lambda g, input, weight: g.where(input > 0, g * weight),
-             lambda g, input: (g * input).masked_fill(input > 0, 0)))
+@_inner(
+    expr="where(input > 0, input, weight * input)",
+    rejects=NOT_REAL,
+    node="PreluKernelBackward0",
+    vjp=(
+        lambda g, input, weight: g.where(input > 0, g * weight),
+        lambda g, input: (g * input).masked_fill(input > 0, 0),
+    ),
+)
 def _prelu_kernel(input, weight):
     """``input`` where positive, else ``weight * input``."""
     return select(input > 0, input, weight * input)
@@ -55,8 +65,11 @@ def _elu_gradient(g, input, alpha, scale, input_scale):
     return (g * scale).where(input > 0, g * (alpha * scale * input_scale) * decay)
 
 
-@_inner(expr="where(input > 0, scale * input, alpha * scale * expm1(input * input_scale))", rejects=NOT_REAL,
-        vjp=(_elu_gradient,))
+@_inner(
+    expr="where(input > 0, scale * input, alpha * scale * expm1(input * input_scale))",
+    rejects=NOT_REAL,
+    vjp=(_elu_gradient,),
+)
 def elu(input, alpha=1.0, scale=1.0, input_scale=1.0):
     """``scale * input`` where positive, else ``alpha * scale * (exp(input_scale * input) - 1)``."""
     below = np.expm1(np.minimum(input, 0) * input_scale)
@@ -64,15 +77,21 @@ def elu(input, alpha=1.0, scale=1.0, input_scale=1.0):
     return select(input > 0, input if scale == 1 else input * scale, below)
 
 
-@_inner(expr="minimum(maximum(input, min_val), max_val)", rejects=("bool", "complex"),
-        vjp=(lambda g, input, min_val, max_val: g.masked_fill((input <= min_val) | (input >= max_val), 0),))
+@_inner(
+    expr="minimum(maximum(input, min_val), max_val)",
+    rejects=("bool", "complex"),
+    vjp=(lambda g, input, min_val, max_val: g.masked_fill((input <= min_val) | (input >= max_val), 0),),
+)
 def hardtanh(input, min_val=-1.0, max_val=1.0):
     """Clamp to ``[min_val, max_val]``; the derivative at both ends is zero."""
     return np.clip(input, np.asarray(min_val).astype(input.dtype), np.asarray(max_val).astype(input.dtype))
 
 
-@_inner(expr="where(input * beta > threshold, input, log1p(exp(input * beta)) / beta)", rejects=NOT_REAL,
-        vjp=(lambda g, input, beta, threshold: g.where(input * beta > threshold, g * (input * beta).sigmoid()),))
+@_inner(
+    expr="where(input * beta > threshold, input, log1p(exp(input * beta)) / beta)",
+    rejects=NOT_REAL,
+    vjp=(lambda g, input, beta, threshold: g.where(input * beta > threshold, g * (input * beta).sigmoid()),),
+)
 def softplus(input, beta=1.0, threshold=20.0):
     """``log(1 + exp(beta * input)) / beta``, linear where ``beta * input`` exceeds ``threshold``."""
     scaled = input * beta
@@ -144,36 +163,52 @@ def mish(input):
     return np.tanh(np.log1p(np.exp(input))) * input
 
 
-@_inner(expr="minimum(maximum(input + 3, 0), 6) / 6", rejects=NOT_REAL,
-        vjp=(lambda g, input: (g / 6).masked_fill(((input > -3) & (input < 3)).logical_not(), 0),))
+@_inner(
+    expr="minimum(maximum(input + 3, 0), 6) / 6",
+    rejects=NOT_REAL,
+    vjp=(lambda g, input: (g / 6).masked_fill(((input > -3) & (input < 3)).logical_not(), 0),),
+)
 def hardsigmoid(input):
     """``clamp(input + 3, 0, 6) / 6``."""
     return np.clip(input + 3, 0, 6) / 6
 
 
-@_inner(expr="input * minimum(maximum(input + 3, 0), 6) / 6", rejects=NOT_REAL,
-        vjp=(lambda g, input: (g * (input / 3 + 0.5)).where(input < 3, g).masked_fill(input <= -3, 0),))
+@_inner(
+    expr="input * minimum(maximum(input + 3, 0), 6) / 6",
+    rejects=NOT_REAL,
+    vjp=(lambda g, input: (g * (input / 3 + 0.5)).where(input < 3, g).masked_fill(input <= -3, 0),),
+)
 def hardswish(input):
     """``input * clamp(input + 3, 0, 6) / 6``."""
     return np.clip(input + 3, 0, 6) * input / 6
 
 
-@_inner(expr="minimum(input, 0) - log1p(exp(-abs(input)))", rejects=NOT_REAL, name="log_sigmoid",
-        vjp=(lambda g, input: g * (-input).sigmoid(),))
+@_inner(
+    expr="minimum(input, 0) - log1p(exp(-abs(input)))",
+    rejects=NOT_REAL,
+    name="log_sigmoid",
+    vjp=(lambda g, input: g * (-input).sigmoid(),),
+)
 def logsigmoid(input):
     """``log(sigmoid(input))``."""
     return np.minimum(input, 0) - np.log1p(np.exp(-np.abs(input)))
 
 
-@pointwise(expr="where(abs(input) <= lambd, 0, input)", rejects=NOT_REAL,
-           vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),))
+@pointwise(
+    expr="where(abs(input) <= lambd, 0, input)",
+    rejects=NOT_REAL,
+    vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),),
+)
 def hardshrink(input, lambd=0.5):
     """Zero the elements within ``[-lambd, lambd]``."""
     return select(np.abs(input) <= lambd, np.zeros((), input.dtype), input)
 
 
-@_inner(expr="where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))", rejects=NOT_REAL,
-        vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),))
+@_inner(
+    expr="where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))",
+    rejects=NOT_REAL,
+    vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),),
+)
 def softshrink(input, lambd=0.5):
     """Move every element ``lambd`` towards zero, stopping there."""
     return input - np.clip(input, -lambd, lambd) if lambd != math.inf else input * 0
@@ -181,8 +216,12 @@ def softshrink(input, lambd=0.5):
 
 # ---------------------------------------------------------------- losses of single elements
 
-@_inner(expr="where(abs(input) < delta, 0.5 * input * input, delta * (abs(input) - 0.5 * delta))", rejects=NOT_REAL,
-        vjp=(lambda g, input, delta: g * input.clamp(-delta, delta),))
+
+@_inner(
+    expr="where(abs(input) < delta, 0.5 * input * input, delta * (abs(input) - 0.5 * delta))",
+    rejects=NOT_REAL,
+    vjp=(lambda g, input, delta: g * input.clamp(-delta, delta),),
+)
 def huber(input, delta=1.0):
     """Half the square of an error; linear with the same slope where it exceeds ``delta``."""
     size = np.abs(input)
@@ -192,10 +231,15 @@ def huber(input, delta=1.0):
 LEAST_LOG = -100.0
 
 
-@_inner(expr="(target - 1) * maximum(log1p(-input), -100) - target * maximum(log(input), -100)", rejects=NOT_REAL,
-        node="BinaryCrossEntropyBackward0",
-        vjp=(lambda g, input, target: g * (input - target) / ((1 - input) * input).clamp_min(1e-12),
-             lambda g, input: g * ((-input).log1p().clamp_min(LEAST_LOG) - input.log().clamp_min(LEAST_LOG))))
+@_inner(
+    expr="(target - 1) * maximum(log1p(-input), -100) - target * maximum(log(input), -100)",
+    rejects=NOT_REAL,
+    node="BinaryCrossEntropyBackward0",
+    vjp=(
+        lambda g, input, target: g * (input - target) / ((1 - input) * input).clamp_min(1e-12),
+        lambda g, input: g * ((-input).log1p().clamp_min(LEAST_LOG) - input.log().clamp_min(LEAST_LOG)),
+    ),
+)
 def binary_entropy(input, target):
     """The cross entropy of a probability and a target in [0, 1]; logarithms are held above -100."""
     if input.size and not (input.min() >= 0 and input.max() <= 1):

@@ -1,4 +1,5 @@
 """Scaled dot-product attention in one op that keeps nothing but its inputs and the attention weights."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -11,8 +12,14 @@ from flowtorch.ops.second_order import gradients_of
 from flowtorch.tensor import wrap
 
 
-@op(name="attention", tensors=("query", "key", "value", "mask"), namespace="_nn", method=False, out=False,
-    node="ScaledDotProductFlashAttentionForCpuBackward0")
+@op(
+    name="attention",
+    tensors=("query", "key", "value", "mask"),
+    namespace="_nn",
+    method=False,
+    out=False,
+    node="ScaledDotProductFlashAttentionForCpuBackward0",
+)
 def attention(query, key, value, mask=None, is_causal=False, scale=1.0):
     """``softmax(query @ key.T * scale + mask) @ value``, and the softmax; rows that see nothing give zeros."""
     scores = np.matmul(query, key.swapaxes(-1, -2))
@@ -38,7 +45,7 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0):
 
 @attention.derivative
 def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, needs):
-    g = g[0]                                                 # nobody sees the weights
+    g = g[0]  # nobody sees the weights
     if grad_mode.enabled:
         return _composite(g, (query, key, value, mask), needs, is_causal, scale)
     arrays = (t._array for t in (g, out[1], query, key, value))
@@ -58,4 +65,7 @@ def _attention_backward(g, weights, query, key, value, scale):
 def _composite(g: Any, inputs: tuple, needs: tuple, is_causal: bool, scale: float) -> tuple:
     from flowtorch.nn.functional.attention import explicit
 
-    return gradients_of(lambda *aliases: (explicit(*aliases, 0.0, is_causal, scale),), [g], inputs, needs)
+    def again(query: Any, key: Any, value: Any, mask: Any) -> tuple:
+        return (explicit(query, key, value, mask, 0.0, is_causal, scale),)
+
+    return gradients_of(again, [g], inputs, needs)

@@ -1,4 +1,5 @@
 """Local response normalisation as Torch7 had it."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -25,8 +26,14 @@ def _scale(input, size, alpha, k):
     return _mix(window, input * input) * (alpha / size) + k
 
 
-@op(tensors=("input",), namespace="_nn", method=False, out=False, node="CrossMapLRN2dBackward",
-    vjp=(lambda g, input, size, alpha, beta, k: cross_map_lrn_backward(g, input, size, alpha, beta, k),))
+@op(
+    tensors=("input",),
+    namespace="_nn",
+    method=False,
+    out=False,
+    node="CrossMapLRN2dBackward",
+    vjp=(lambda g, input, size, alpha, beta, k: cross_map_lrn_backward(g, input, size, alpha, beta, k),),  # type: ignore[has-type]
+)
 def cross_map_lrn(input, size, alpha=1e-4, beta=0.75, k=1.0):
     """Divide (N, C, H, W) by a power of ``k`` plus the mean of the squares of neighbouring channels."""
     return input * _scale(input, size, alpha, k) ** -beta
@@ -40,4 +47,4 @@ def cross_map_lrn_backward(grad, input, size, alpha, beta, k):
     offset = _offsets(input.shape[1])
     window = (offset >= -before) & (offset < size - before)
     ratio = _mix(window, grad * input * scale ** (-beta - 1))
-    return scale ** -beta * grad - (2 * alpha * beta / size) * input * ratio
+    return scale**-beta * grad - (2 * alpha * beta / size) * input * ratio

@@ -3,6 +3,7 @@
 Graves et al., "Connectionist temporal classification", 2006. Labels are extended to blank, l1, blank, l2, ..., blank;
 ``alpha`` sums the paths up to a step and state, ``beta`` those from there to the end, both as logarithms.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -63,7 +64,7 @@ def _backward(
     beta = np.full_like(scores, -np.inf)
     rows = np.arange(n)
     last = 2 * target_lengths
-    leaves = np.zeros((n, states), bool)                     # states that may be left for two states further
+    leaves = np.zeros((n, states), bool)  # states that may be left for two states further
     leaves[:, :-2] = skip[:, 2:]
     for t in range(steps - 1, -1, -1):
         if t + 1 < steps:
@@ -84,9 +85,19 @@ def _scores(log_probs: np.ndarray, states: np.ndarray, target_lengths: np.ndarra
     return scores
 
 
-@op(name="_ctc_loss", tensors=("log_probs",), namespace="_nn", method=False, out=False, node="CtcLossBackward0",
-    vjp=(lambda g, log_probs, targets, input_lengths, target_lengths, blank, zero_infinity: _ctc_loss_backward(
-        g, log_probs, targets, input_lengths, target_lengths, blank, zero_infinity),))
+@op(
+    name="_ctc_loss",
+    tensors=("log_probs",),
+    namespace="_nn",
+    method=False,
+    out=False,
+    node="CtcLossBackward0",
+    vjp=(
+        lambda g, log_probs, targets, input_lengths, target_lengths, blank, zero_infinity: _ctc_loss_backward(  # type: ignore[has-type]
+            g, log_probs, targets, input_lengths, target_lengths, blank, zero_infinity
+        ),
+    ),
+)
 def _ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity):
     """The negative log likelihood of every sample; ``targets`` (N, S) and lengths are numpy arrays."""
     states, skip = _extend(targets, blank)
@@ -104,7 +115,7 @@ def _ctc_loss_backward(grad, log_probs, targets, input_lengths, target_lengths, 
     share = np.exp(alpha + beta - scores - likelihood[:, None])
     share[np.isneginf(scores)] = 0
     occupied = np.zeros_like(log_probs)
-    t, n = np.ogrid[:len(log_probs), :len(states)]
+    t, n = np.ogrid[: len(log_probs), : len(states)]
     for s in range(states.shape[1]):
         occupied[t, n, states[:, s]] += share[:, :, s]
     result = np.exp(log_probs) - occupied
@@ -145,37 +156,40 @@ def _padded(targets: np.ndarray, lengths: np.ndarray) -> np.ndarray:
     longest = int(lengths.max(initial=0))
     if targets.ndim == 1:
         if lengths.sum() != targets.size:
-            raise RuntimeError(f"Expected tensor to have size {lengths.sum()} at dimension 0, but got size "
-                               f"{targets.size} for "
-                               f"argument #2 'targets'{WHERE}")
+            raise RuntimeError(
+                f"Expected tensor to have size {lengths.sum()} at dimension 0, but got size {targets.size} for "
+                f"argument #2 'targets'{WHERE}"
+            )
         rows = np.zeros((len(lengths), longest), np.int64)
         rows[np.arange(longest)[None, :] < lengths[:, None]] = targets
         return rows
     if targets.ndim != 2:
-        raise RuntimeError(f"Expected 1 to 2 dimensions, but got {targets.ndim}-dimensional tensor for argument #2 "
-                           "'targets'"
-                           f"{WHERE}")
+        raise RuntimeError(
+            f"Expected 1 to 2 dimensions, but got {targets.ndim}-dimensional tensor for argument #2 'targets'{WHERE}"
+        )
     if targets.shape[1] < longest:
-        raise RuntimeError(f"Expected tensor to have size at least {longest} at dimension 1, but got size "
-                           f"{targets.shape[1]} for "
-                           f"argument #2 'targets'{WHERE}")
+        raise RuntimeError(
+            f"Expected tensor to have size at least {longest} at dimension 1, but got size {targets.shape[1]} for "
+            f"argument #2 'targets'{WHERE}"
+        )
     return targets[:, :longest].astype(np.int64)
 
 
 @composite
 def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction=1, zero_infinity=False):
-    """Negative log likelihoods of ``targets`` given (T, N, C) or (T, C) log probabilities; reduction 0 none, 1 mean,
-    2 sum.
+    """Negative log likelihoods of ``targets`` given (T, N, C) or (T, C) log probabilities.
 
-    Targets are (N, S) with padding, or all one after the other. The mean divides by the target lengths first.
+    Targets are (N, S) with padding, or all one after the other. ``reduction`` is 0 for none, 1 for the mean, which
+    divides by the target lengths first, 2 for the sum.
     """
     batched = log_probs.dim() != 2
     if not batched:
         log_probs = log_probs.unsqueeze(1)
     if log_probs.dim() != 3:
-        raise RuntimeError(f"Expected 3-dimensional tensor, but got {log_probs.dim()}-dimensional tensor for argument "
-                           "#1 "
-                           f"'log_probs'{WHERE}")
+        raise RuntimeError(
+            f"Expected 3-dimensional tensor, but got {log_probs.dim()}-dimensional tensor for argument #1 "
+            f"'log_probs'{WHERE}"
+        )
     steps, batch, classes = log_probs.shape
     if log_probs.numel() == 0:
         raise RuntimeError("log_probs tensor must not be empty")

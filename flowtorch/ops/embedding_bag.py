@@ -1,4 +1,5 @@
 """Sums, means and maxima of bags of embeddings."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -16,8 +17,14 @@ def _first_of_run(index: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.flatnonzero(np.diff(index)) + 1]) if index.size else index[:0]
 
 
-@op(name="segment_sum", tensors=("input",), namespace="_nn", method=False, out=False,
-    vjp=(lambda g, bag: segment_rows(g, bag),))
+@op(
+    name="segment_sum",
+    tensors=("input",),
+    namespace="_nn",
+    method=False,
+    out=False,
+    vjp=(lambda g, bag: segment_rows(g, bag),),  # type: ignore[has-type]
+)
 def segment_sum(input, bag, count):
     """Sums (count, D) of the rows of (n, D) ``input`` by bag; ``bag`` never decreases."""
     out = np.zeros((count, input.shape[1]), input.dtype)
@@ -27,8 +34,15 @@ def segment_sum(input, bag, count):
     return out
 
 
-@op(name="segment_rows", tensors=("input",), namespace="_nn", method=False, out=False, low="keep",
-    vjp=(lambda g, bag, input_shape: segment_sum(g, bag, input_shape[0]),))
+@op(
+    name="segment_rows",
+    tensors=("input",),
+    namespace="_nn",
+    method=False,
+    out=False,
+    low="keep",
+    vjp=(lambda g, bag, input_shape: segment_sum(g, bag, input_shape[0]),),
+)
 def segment_rows(input, bag):
     """The adjoint of ``segment_sum``: to every element the row of its bag."""
     return input.take(bag, axis=0)
@@ -49,21 +63,23 @@ def _check(weight: Any, indices: Any, offsets: Any, include_last_offset: bool) -
     names = ("torch.int32", "torch.int64")
     for what, t in (("indices", indices), ("offsets", offsets)):
         if str(t.dtype).replace("flowtorch", "torch") not in names:
-            raise RuntimeError(f"Expected tensor for argument #1 '{what}' to have one of the following scalar types: "
-                               "Long, Int; "
-                               f"but got torch.{t.dtype.label}Tensor instead (while checking arguments for "
-                               "embedding_bag)")
+            raise RuntimeError(
+                f"Expected tensor for argument #1 '{what}' to have one of the following scalar types: Long, Int; "
+                f"but got torch.{t.dtype.label}Tensor instead (while checking arguments for embedding_bag)"
+            )
     if include_last_offset and not offsets.shape[0]:
         raise RuntimeError("include_last_offset: number of offsets should be at least 1")
     starts, n = offsets._array, indices.shape[0]
     if starts.size:
         if starts[0] != 0:
-            raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
-                               "position 0. "
-                               f"However, got {starts[0]}\n[ torch.{offsets.dtype.label}Tensor{{}} ]")
+            raise RuntimeError(
+                "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
+                f"However, got {starts[0]}\n[ torch.{offsets.dtype.label}Tensor{{}} ]"
+            )
         if starts[-1] > n:
-            raise RuntimeError(f"offsets[-1] can not be greater than input's length {n} but got offsets[-1] of "
-                               f"{starts[-1]}")
+            raise RuntimeError(
+                f"offsets[-1] can not be greater than input's length {n} but got offsets[-1] of {starts[-1]}"
+            )
     rows = indices._array
     if rows.size and (rows.min() < 0 or rows.max() >= weight.shape[0]):
         bad = rows[(rows < 0) | (rows >= weight.shape[0])][0]
@@ -71,18 +87,29 @@ def _check(weight: Any, indices: Any, offsets: Any, include_last_offset: bool) -
 
 
 @composite
-def embedding_bag(weight, indices, offsets, scale_grad_by_freq=False, mode=0, sparse=False, per_sample_weights=None,
-                  include_last_offset=False, padding_idx=None):
-    """Sums (mode 0), means (1) or maxima (2) of the rows of ``weight`` that ``indices`` name; bags start at
-    ``offsets``.
+def embedding_bag(
+    weight,
+    indices,
+    offsets,
+    scale_grad_by_freq=False,
+    mode=0,
+    sparse=False,
+    per_sample_weights=None,
+    include_last_offset=False,
+    padding_idx=None,
+):
+    """Sums (mode 0), means (1) or maxima (2) of the rows of ``weight`` that ``indices`` name, by bag.
 
-    Returns the bags, the bag of every index, the sizes of the bags, and for maxima where they come from.
+    Bags start at ``offsets``. Returns the bags, the bag of every index, the sizes of the bags, and for maxima where
+    they come from.
     """
     _check(weight, indices, offsets, include_last_offset)
     if padding_idx is not None:
         if not -weight.shape[0] <= padding_idx < weight.shape[0]:
-            raise RuntimeError("padding_idx must be within the number of embeddings, "
-                               f"{-weight.shape[0]} through {weight.shape[0] - 1}, but got {padding_idx}")
+            raise RuntimeError(
+                "padding_idx must be within the number of embeddings, "
+                f"{-weight.shape[0]} through {weight.shape[0] - 1}, but got {padding_idx}"
+            )
         padding_idx %= weight.shape[0]
     rows = indices._array.astype(np.int64)
     starts = offsets._array.astype(np.int64)
@@ -90,15 +117,15 @@ def embedding_bag(weight, indices, offsets, scale_grad_by_freq=False, mode=0, sp
     count = len(ends)
     sizes = ends - starts[:count]
     bag = np.repeat(np.arange(count), sizes)
-    rows = rows[:len(bag)]
+    rows = rows[: len(bag)]
     if padding_idx is not None:
         keep = rows != padding_idx
         rows, bag = rows[keep], bag[keep]
         sizes = np.bincount(bag, minlength=count)
         if per_sample_weights is not None:
-            per_sample_weights = per_sample_weights[:len(keep)][wrap(keep)]
+            per_sample_weights = per_sample_weights[: len(keep)][wrap(keep)]
     elif per_sample_weights is not None:
-        per_sample_weights = per_sample_weights[:len(rows)]
+        per_sample_weights = per_sample_weights[: len(rows)]
     elements = embedding(weight, wrap(rows), -1, scale_grad_by_freq, sparse)
     if per_sample_weights is not None:
         elements = elements * per_sample_weights.unsqueeze(1)

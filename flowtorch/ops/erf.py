@@ -1,4 +1,5 @@
 """The error function on arrays."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 P = (-1.279527073e-08, 4.608393957e-06, 0.0003767272821, 0.003838491597, 0.05424314545, 0.1851342867, 1.128379169)
 Q = (6.239129255e-05, 0.00130145604, 0.01542967326, 0.113872722, 0.4974043959, 1.0)
 LIMIT = 3.9192
-_BLOCK = 8192           # elements whose temporaries stay in the cache
+_BLOCK = 8192  # elements whose temporaries stay in the cache
 
 
 def erf(x: np.ndarray) -> np.ndarray:
@@ -21,8 +22,9 @@ def erf(x: np.ndarray) -> np.ndarray:
     out = np.empty(flat.size, np.float32)
     room = np.empty((4, min(_BLOCK, flat.size)))
     for start in range(0, flat.size, _BLOCK):
-        part = flat[start:start + _BLOCK]
-        _rational(part, *room[:, :part.size], out[start:start + _BLOCK])
+        part = flat[start : start + _BLOCK]
+        x, square, p, q = room[:, : part.size]
+        _rational(part, x, square, p, q, out[start : start + _BLOCK])
     return out.reshape(x.shape)
 
 
@@ -30,7 +32,7 @@ def _rational(
     part: np.ndarray, x: np.ndarray, square: np.ndarray, p: np.ndarray, q: np.ndarray, out: np.ndarray
 ) -> None:
     """Evaluate the fit in double precision, so that its rounding does not show in single."""
-    x[...] = part                                    # a cast of its own: ufuncs that cast on the way are slow
+    x[...] = part  # a cast of its own: ufuncs that cast on the way are slow
     np.minimum(x, LIMIT, x)
     np.maximum(x, -LIMIT, x)
     np.multiply(x, x, square)

@@ -1,4 +1,5 @@
 """Resampling of images: every output pixel is a weighted sum of a few input pixels along each dimension."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -41,8 +42,15 @@ def _spread(g: np.ndarray, dim: int, taps: np.ndarray, weights: Any, size: int) 
     return out
 
 
-@op(name="resample", tensors=("input",), namespace="_nn", method=False, out=False, node="UpsampleBackward0",
-    vjp=(lambda g, input_shape, plan: resample_adjoint(g, tuple(input_shape), plan),))
+@op(
+    name="resample",
+    tensors=("input",),
+    namespace="_nn",
+    method=False,
+    out=False,
+    node="UpsampleBackward0",
+    vjp=(lambda g, input_shape, plan: resample_adjoint(g, tuple(input_shape), plan),),  # type: ignore[has-type]
+)
 def resample(input, plan):
     """Resample along dimensions; ``plan`` has (dim, taps (out, k), weights (out, k) or None) for each of them."""
     for dim, taps, weights in plan:
@@ -50,8 +58,14 @@ def resample(input, plan):
     return input
 
 
-@op(name="resample_adjoint", tensors=("input",), namespace="_nn", method=False, out=False,
-    vjp=(lambda g, plan: resample(g, plan),))
+@op(
+    name="resample_adjoint",
+    tensors=("input",),
+    namespace="_nn",
+    method=False,
+    out=False,
+    vjp=(lambda g, plan: resample(g, plan),),
+)
 def resample_adjoint(input, shape, plan):
     """The adjoint of ``resample`` for inputs of ``shape``."""
     for dim, taps, weights in reversed(plan):
@@ -64,7 +78,7 @@ def resample_bytes(input, plan):
     """``resample`` of uint8 images with weights in fixed point, rounded after each dimension, last one first."""
     for dim, taps, weights in reversed(plan):
         weights = weights.copy()
-        for k in range(1, taps.shape[1]):           # taps that fall on one border pixel are rounded together
+        for k in range(1, taps.shape[1]):  # taps that fall on one border pixel are rounded together
             twice = taps[:, k] == taps[:, k - 1]
             weights[twice, k] += weights[twice, k - 1]
             weights[twice, k - 1] = 0
@@ -79,6 +93,7 @@ def resample_bytes(input, plan):
 
 
 # ---------------------------------------------------------------- which pixels, with which weights
+
 
 def _ratio(n: int, out: int, align_corners: bool, scale: float | None, kind: Any) -> Any:
     """Input pixels per output pixel, in the precision that the kernel of that dtype uses."""

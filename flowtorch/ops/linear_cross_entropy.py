@@ -1,4 +1,5 @@
 """Cross entropy of a linear layer's output, a slice of the batch at a time, so that all logits never exist at once."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Padding with a constant, and its adjoint: the same op with the signs of the paddings changed."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -6,8 +7,14 @@ import numpy as np
 from flowtorch.ops.families import op
 
 
-@op(name="constant_pad_nd", tensors=("input",), linear=False, method=False,
-    vjp=(lambda g, pad: constant_pad_nd(g, [-p for p in pad]),), low="keep")
+@op(
+    name="constant_pad_nd",
+    tensors=("input",),
+    linear=False,
+    method=False,
+    vjp=(lambda g, pad: constant_pad_nd(g, [-p for p in pad]),),  # type: ignore[has-type]
+    low="keep",
+)
 def constant_pad_nd(input, pad, value=0):
     """Surround ``input`` by ``value``; ``pad`` has (left, right) pairs, last dimension first; negative ones cut."""
     pairs = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
@@ -17,9 +24,10 @@ def constant_pad_nd(input, pad, value=0):
     source, target = [], []
     for n, (left, right), size in zip(input.shape, pairs, shape, strict=True):
         if size < 0:
-            raise RuntimeError(f"The input size {n}, plus negative padding {left} and {right}, resulted in a negative "
-                               "output "
-                               "size, which is invalid. Check dimension of your input.")
+            raise RuntimeError(
+                f"The input size {n}, plus negative padding {left} and {right}, resulted in a negative output "
+                "size, which is invalid. Check dimension of your input."
+            )
         source.append(slice(max(-left, 0), n - max(-right, 0)))
         target.append(slice(max(left, 0), size - max(right, 0)))
     out = np.full(shape, value, input.dtype) if value else np.zeros(shape, input.dtype)

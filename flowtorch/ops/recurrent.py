@@ -5,6 +5,7 @@ beforehand; ``batch_sizes`` says how many sequences have each step, longest sequ
 case of equal sizes. The backward kernels are written by hand; a gradient that must itself be differentiated runs the
 layer again step by step (``steps`` in ``functional_recurrent``).
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -63,6 +64,7 @@ def _composite(kind: str, g: list, inputs: tuple, needs: tuple, **options: Any) 
 
 # ---------------------------------------------------------------- LSTM
 
+
 @_layer(name="lstm_layer", tensors=("gates", "h0", "c0", "w_hh", "w_hr"), node="LstmBackward0")
 def lstm_layer(gates, h0, c0, w_hh, w_hr=None, batch_sizes=(), reverse=False):
     """All steps of one LSTM layer: packed outputs, last h and c; for backward the gates, cells and their tanh."""
@@ -84,10 +86,10 @@ def lstm_layer(gates, h0, c0, w_hh, w_hr=None, batch_sizes=(), reverse=False):
         np.tanh(a, a)
         a *= half[:n]
         a += shift[:n]
-        cell = np.multiply(c[:n], a[:, hidden:2 * hidden], cells[rows])
+        cell = np.multiply(c[:n], a[:, hidden : 2 * hidden], cells[rows])
         cell += a[:, :hidden] * a[:, third]
         c[:n] = cell
-        y = np.tanh(cell, squashed[rows]) * a[:, 3 * hidden:]
+        y = np.tanh(cell, squashed[rows]) * a[:, 3 * hidden :]
         if w_hr is not None:
             y = y @ w_hr.T
         output[rows] = y
@@ -116,34 +118,35 @@ def _lstm_backward(g, output, gates, cells, squashed, h0, c0, w_hh, w_hr, steps)
     slopes = np.empty((len(h0), 4 * hidden), gates.dtype)
     for rows, n in steps[::-1]:
         a, d, slope = gates[rows], dgates[rows], slopes[:n]
-        new = a[:, 2 * hidden:3 * hidden]
+        new = a[:, 2 * hidden : 3 * hidden]
         np.subtract(1, a, slope)
         slope *= a
-        np.subtract(1, new * new, slope[:, 2 * hidden:3 * hidden])
+        np.subtract(1, new * new, slope[:, 2 * hidden : 3 * hidden])
         e = dh[:n] + dy[rows]
         if w_hr is not None:
             dprojected[rows] = e
             e = e @ w_hr
         t = squashed[rows]
-        np.multiply(t, e, d[:, 3 * hidden:])
-        e *= a[:, 3 * hidden:]
+        np.multiply(t, e, d[:, 3 * hidden :])
+        e *= a[:, 3 * hidden :]
         cell = dc[:n]
         cell += e
         e *= t
         e *= t
         cell -= e
         np.multiply(new, cell, d[:, :hidden])
-        np.multiply(before[rows], cell, d[:, hidden:2 * hidden])
-        np.multiply(a[:, :hidden], cell, d[:, 2 * hidden:3 * hidden])
-        cell *= a[:, hidden:2 * hidden]
+        np.multiply(before[rows], cell, d[:, hidden : 2 * hidden])
+        np.multiply(a[:, :hidden], cell, d[:, 2 * hidden : 3 * hidden])
+        cell *= a[:, hidden : 2 * hidden]
         d *= slope
         np.matmul(d, w_hh, dh[:n])
     dw_hh = dgates.T @ _previous(output, h0, steps)
-    dw_hr = None if w_hr is None else dprojected.T @ (gates[:, 3 * hidden:] * squashed)
+    dw_hr = None if w_hr is None else dprojected.T @ (gates[:, 3 * hidden :] * squashed)
     return dgates, dh, dc, dw_hh, dw_hr
 
 
 # ---------------------------------------------------------------- GRU
+
 
 @_layer(name="gru_layer", tensors=("gates", "h0", "w_hh", "b_hh"), node="GruBackward0")
 def gru_layer(gates, h0, w_hh, b_hh=None, batch_sizes=(), reverse=False):
@@ -197,7 +200,7 @@ def _gru_backward(g, output, gates, share, h0, w_hh, steps):
     slopes = np.empty((len(h0), two), gates.dtype)
     for rows, n in steps[::-1]:
         a, b, d = dinput[rows], dhidden[rows], dh[:n] + dy[rows]
-        r, z, new = (gates[rows, k * hidden:(k + 1) * hidden] for k in range(3))
+        r, z, new = (gates[rows, k * hidden : (k + 1) * hidden] for k in range(3))
         slope = np.subtract(1, gates[rows, :two], slopes[:n])
         to_new = np.multiply(d, slope[:, hidden:], a[:, two:])
         to_new *= 1 - new * new
@@ -214,6 +217,7 @@ def _gru_backward(g, output, gates, share, h0, w_hh, steps):
 
 
 # ---------------------------------------------------------------- plain recurrence
+
 
 @_layer(name="rnn_layer", tensors=("gates", "h0", "w_hh"), node="RnnBackward0")
 def rnn_layer(gates, h0, w_hh, batch_sizes=(), reverse=False, relu=False):

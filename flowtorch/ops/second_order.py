@@ -1,4 +1,5 @@
 """Second derivatives of ops whose gradient is a kernel written by hand."""
+
 from __future__ import annotations
 
 from collections.abc import Callable

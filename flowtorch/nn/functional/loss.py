@@ -9,6 +9,7 @@ import flowtorch as torch
 
 from ...ops import activation as ops
 from ...ops import linear_cross_entropy as chunked
+from ...ops.linear import linear
 from ...ops.loss import cross_entropy_of_indices
 from ...ops.op import composite
 from .reduction import NAMES, resolve
@@ -243,7 +244,7 @@ def cross_entropy(
     if label_smoothing == 0.0 and input.dtype.is_floating_point:
         return cross_entropy_of_indices(input, target, weight, reduction, ignore_index)
     log_probability = torch.log_softmax(input, class_dim)
-    likelihood = torch.nn.functional.nll_loss(
+    likelihood = torch.nn.functional.nll_loss(  # type: ignore[misc]
         log_probability, target, weight, ignore_index=ignore_index, reduction=reduction
     )
     if label_smoothing == 0.0:
@@ -335,7 +336,7 @@ def linear_cross_entropy(
             stacklevel=2,
         )
     flat_bias = None if linear_bias is None else linear_bias.reshape(rows)
-    logits = torch.nn.functional.linear(input, linear_weight.reshape(rows, -1), flat_bias).reshape(shape)
+    logits = linear(input, linear_weight.reshape(rows, -1), flat_bias).reshape(shape)
     return cross_entropy(
         logits, target, weight, ignore_index=index, reduction=reduction, label_smoothing=label_smoothing
     )

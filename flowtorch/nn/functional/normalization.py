@@ -21,8 +21,7 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ):
-    """Normalise each channel of (N, C, ...) by the statistics of the batch, which update the running ones, or by
-    those."""
+    """Normalise each channel of (N, C, ...) by the batch, whose statistics update the running ones, or by those."""
     if training:
         shape = input.shape
         if shape[0] * math.prod(shape[2:]) == 1:
@@ -47,9 +46,7 @@ def instance_norm(
     """Normalise each channel of each sample of (N, C, ...) by its own statistics, or by the running ones."""
     if use_input_stats and math.prod(input.shape[2:]) == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.size()}")
-    return torch.instance_norm(
-        input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, False
-    )
+    return torch.instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps, False)
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps: float = 1e-5):

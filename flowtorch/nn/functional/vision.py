@@ -14,8 +14,7 @@ __all__ = ["affine_grid", "grid_sample"]
 
 @composite(namespace="nn.functional")
 def affine_grid(theta, size, align_corners: bool | None = None):
-    """The sampling grid of (N, 2, 3) or (N, 3, 4) affine maps for outputs of ``size``, (N, H, W, 2) or (N, D, H, W,
-    3)."""
+    """The sampling grid (N, H, W, 2) of affine maps (N, 2, 3) for outputs of ``size``; likewise for volumes."""
     if align_corners is None:
         warnings.warn(
             "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please "
@@ -53,14 +52,11 @@ def _check_affine(theta, size) -> None:
 
 
 @composite(namespace="nn.functional")
-def grid_sample(
-    input, grid, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
-):
+def grid_sample(input, grid, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None):
     """Sample (N, C, H, W) at the places (x, y) in [-1, 1] of a (N, h, w, 2) grid, or volumes at (x, y, z)."""
     if mode not in MODES:
         raise ValueError(
-            "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: "
-            f"'{mode}'"
+            f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'"
         )
     if padding_mode not in PADDINGS:
         raise ValueError(
