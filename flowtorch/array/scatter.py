@@ -23,7 +23,7 @@ def add_rows(target: np.ndarray, rows: np.ndarray, values: np.ndarray) -> None:
 
     ``target`` is (n, d) and C-contiguous, ``rows`` (k,) of int64 in range, ``values`` (k, d).
     """
-    n, d = target.shape
+    d = target.shape[1]
     if rows.size == 0 or d == 0:
         return
     if target.dtype.kind == "b":

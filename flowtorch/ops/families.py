@@ -12,7 +12,7 @@ from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import make_view
 from flowtorch.dtypes import LOW_PRECISION, can_cast, promote_types, scalar_dtype
 from flowtorch.ops import dispatch
-from flowtorch.ops.dispatch import interpret, kernel_providers, record
+from flowtorch.ops.dispatch import interpret, kernel_providers
 from flowtorch.ops.op import Family, Op
 from flowtorch.tensor import Tensor, wrap
 

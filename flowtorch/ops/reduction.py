@@ -235,10 +235,9 @@ def _extreme(find: Any, reduce: Any, name: str, doc: str) -> Any:
             index, values = index.squeeze(dim), values.squeeze(dim)
         return values, index.astype(np.int64, copy=False)
     body.__name__, body.__doc__ = name, doc
-    made = op(body, name=f"_{name}_dim", tensors=("input",), outputs=("values", "indices"), method=False, low="keep",
+    return op(body, name=f"_{name}_dim", tensors=("input",), outputs=("values", "indices"), method=False, low="keep",
               rejects=("complex",), node=f"{name.capitalize()}Backward0",
               vjp=(lambda g, out, input_shape, dim, keepdim: _at(g[0], input_shape, out[1], dim, keepdim),))
-    return made
 
 
 _max_dim = _extreme(np.argmax, np.maximum, "max", "(largest element, its index) over ``dim``.")

@@ -344,8 +344,7 @@ def _as_strided_backward(g, input, size, stride, storage_offset):
         index = index + (np.arange(m) * s).reshape((-1,) + (1,) * (len(size) - 1 - k))
     index = np.broadcast_to(index + offset, tuple(size)).reshape(-1)
     flat = flat.index_add(0, wrap(np.ascontiguousarray(index)), g.reshape(-1))
-    at = flat.as_strided(input.shape, input.stride(), input.storage_offset())
-    return at
+    return flat.as_strided(input.shape, input.stride(), input.storage_offset())
 
 
 @view(vjp=(lambda g, input_shape, offset, dim1, dim2: _diagonal_backward(g, input_shape, offset, dim1, dim2),))

@@ -71,7 +71,7 @@ def _update(formula: Formula, columns: Columns, differentiable: bool, upcast: bo
     kind = columns[0][0]._type      # type: ignore[index]
     present = [column for column in columns if column]
     if not differentiable and _is_ordinary(kind) \
-            and all([t._type is kind for column in present for t in column]):  # noqa: C419 (a list is faster)
+            and all([t._type is kind for column in present for t in column]):
         kernel = formula.kernel(tuple([bool(column) for column in columns]), numbers)
         arrays = [[t._array for t in column] for column in present]
         odd = run_kernel(kernel, arrays, kernel.numbers(**numbers))
