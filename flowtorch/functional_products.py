@@ -40,7 +40,8 @@ def _dims(dims: Any, a: Any, b: Any) -> tuple[list, list]:
         first, second = ([d] if isinstance(d, int) else list(d) for d in dims)
         return first, second
     if not isinstance(dims, int):
-        raise RuntimeError("tensordot expects dims to be int or tuple[list[int], list[int]] or list[list[int]] containing two "
+        raise RuntimeError("tensordot expects dims to be int or tuple[list[int], list[int]] or list[list[int]] "
+                           "containing two "
                            f"lists, but got dims={dims}")
     if dims < 0:
         raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
@@ -51,7 +52,8 @@ def _dims(dims: Any, a: Any, b: Any) -> tuple[list, list]:
 
 @composite
 def tensordot(a, b, dims=2, out=None):
-    """Sum the products of two tensors over pairs of dimensions: the last of ``a`` with the first of ``b``, or those listed."""
+    """Sum the products of two tensors over pairs of dimensions: the last of ``a`` with the first of ``b``, or those
+    listed."""
     if a.dtype is not b.dtype:
         raise RuntimeError("both inputs should have same dtype")
     given_a, given_b = _dims(dims, a, b)
@@ -65,7 +67,8 @@ def tensordot(a, b, dims=2, out=None):
         elif n == 1 and m != 1:
             b = b.sum(e, keepdim=True, dtype=b.dtype)
         elif n != m:
-            raise RuntimeError(f"contracted dimensions need to match, but first has size {n} in dim {x} and second has size {m} "
+            raise RuntimeError(f"contracted dimensions need to match, but first has size {n} in dim {x} and second "
+                               f"has size {m} "
                                f"in dim {y}")
     rest_a = [d for d in range(a.dim()) if d not in first]
     rest_b = [d for d in range(b.dim()) if d not in second]
@@ -131,7 +134,8 @@ def multi_dot(tensors, *, out=None):
     for k in range(n - 1):
         if tensors[k].dtype is not tensors[k + 1].dtype:
             raise RuntimeError(f"multi_dot(): all tensors must have be the same dtype but tensor {k} is "
-                               f"{_C_NAMES[tensors[k].dtype.name]} and tensor {k + 1} {_C_NAMES[tensors[k + 1].dtype.name]}")
+                               f"{_C_NAMES[tensors[k].dtype.name]} and tensor {k + 1} "
+                               f"{_C_NAMES[tensors[k + 1].dtype.name]}")
         if tensors[k].device != tensors[k + 1].device:
             raise RuntimeError(f"multi_dot(): all tensors must be on the same device but tensor {k} is on "
                                f"{tensors[k].device} and tensor {k + 1} on {tensors[k + 1].device}")
@@ -151,7 +155,8 @@ def multi_dot(tensors, *, out=None):
 def chain_matmul(*matrices, out=None):
     """The product of matrices in the cheapest order (deprecated: ``linalg.multi_dot``)."""
     warnings.warn("torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use "
-                  "torch.linalg.multi_dot instead, which accepts a list of two or more tensors rather than multiple parameters.",
+                  "torch.linalg.multi_dot instead, which accepts a list of two or more tensors rather than multiple "
+                  "parameters.",
                   stacklevel=2)
     if len(matrices) == 1 and isinstance(matrices[0], (tuple, list)):
         matrices = tuple(matrices[0])
@@ -177,7 +182,8 @@ def _letters_of(numbers: Any) -> str:
 def _arguments(args: tuple) -> tuple[str, list]:
     """(equation, operands) from the string format or from operands with lists of subscripts."""
     if len(args) < 2:
-        raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one operand and its "
+        raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one "
+                         "operand and its "
                          "subscripts list")
     if isinstance(args[0], str):
         operands = list(args[1:])
@@ -207,7 +213,8 @@ def _parse(equation: str, ranks: tuple) -> tuple:
                 raise RuntimeError("einsum(): fewer operands were provided than specified in the equation")
         elif c == ".":
             if dots[-1]:
-                raise RuntimeError(f"einsum(): found '.' for operand {len(terms) - 1} for which an ellipsis was already found")
+                raise RuntimeError(f"einsum(): found '.' for operand {len(terms) - 1} for which an ellipsis was "
+                                   "already found")
             if text[i:i + 3] != "...":
                 raise RuntimeError(f"einsum(): found '.' for operand {len(terms) - 1} that is not part of any ellipsis")
             dots[-1] = True
@@ -216,7 +223,8 @@ def _parse(equation: str, ranks: tuple) -> tuple:
         elif c.isascii() and c.isalpha():
             terms[-1].append(c)
         elif c != " ":
-            raise RuntimeError(f"einsum(): invalid subscript given at index {i} in the equation string, subscripts must be in "
+            raise RuntimeError(f"einsum(): invalid subscript given at index {i} in the equation string, subscripts "
+                               "must be in "
                                "[a-zA-Z]")
         i += 1
     if len(terms) < len(ranks):
@@ -226,7 +234,8 @@ def _parse(equation: str, ranks: tuple) -> tuple:
         named = len(term) - dots[k]
         if named > rank or (named != rank and not dots[k]):
             raise RuntimeError(f"einsum(): the number of subscripts in the equation ({named}) "
-                               f"{'is more than' if dots[k] else 'does not match'} the number of dimensions ({rank}) for operand "
+                               f"{'is more than' if dots[k] else 'does not match'} the number of dimensions ({rank}) "
+                               "for operand "
                                f"{k}{'' if dots[k] else ' and no ellipsis was given'}")
         width = max(width, rank - named)
     ellipsis = list(range(-width, 0))
@@ -258,10 +267,12 @@ def _result_labels(right: str | None, terms: list, spelled: list, ellipsis: list
             if c in result:
                 raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
             if c not in seen:
-                raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
+                raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input "
+                                   "operand")
             result.append(c)
         elif c != " ":
-            raise RuntimeError(f"einsum(): invalid subscript given at index {offset + i} in the equation string, subscripts must "
+            raise RuntimeError(f"einsum(): invalid subscript given at index {offset + i} in the equation string, "
+                               "subscripts must "
                                "be in [a-zA-Z]")
         i += 1
     return result
@@ -277,7 +288,8 @@ def _diagonals(x: Any, labels: list, k: int) -> tuple[Any, list]:
             i += 1
             continue
         if x.size(i) != x.size(j):
-            raise RuntimeError(f"einsum(): subscript {labels[i]} is repeated for operand {k} but the sizes don't match, "
+            raise RuntimeError(f"einsum(): subscript {labels[i]} is repeated for operand {k} but the sizes don't "
+                               "match, "
                                f"{x.size(j)} != {x.size(i)}")
         x = x.diagonal(0, i, j).movedim(-1, i)
         del labels[j]
@@ -330,7 +342,9 @@ def _pair(a: Any, la: list, b: Any, lb: list, keep: set, wanted: list, sizes: di
     if a.dtype.name == "bool":
         raise NotImplementedError('"bmm" not implemented for \'Bool\'')
     left = a.permute([la.index(x) for x in batch + only_a + summed]).reshape(count(batch), count(only_a), count(summed))
-    right = b.permute([lb.index(x) for x in batch + summed + only_b]).reshape(count(batch), count(summed), count(only_b))
+    right = b.permute([lb.index(x) for x in batch + summed + only_b]).reshape(
+        count(batch), count(summed), count(only_b)
+    )
     out = matmul(left.squeeze(0), right.squeeze(0)) if count(batch) == 1 else matmul(left, right)
     labels = batch + only_a + only_b
     return out.reshape([sizes[x] for x in labels]), labels
@@ -358,7 +372,8 @@ def _next_pair(operands: list, keep_all: list, sizes: dict) -> tuple[int, int]:
 
 @functools.lru_cache(1024)
 def _product_plan(equation: str, shape_a: tuple, shape_b: tuple) -> tuple | None:
-    """How one matmul computes the equation, if no label needs more than that: (permutation, shape) of both operands, shape
+    """How one matmul computes the equation, if no label needs more than that: (permutation, shape) of both operands,
+    shape
     and permutation of the result, None where nothing is to be done."""
     (la, lb), result = _parse(equation, (len(shape_a), len(shape_b)))
     sizes: dict = {}
@@ -427,7 +442,8 @@ def einsum(*args):
             if sizes.setdefault(label, n) == 1:
                 sizes[label] = n
             elif n not in (1, sizes[label]):
-                raise RuntimeError(f"einsum(): subscript {'...' if isinstance(label, int) else label} has size {n} for operand {k} "
+                raise RuntimeError(f"einsum(): subscript {'...' if isinstance(label, int) else label} has size {n} "
+                                   f"for operand {k} "
                                    f"which does not broadcast with previously seen size {sizes[label]}")
     while len(operands) > 1:
         i, j = _next_pair(operands, result, sizes)
@@ -444,4 +460,6 @@ def einsum(*args):
     if labels == result:
         return x if len(tensors) > 1 or x is not tensors[0] else x.permute(list(range(x.dim())))
     x = _aligned(x, labels, result)
-    return x if all(x.size(i) == sizes[label] for i, label in enumerate(result)) else x.expand([sizes[y] for y in result])
+    return (
+        x if all(x.size(i) == sizes[label] for i, label in enumerate(result)) else x.expand([sizes[y] for y in result])
+    )
