@@ -28,7 +28,7 @@ class device:
         if isinstance(spec, int) and not isinstance(spec, bool):
             if index is not None:
                 raise TypeError("device(): argument 'type' must be str, not int")
-            spec, index = "cuda", spec
+            return cls("cuda", int(spec))
         if not isinstance(spec, str):
             raise TypeError(f"device(): argument 'type' must be str, not {spec.__class__.__name__}")
         name, colon, number = spec.partition(":")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 else:
     Methods = object
 
-_new = object.__new__
+_new: Any = object.__new__
 _StrideTrick: Any = type(np.lib.stride_tricks.as_strided(np.zeros(1), (1,)).base)    # what as_strided puts in between
 
 
@@ -463,7 +463,7 @@ class Tensor(Methods):
 
     def __contains__(self, element: Any) -> bool:
         if isinstance(element, (Tensor, int, float, complex, bool)):
-            return bool((element == self).any().item())      # type: ignore[union-attr]
+            return bool((self == element).any().item())      # type: ignore[attr-defined,union-attr]
         raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:

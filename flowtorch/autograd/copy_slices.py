@@ -6,7 +6,7 @@ from typing import Any
 from flowtorch.autograd.node import Node, edge, next_seq
 from flowtorch.tensor import Tensor, view_of
 
-_new = object.__new__
+_new: Any = object.__new__
 
 
 class CopySlices(Node):
@@ -17,6 +17,9 @@ class CopySlices(Node):
     """
 
     __slots__ = ("fn", "steps")
+
+    fn: Node
+    steps: Any
 
     def apply(self, g: Any) -> tuple:
         from flowtorch.ops.dispatch import REGISTRY

@@ -341,7 +341,7 @@ def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
     given = (None,) * len(tensors) if grads is None else _tuple(grads)
     if len(given) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(given)} gradients")
-    result = []
+    result: list = []
     for t, g in zip(tensors, given, strict=True):
         if g is None:
             if not t.requires_grad:

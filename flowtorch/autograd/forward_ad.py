@@ -17,7 +17,7 @@ from flowtorch.ops.op import Op
 from flowtorch.overrides import _disabled_torch_function_impl
 from flowtorch.tensor import Tensor, shared_counter
 
-_new = object.__new__
+_new: Any = object.__new__
 
 
 class _Levels(threading.local):
@@ -49,7 +49,7 @@ class Dual(Tensor):
         return make(self.primal, *args, **options)
 
     @property
-    def __class__(self) -> type:
+    def __class__(self) -> type:                                         # type: ignore[override]
         return Tensor
 
 

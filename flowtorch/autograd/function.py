@@ -21,7 +21,7 @@ from flowtorch.autograd.node import (
 )
 from flowtorch.tensor import Tensor, shared_counter, wrap
 
-_new = object.__new__
+_new: Any = object.__new__
 
 
 class FunctionCtx:
@@ -29,7 +29,7 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep tensors (or None) for ``backward``, which reads them as ``ctx.saved_tensors``."""
-        self.to_save = tensors
+        self.to_save: tuple | None = tensors
 
     def save_for_forward(self, *tensors: Any) -> None:
         """Keep tensors for ``jvp``."""

@@ -137,7 +137,7 @@ def register_multi_grad_hook(tensors: Sequence[Tensor], fn: Callable, *, mode: s
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     lock = threading.Lock()
     if mode == "any":
-        done = [None]
+        done: list = [None]
 
         def first(g: Any) -> None:
             from flowtorch.autograd.engine import current

@@ -11,7 +11,7 @@ from flowtorch.autograd.mode import grad_mode
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
 next_seq = itertools.count(1).__next__
-_new = object.__new__
+_new: Any = object.__new__
 
 
 class _SavedHooks(threading.local):
@@ -40,6 +40,16 @@ class Node:
                  "type", "versions")
 
     op: Any = None
+    seq: int
+    edges: tuple
+    saved: Any
+    versions: Any
+    params: Any
+    shapes: Any
+    out: Any
+    shape: Any
+    type: Any
+    hooks: Any              # Hooks, or None
 
     # ---- PyTorch's public face of a node
     def name(self) -> str:

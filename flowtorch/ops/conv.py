@@ -255,12 +255,12 @@ def _convolve(name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any
     _check_tensors(name, input, weight, bias, n)
     stride, dilation = _tuple(stride, n, name, "stride"), _tuple(dilation, n, name, "dilation")
     kernel = tuple(weight.shape[2:])
-    named = isinstance(padding, str)
-    padding = padding if named else _tuple(padding, n, name, "padding")
-    _positive(groups, stride, () if named else padding, dilation)
+    named = padding if isinstance(padding, str) else None
+    padding = () if named else _tuple(padding, n, name, "padding")
+    _positive(groups, stride, padding, dilation)
     input, unbatched = _check_channels(input, weight, bias, n, groups, False)
     if named:
-        input, padding = _named_padding(name, input, padding, kernel, stride, dilation)
+        input, padding = _named_padding(name, input, named, kernel, stride, dilation)
     size = tuple(s + 2 * p for s, p in zip(input.shape[2:], padding, strict=True))
     reach = tuple(d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True))
     if any(s < r for s, r in zip(size, reach, strict=True)):

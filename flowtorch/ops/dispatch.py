@@ -23,7 +23,7 @@ from flowtorch.ops.op import REGISTRY, Composite, Op
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
 active = overrides.active
-_new = object.__new__
+_new: Any = object.__new__
 _ndarray = np.ndarray
 _asarray = np.asarray
 

@@ -1,6 +1,7 @@
 """The families of ops and their decorators: what pointwise ops, reductions, views and the rest have in common."""
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -308,7 +309,7 @@ def named_result(name: str, fields: tuple[str, ...]) -> Any:
         def show(self: Any) -> str:
             lines = ",\n".join(f"{n}={v!r}" for n, v in zip(fields, self, strict=True))
             return f"torch.return_types.{name}(\n{lines})"
-        body: dict = {n: property(lambda self, i=i: tuple.__getitem__(self, i)) for i, n in enumerate(fields)}
+        body: dict = {n: property(operator.itemgetter(i)) for i, n in enumerate(fields)}
         body.update(
             __slots__=(),
             __repr__=show,
@@ -353,7 +354,8 @@ def _fast_reduction(op: Op) -> Callable:
     from flowtorch.ops import fast_general
 
     body, node_class, plans, differentiable = op.body, op.node_class, op.plans, op.differentiable
-    active, new, simple = dispatch.active, object.__new__, op.joint is None and not op.wants_out and not any(op.savers)
+    new: Any = object.__new__
+    active, simple = dispatch.active, op.joint is None and not op.wants_out and not any(op.savers)
 
     default = op.defaults["dim"]
     rest = tuple(op.defaults[n] for n in op.names[3:])
@@ -458,7 +460,8 @@ def _decorator(family: Family, **fixed: Any) -> Callable:
         def define(body: Callable) -> Callable:
             name = options.pop("name", None) or body.__name__.rstrip("_")
             op = Op(name, family, body, **{**fixed, **options})
-            op.public = public = family.fast(op)
+            public: Any = family.fast(op)
+            op.public = public
             if op.inplace:
                 op.public_inplace = dispatch.inplace(op) if family is pointwise_family else inplace_general(op)   # type: ignore[attr-defined]
             public.derivative, public.jvp = op.derivative, op.jvp
