@@ -296,11 +296,11 @@ def _diagonals(x: Any, labels: list, k: int) -> tuple[Any, list]:
     return x, labels
 
 
-def _drop(x: Any, labels: list, keep: set, sizes: dict) -> tuple[Any, list]:
+def _drop(x: Any, labels: list, keep: set, sizes: dict, last: bool = False) -> tuple[Any, list]:
     """Sum over labels that nobody else has; forget those of size 1 that are larger elsewhere."""
     gone = [i for i, label in enumerate(labels) if label not in keep]
     if gone:
-        x = x.sum(gone, dtype=x.dtype)
+        x = x.sum(gone) if last else x.sum(gone, dtype=x.dtype)
         labels = [label for i, label in enumerate(labels) if i not in gone]
     single = [i for i, label in enumerate(labels) if x.size(i) == 1 and sizes[label] != 1]
     if single:
@@ -456,7 +456,7 @@ def einsum(*args):
             a, la = _drop(a, la, needed.union(lb), sizes)
         operands = [_pair(a, la, b, lb, needed, result if not rest else [], sizes), *rest]
     x, labels = operands[0]
-    x, labels = _drop(x, labels, set(result), dict.fromkeys(labels, 1))
+    x, labels = _drop(x, labels, set(result), {label: 1 for label in labels}, last=len(tensors) == 1)
     if labels == result:
         return x if len(tensors) > 1 or x is not tensors[0] else x.permute(list(range(x.dim())))
     x = _aligned(x, labels, result)

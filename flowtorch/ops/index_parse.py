@@ -36,9 +36,9 @@ def parse(self: Any, index: Any) -> tuple[tuple, list, tuple]:
     tensors: list = []
     dims: list = []
     source = target = 0
-    for e in entries:
+    for place, e in enumerate(entries):
         if type(e) is int:
-            items.append(_checked(e, shape, source))
+            items.append(_checked(e, shape, source, place))
             source += 1
         elif type(e) is slice:
             items.append(_full if e == _full else _slice(e))
@@ -139,12 +139,12 @@ def _bound(b: Any) -> int | None:
     return b.__index__()
 
 
-def _checked(i: int, shape: tuple, dim: int) -> int:
+def _checked(i: int, shape: tuple, dim: int, place: int) -> int:
     if not -2 ** 63 <= i < 2 ** 63:
         raise ValueError("Overflow when unpacking long long")
     n = shape[dim] if dim < len(shape) else 0
     if not -n <= i < n:
-        raise IndexError(f"index {i} is out of bounds for dimension {dim} with size {n}")
+        raise IndexError(f"index {i} is out of bounds for dimension {place} with size {n}")
     return i
 
 

@@ -1,24 +1,22 @@
-"""``x[index]`` and ``x[index] = value``: views for ints, slices and None, ``index`` and ``index_put`` for tensors."""
+"""``x[index]`` and ``x[index] = value``: views for ints, slices and None; tensors of indices go to index_tensors."""
 from __future__ import annotations
 
-import warnings
+import itertools
 from typing import Any
 
 import numpy as np
 
 from flowtorch import overrides
-from flowtorch.array.scatter import add_rows, linear_index
-from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled
-from flowtorch.autograd.node import Node, next_seq, saved_hooks, view_edge
-from flowtorch.dtypes import from_numpy_dtype
-from flowtorch.ops import dispatch
-from flowtorch.ops.dispatch import check_inplace, interpret
-from flowtorch.ops.families import convert_array, op, view
+from flowtorch.autograd.node import Node, next_seq, view_edge
+from flowtorch.ops.copy import dense
+from flowtorch.ops.dispatch import interpret
+from flowtorch.ops.families import op, view
 from flowtorch.ops.index_parse import parse
-from flowtorch.ops.op import REGISTRY, composite
-from flowtorch.ops.writing import number_tensor, record_written
-from flowtorch.tensor import Tensor, wrap
+from flowtorch.ops.index_tensors import index_tensors, put_inplace
+from flowtorch.ops.op import REGISTRY
+from flowtorch.ops.writing import number_tensor
+from flowtorch.tensor import Tensor, address_of, wrap
 
 _new = object.__new__
 _active = overrides.active
@@ -48,18 +46,16 @@ def _basic(input, index):
         if type(item) is int:
             source += 1
             continue
-        shape.append(1 if item is None else out.shape[target])
-        if item is None:
-            strides.append(None)
+        if item is None:                          # a new dimension steps over all of the next one, as it was before
+            shape.append(1)
+            strides.append(input.shape[source] * input.strides[source] if source < input.ndim else input.itemsize)
         else:
+            shape.append(out.shape[target])
             strides.append(input.strides[source] * (item.step or 1))
             source += 1
             target += 1
     shape += out.shape[target:]
     strides += input.strides[source:]
-    for d in range(len(shape) - 1, -1, -1):
-        if strides[d] is None:
-            strides[d] = shape[d + 1] * strides[d + 1] if d + 1 < len(shape) else input.itemsize
     if out.strides != tuple(strides):
         out = np.lib.stride_tricks.as_strided(out, shape, strides)
     return out
@@ -102,8 +98,11 @@ def _simple(index: tuple) -> tuple:
 
 def _inserting(a: np.ndarray, index: tuple) -> np.ndarray:
     """The view at an index of full slices, ints, slices and None where numpy's strides are right; TypeError if not."""
-    if ... in index:
+    if ... in index or 1 in a.shape:
         raise TypeError
+    for item, following in itertools.pairwise(index):
+        if item is None and following is not None and following != _full:
+            raise TypeError
     a = a[_simple(tuple([i for i in index if i is not None]))]
     if not a.flags.c_contiguous or not a.size:
         raise TypeError
@@ -142,7 +141,7 @@ def getitem(self: Any, index: Any) -> Any:
                     a = _inserting(self._array, index)
                 else:
                     a = self._array[_simple(index)]
-            elif index is None and (a := self._array).flags.c_contiguous:
+            elif index is None and (a := self._array).flags.c_contiguous and 1 not in a.shape:
                 a = a.reshape(1, *a.shape)
             elif kind is Tensor:
                 return _getitem_tensor(self, index)
@@ -171,7 +170,8 @@ def getitem(self: Any, index: Any) -> Any:
                     e = view_edge(self) if recording else None
                     if e is None:
                         return t
-                t._node = n = _new(_select if kind is int else _slice if kind is slice else _node_class(index))
+                t._node = n = _new(_select if kind is int else _slice if kind is slice else
+                                   _node_class(index, self._array.shape))
                 n.seq = next_seq()
                 n.edges = (e,)
                 n.hooks = None
@@ -187,7 +187,7 @@ def getitem(self: Any, index: Any) -> Any:
     return _getitem(self, index)
 
 
-def _node_class(index: Any) -> Any:
+def _node_class(index: Any, shape: tuple) -> Any:
     """The node that PyTorch would put last for this index: its indexing is a chain of select, slice and unsqueeze."""
     if type(index) is int:
         return _select
@@ -195,11 +195,20 @@ def _node_class(index: Any) -> Any:
         return _slice
     if index is None:
         return _unsqueeze
-    if type(index) is tuple:
-        for item in reversed(index):
-            if item is not ... and item != _full:
-                return _node_class(item)
-    return _alias
+    last = _alias
+    source = 0
+    for item in index if type(index) is tuple else ():
+        if item is None:
+            last = _unsqueeze
+        elif item is ...:
+            source += len(shape) - sum(i is not None and i is not ... for i in index)
+        else:
+            if type(item) is int:
+                last = _select
+            elif item.start or (item.stop is not None and item.stop < shape[source]) or item.step not in (None, 1):
+                last = _slice
+            source += 1
+    return last
 
 
 def _getitem_tensor(self: Any, index: Any) -> Any:
@@ -210,11 +219,7 @@ def _getitem_tensor(self: Any, index: Any) -> Any:
     if not tx.fast or not ti.fast or (name != "bool" and name != "int64") or not index._array.ndim or not a.ndim:
         return _getitem(self, index)
     if not a.flags.c_contiguous or (self.requires_grad and grad_enabled()):
-        return (
-            index_tensors(self, [index], (0,))
-            if index._array.ndim <= a.ndim or name == "int64"
-            else _getitem(self, index)
-        )
+        return index_tensors(self, [index], (0,)) if index._array.ndim <= a.ndim or name == "int64" else _getitem(self, index)
     a = a[index._array] if name == "bool" else a.take(index._array, 0)
     return wrap(a, tx)
 
@@ -231,7 +236,8 @@ def _getitem(self: Any, index: Any) -> Any:
     out = interpret(_record, (self, items), {})
     node = out._node
     if type(node) is _record.node_class:
-        node.__class__ = _node_class(items if type(index) is tuple or len(items) != 1 else items[0])
+        node.__class__ = _alias if index is ... else _node_class(
+            items if type(index) is tuple or len(items) != 1 else items[0], tuple(self.shape))
         node.params, node.shapes = items, node.shapes[0][0]
     return out
 
@@ -260,260 +266,6 @@ def _find_special(self: Any, index: Any) -> list:
 _record.public = getitem
 getitem.__name__ = getitem.__qualname__ = "__getitem__"
 Tensor.__getitem__ = getitem                                            # type: ignore[attr-defined]
-
-
-# ---------------------------------------------------------------- indexing by tensors
-
-def numpy_index(ndim: int, indices: list, dims: tuple) -> tuple:
-    """The numpy index with the array ``indices[k]`` at dimension ``dims[k]`` (a mask takes as many as it has)."""
-    result: list = []
-    at = dict(zip(dims, indices, strict=True))
-    d = 0
-    while d < ndim:
-        item = at.get(d, _full)
-        result.append(item)
-        d += item.ndim if item is not _full and item.dtype.kind == "b" else 1
-    return tuple(result)
-
-
-def index_arrays(indices: list, dims: tuple, shape: tuple) -> list:
-    """The arrays of index tensors, checked; uint8 masks become bool ones."""
-    arrays = []
-    for a, d in zip(indices, dims, strict=True):
-        if a.dtype == np.uint8:
-            warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
-                          stacklevel=6)
-            a = a.astype(bool)
-        if a.dtype.kind == "b":
-            if a.shape != shape[d:d + a.ndim]:
-                wrong = next((j for j in range(a.ndim) if d + j >= len(shape) or a.shape[j] != shape[d + j]), 0)
-                if d + wrong >= len(shape):
-                    raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-                raise IndexError(f"The shape of the mask {list(a.shape)} at index {wrong} does not match the shape of "
-                                 "the "
-                                 f"indexed tensor {list(shape)} at index {d + wrong}")
-        elif a.dtype not in (np.int64, np.int32):
-            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        arrays.append(a)
-    return arrays
-
-
-def explain_index(error: Exception, arrays: list, dims: tuple, shape: tuple) -> Exception:
-    """PyTorch's exception for what numpy refused: indices that do not broadcast or lie outside."""
-    flat: list = []
-    for a, d in zip(arrays, dims, strict=True):
-        flat += [(i, shape[d + j]) for j, i in enumerate(a.nonzero())] if a.dtype.kind == "b" else [(a, shape[d])]
-    try:
-        np.broadcast_shapes(*[i.shape for i, _ in flat])
-    except ValueError:
-        return IndexError("shape mismatch: indexing tensors could not be broadcast together with shapes "
-                          + ", ".join(str(list(i.shape)) for i, _ in flat))
-    for k, (i, n) in enumerate(flat):
-        if n == 0 and i.size:
-            return IndexError("index is out of bounds for dimension with size 0")
-        bad = i[(i < -n) | (i >= n)]
-        if bad.size:
-            return IndexError(f"index {bad.flat[0]} is out of bounds for dimension {k} with size {n}")
-    return error
-
-
-@op(name="index", tensors=("input", "indices"), many=True, method=False, out=False, namespace="Tensor", low="keep",
-    linear=("input",))
-def _index_body(input, indices, dims):
-    """The elements of ``input`` where ``indices[k]`` runs over dimension ``dims[k]``, broadcast together."""
-    arrays = index_arrays(indices, dims, input.shape)
-    try:
-        if len(arrays) == 1 and arrays[0].dtype.kind == "i" and input.flags.c_contiguous:
-            return input.take(arrays[0], axis=dims[0])
-        out = input[numpy_index(input.ndim, arrays, dims)]
-    except IndexError as error:
-        raise explain_index(error, arrays, dims, input.shape) from None
-    return out
-
-
-_index = REGISTRY["index"]
-
-
-def index_tensors(input: Any, indices: list, dims: tuple) -> Any:
-    """``index`` on checked arguments, straight to the kernel where all tensors are plain."""
-    if not _active and input._type.fast and input._type.device.type == "cpu":
-        try:
-            if all([t._type.fast for t in indices]):
-                t = wrap(_index_body.op.body(input._array, [i._array for i in indices], dims), input._type)
-                if (input._requires_grad or input._view is not None) and grad_enabled():
-                    _record_index(input, indices, dims, t)
-                return t
-        except Exception:
-            pass
-    return _index.public(input, indices, dims)
-
-
-def _record_index(input: Any, indices: list, dims: tuple, t: Any) -> None:
-    """What ``dispatch.record`` does for this op, without its look-ups."""
-    if saved_hooks.stack or anomaly.state.enabled:
-        dispatch.record(_index, [input, indices, dims], t)
-        return
-    e = view_edge(input) if input._view is not None else input._node or input
-    if e is None:
-        return
-    t._node = n = _new(_index.node_class)
-    n.seq = next_seq()
-    n.edges = (e,) + (None,) * len(indices)
-    n.hooks = None
-    n.saved = (None, *indices)
-    n.versions = (None, *[i._version for i in indices])
-    n.shapes = ((input._array.shape, None),)
-    n.params = (dims,)
-    n.shape = t._array.shape
-    n.type = t._type
-    t._requires_grad = True
-
-
-@_index.derivative
-def _index_derivative(g, input_shape, indices, dims):
-    return (index_backward(g, indices, dims, input_shape), *[None] * len(indices))
-
-
-@op(tensors=("input", "indices"), many=True, method=False, out=False, namespace="Tensor", linear=("input",))
-def index_backward(input, indices, dims, shape):
-    """Zeros of ``shape`` to which ``input`` is added at the places that ``index`` reads."""
-    out = np.zeros(shape, input.dtype)
-    put(out, index_arrays(indices, dims, shape), dims, input, True)
-    return out
-
-
-@REGISTRY["index_backward"].derivative
-def _index_backward_derivative(g, indices, dims):
-    return (_index.public(g, indices, dims), *[None] * len(indices))
-
-
-def put(target: np.ndarray, arrays: list, dims: tuple, values: np.ndarray, accumulate: bool) -> None:
-    """Write or add ``values`` into ``target`` where ``arrays`` point."""
-    at = numpy_index(target.ndim, arrays, dims)
-    if not accumulate:
-        target[at] = values
-        return
-    if len(arrays) == 1 and arrays[0].dtype.kind == "b":
-        target[at] += values                                      # a mask names every element once
-        return
-    if target.dtype.kind == "b":
-        np.logical_or.at(target, at, values)
-        return
-    if values.size < 256:
-        np.add.at(target, at, values)
-        return
-    full: list = []
-    where: list = []
-    for a, d in zip(arrays, dims, strict=True):
-        full += a.nonzero() if a.dtype.kind == "b" else (a,)
-        where += range(d, d + (a.ndim if a.dtype.kind == "b" else 1))
-    block = np.broadcast_shapes(*[i.shape for i in full])
-    rest = [d for d in range(target.ndim) if d not in where]
-    together = where == list(range(where[0], where[0] + len(where)))
-    first = where[0] if together else 0
-    shape = (*[target.shape[d] for d in rest[:first]], *block, *[target.shape[d] for d in rest[first:]])
-    values = np.broadcast_to(values, shape)
-    values = np.moveaxis(values, range(first, first + len(block)), range(len(block)))
-    order = (*where, *rest)
-    moved = target.transpose(order)
-    work = moved if moved.flags.c_contiguous else np.ascontiguousarray(moved)
-    size = [target.shape[d] for d in where]
-    rows = linear_index(full, tuple(size))
-    n = int(np.prod(size, dtype=np.int64))
-    width = int(np.prod([target.shape[d] for d in rest], dtype=np.int64))
-    for i, m in zip(full, size, strict=True):
-        if i.size and (i.min() < -m or i.max() >= m):
-            raise IndexError("out of bounds")
-    add_rows(work.reshape(n, width), rows, values.reshape(rows.size, width))
-    if work is not moved:
-        moved[...] = work
-
-
-@op(
-    name="_index_put",
-    node="IndexPutBackward0",
-    tensors=("input", "values", "indices"),
-    many=True,
-    method=False,
-    out=False,
-    namespace="Tensor",
-    low="keep",
-    linear=("input", "values"),
-    inplace=True,
-)
-def _index_put_body(input, values, indices, dims, accumulate=False):
-    """A copy of ``input`` with ``values`` written (or added) where ``index`` would read."""
-    out = input.copy(order="K")
-    _write(out, values, indices, dims, accumulate)
-    return out
-
-
-_put = REGISTRY["_index_put"]
-
-
-@_put.derivative
-def _index_put_derivative(g, values_shape, indices, dims, accumulate, needs):
-    grad_input = grad_values = None
-    if needs[0]:
-        grad_input = g if accumulate else _put.public(g, g.new_zeros(()), indices, dims)
-    if needs[1]:
-        grad_values = _index.public(g, indices, dims)
-        lead = len(values_shape) - grad_values.dim()              # values may have further leading dimensions of size 1
-        if lead > 0:
-            grad_values = grad_values.reshape((1,) * lead + tuple(grad_values.shape))
-    return (grad_input, grad_values, *[None] * len(indices))
-
-
-def _write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, accumulate: bool) -> None:
-    if len(indices) == 1 and values.size == 1 and not accumulate and indices[0].dtype.name in ("bool", "uint8"):
-        if indices[0].dtype == np.uint8:
-            raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype unsigned char")
-        values = convert_array(values.reshape(()), from_numpy_dtype(target.dtype))
-    elif values.dtype != target.dtype:
-        raise RuntimeError("Index put requires the source and destination dtypes match, got "
-                           f"{from_numpy_dtype(target.dtype).label} for the destination and "
-                           f"{from_numpy_dtype(values.dtype).label} for the source.")
-    arrays = index_arrays(indices, dims, target.shape)
-    try:
-        put(target, arrays, dims, values, accumulate)
-    except (IndexError, ValueError) as error:
-        at = numpy_index(target.ndim, arrays, dims)
-        try:
-            wanted = target[at].shape
-        except IndexError:
-            raise explain_index(error, arrays, dims, target.shape) from None
-        if values.ndim > len(wanted) and all(n == 1 for n in values.shape[:values.ndim - len(wanted)]):
-            put(target, arrays, dims, values.reshape(values.shape[values.ndim - len(wanted):]), accumulate)
-            return
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to "
-                           "indexing "
-                           f"result of shape {list(wanted)}") from None
-
-
-def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate: bool = False) -> Any:
-    """``index_put_`` on ``target``: writes straight into its memory."""
-    every = (target, values, *indices)
-    if overrides.state.modes or not all(t._type.plain for t in every):
-        return dispatch.interpret_inplace(_put, (target, values, indices, dims, accumulate), {})
-    recording = grad_enabled() and (target.requires_grad or values.requires_grad)
-    if dispatch.has_internal_overlap(target._array):
-        warnings.warn(
-            "Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before "
-            "performing "
-            "this operation. This also applies to advanced indexing e.g. tensor[indices] = tensor",
-            stacklevel=4,
-        )
-    else:
-        check_inplace(target, recording)
-    arrays = [i._array for i in indices]
-    source = values._array
-    if np.may_share_memory(target._array, source):
-        source = source.copy()
-    _write(target._array, source, arrays, dims, accumulate)
-    target._bump_version()
-    if recording and target._type.dtype.rank >= 2:
-        record_written(_put, [target, values, indices, dims, accumulate], target)
-    return target
 
 
 # ---------------------------------------------------------------- assignment
@@ -571,7 +323,9 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
     if special and overrides.has_torch_function(special):
         overrides.handle_torch_function(setitem, special, self, index, value)
         return
-    items, tensors, dims = parse(self, index)
+    if index is False:
+        return
+    items, tensors, dims = parse(self, None if index is True else index)
     if not isinstance(value, Tensor):
         value = _as_value(self, value)
     target = self
@@ -589,8 +343,7 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
     if value.shape != target.shape:
         value = value.expand(target.shape)
     if value._counter is self._counter and _partial_overlap(target._array, value._array):
-        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer "
-                           "to a "
+        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
                            "single memory location. Please clone() the tensor before performing the operation.")
     target.copy_(value)
 
@@ -617,9 +370,6 @@ def _drop_leading(value: Any, ndim: int) -> Any:
 
 def _partial_overlap(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether two dense arrays share some but not all of their memory."""
-    from flowtorch.ops.copy import dense
-    from flowtorch.tensor import address_of
-
     if not a.size or not b.size or not dense(a) or not dense(b):
         return False
     x, y = address_of(a), address_of(b)
@@ -635,35 +385,3 @@ def _delitem(self: Any, index: Any) -> None:
 setitem.__name__ = setitem.__qualname__ = "__setitem__"
 Tensor.__setitem__ = setitem                                            # type: ignore[attr-defined]
 Tensor.__delitem__ = _delitem                                           # type: ignore[attr-defined]
-
-
-@composite(method=True)
-def index_put(input, indices, values, accumulate=False):
-    """A copy of ``input`` with ``values`` at ``indices``, added to what is there with ``accumulate``."""
-    tensors, dims = _given(input, indices, values, "index_put")
-    return _put.public(input, values, tensors, dims, accumulate)
-
-
-@composite(method=True)
-def index_put_(input, indices, values, accumulate=False):
-    """Write ``values`` at ``indices`` into ``input``, added to what is there with ``accumulate``."""
-    tensors, dims = _given(input, indices, values, "index_put_")
-    return put_inplace(input, values, tensors, dims, accumulate)
-
-
-def _given(input: Any, indices: Any, values: Any, name: str) -> tuple[list, tuple]:
-    if not isinstance(indices, (tuple, list)):
-        raise TypeError(f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not "
-                        f"{type(indices).__name__}")
-    if not isinstance(values, Tensor):
-        raise TypeError(f"{name}(): argument 'values' (position 2) must be Tensor, not {type(values).__name__}")
-    for k, t in enumerate(indices):
-        if not isinstance(t, Tensor):
-            raise TypeError(f"expected Tensor as element {k} in argument 0, but got {type(t).__name__}")
-    dims, d = [], 0
-    for t in indices:
-        dims.append(d)
-        d += t.dim() if t.dtype.name in ("bool", "uint8") else 1
-    if d > input.dim():
-        raise IndexError(f"too many indices for tensor of dimension {input.dim()} (got {d})")
-    return list(indices), tuple(dims)
