@@ -37,8 +37,8 @@ def index_arrays(indices: list, dims: tuple, shape: tuple) -> list:
                 wrong = next((j for j in range(a.ndim) if d + j >= len(shape) or a.shape[j] != shape[d + j]), 0)
                 if d + wrong >= len(shape):
                     raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-                raise IndexError(f"The shape of the mask {list(a.shape)} at index {wrong} does not match the shape of the "
-                                 f"indexed tensor {list(shape)} at index {d + wrong}")
+                raise IndexError(f"The shape of the mask {list(a.shape)} at index {wrong} does not match the shape "
+                                 f"of the indexed tensor {list(shape)} at index {d + wrong}")
         elif a.dtype not in (np.int64, np.int32):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
         elif shape[d] == 0 and a.size:
@@ -133,5 +133,5 @@ def write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, ac
         if values.ndim > len(wanted) and all(n == 1 for n in values.shape[:values.ndim - len(wanted)]):
             put(target, arrays, dims, values.reshape(values.shape[values.ndim - len(wanted):]), accumulate)
             return
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to indexing "
-                           f"result of shape {list(wanted)}") from None
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to "
+                           f"indexing result of shape {list(wanted)}") from None

@@ -34,7 +34,8 @@ def _index_body(input, indices, dims):
     except IndexError as error:
         explained = explain_index(error, arrays, dims, input.shape)
         if input.size == 0 and "out of bounds" in str(explained):  # nothing is read, so nothing is checked
-            return input[numpy_index(input.ndim, [a if a.dtype.kind == "b" else np.zeros_like(a) for a in arrays], dims)]
+            first = [a if a.dtype.kind == "b" else np.zeros_like(a) for a in arrays]
+            return input[numpy_index(input.ndim, first, dims)]
         raise explained from None
     return out
 
@@ -97,8 +98,8 @@ def _index_backward_derivative(g, indices, dims):
     return (_index.public(g, indices, dims), *[None] * len(indices))
 
 
-@op(name="_index_put", node="IndexPutBackward0", tensors=("input", "values", "indices"), many=True, method=False, out=False, namespace="Tensor",
-    low="keep", linear=("input", "values"), inplace=True)
+@op(name="_index_put", node="IndexPutBackward0", tensors=("input", "values", "indices"), many=True, method=False,
+    out=False, namespace="Tensor", low="keep", linear=("input", "values"), inplace=True)
 def _index_put_body(input, values, indices, dims, accumulate=False):
     """A copy of ``input`` with ``values`` written (or added) where ``index`` would read."""
     out = input.copy(order="K")
@@ -129,8 +130,9 @@ def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate
         return dispatch.interpret_inplace(_put, (target, values, indices, dims, accumulate), {})
     recording = grad_enabled() and (target.requires_grad or values.requires_grad)
     if dispatch.has_internal_overlap(target._array):
-        warnings.warn("Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before performing "
-                      "this operation. This also applies to advanced indexing e.g. tensor[indices] = tensor", stacklevel=4)
+        warnings.warn("Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before "
+                      "performing this operation. This also applies to advanced indexing e.g. tensor[indices] = tensor",
+                      stacklevel=4)
     else:
         check_inplace(target, recording)
     arrays = [i._array for i in indices]
@@ -160,7 +162,8 @@ def index_put_(input, indices, values, accumulate=False):
 
 def _given(input: Any, indices: Any, values: Any, name: str) -> tuple[list, tuple]:
     if not isinstance(indices, (tuple, list)):
-        raise TypeError(f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, not {type(indices).__name__}")
+        raise TypeError(f"{name}(): argument 'indices' (position 1) must be tuple of Tensors, "
+                        f"not {type(indices).__name__}")
     if not isinstance(values, Tensor):
         raise TypeError(f"{name}(): argument 'values' (position 2) must be Tensor, not {type(values).__name__}")
     for k, t in enumerate(indices):

@@ -219,7 +219,9 @@ def _getitem_tensor(self: Any, index: Any) -> Any:
     if not tx.fast or not ti.fast or (name != "bool" and name != "int64") or not index._array.ndim or not a.ndim:
         return _getitem(self, index)
     if not a.flags.c_contiguous or (self.requires_grad and grad_enabled()):
-        return index_tensors(self, [index], (0,)) if index._array.ndim <= a.ndim or name == "int64" else _getitem(self, index)
+        if name == "int64" or index._array.ndim <= a.ndim:
+            return index_tensors(self, [index], (0,))
+        return _getitem(self, index)
     a = a[index._array] if name == "bool" else a.take(index._array, 0)
     return wrap(a, tx)
 
@@ -343,8 +345,8 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
     if value.shape != target.shape:
         value = value.expand(target.shape)
     if value._counter is self._counter and _partial_overlap(target._array, value._array):
-        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer to a "
-                           "single memory location. Please clone() the tensor before performing the operation.")
+        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer "
+                           "to a single memory location. Please clone() the tensor before performing the operation.")
     target.copy_(value)
 
 
