@@ -70,6 +70,10 @@ def unflatten(input, dim, sizes):
 def movedim(input, source, destination):
     """Move dimensions to other places; the others keep their order."""
     n = input.dim()
+    if type(source) is int and type(destination) is int and n:
+        one = list(range(n))
+        one.insert(normalize_dim(destination, n), one.pop(normalize_dim(source, n)))
+        return permute(input, one)
     given = [list(d) if isinstance(d, (tuple, list)) else [d] for d in (source, destination)]
     if len(given[0]) != len(given[1]):
         raise RuntimeError(f"movedim: Invalid source or destination dims: source ({given[0]} dims) should contain the "

@@ -119,3 +119,54 @@ def closure(op: Op) -> Callable:
     return call
 
 
+
+
+def several(op: Op) -> Callable:
+    """The public function of a view op with several results: ``unbind``, ``split_with_sizes``."""
+    body, node_class, active, new = op.body, op.node_class, overrides.active, object.__new__
+    nth: dict[int, Callable] = {}
+
+    def step(k: int) -> Callable:
+        """Makes the k-th view again."""
+        if k not in nth:
+            nth[k] = lambda t, *args: op.public(t, *args)[k]
+        return nth[k]
+
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        if active or kwargs:
+            return dispatch.interpret(op, (input, *args), kwargs)
+        try:
+            tx = input._type
+            if not tx.fast:
+                return dispatch.interpret(op, (input, *args), {})
+            arrays = body(input._array, *args)
+        except Exception:
+            return dispatch.interpret(op, (input, *args), {})
+        counter = input._counter
+        if type(counter) is int:
+            counter = input._counter = [counter]
+        version = counter[0]
+        recording = grad_enabled()
+        parent = input._view
+        base = input if parent is None else parent[0]
+        origin = "multi_output" if recording else "no_grad"
+        views = []
+        for k, a in enumerate(arrays):
+            t = new(Tensor)
+            t._array = a
+            t._type = tx
+            t._requires_grad = False
+            t._node = None
+            t._grad = None
+            t._counter = counter
+            t._view = (base, origin, version, parent, step(k), args)
+            views.append(t)
+        result = tuple(views)
+        if recording and (input._requires_grad or parent is not None):
+            dispatch.record(op, op.bind((input, *args), {}), result)
+        return result
+
+    op.public = call
+    dispatch.name_function(call, op)
+    dispatch.attach_signature(call, op)
+    return call

@@ -8,6 +8,7 @@ import numpy as np
 from flowtorch.dtypes import dtype as DType
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops.families import NeedsCopy, normalize_dim, normalize_dims, view
+from flowtorch.ops.fast_views import several
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.tensor import address_of, owner_of, wrap
 
@@ -386,6 +387,9 @@ def unbind(input, dim=0):
     return [input[(*before, i, ...)] for i in range(input.shape[dim])]
 
 
+unbind = several(REGISTRY["unbind"])
+
+
 def _unbind_backward(g, shape, dim):
     some = next(x for x in g if x is not None)
     return REGISTRY["stack"].public([some.new_zeros(some.shape) if x is None else x for x in g], dim)
@@ -411,6 +415,9 @@ def split_with_sizes(input, split_sizes, dim=0):
         pieces.append(input[(*before, slice(start, start + n))])
         start += n
     return pieces
+
+
+split_with_sizes = several(REGISTRY["split_with_sizes"])
 
 
 def _split_backward(g, shape, split_sizes, dim):
