@@ -46,9 +46,7 @@ class Dirichlet(ExponentialFamily):
         return self.concentration * (total - self.concentration) / (total.pow(2) * (total + 1))
 
     def rsample(self, sample_shape: Any = Size()) -> Tensor:
-        from .implicit import sample_dirichlet
-
-        return sample_dirichlet(self.concentration.expand(self._extended_shape(sample_shape)))
+        return ft._sample_dirichlet(self.concentration.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
         alpha = self.concentration

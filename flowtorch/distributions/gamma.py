@@ -40,10 +40,8 @@ class Gamma(ExponentialFamily):
         return self.concentration / self.rate.pow(2)
 
     def rsample(self, sample_shape: Any = Size()) -> Tensor:
-        from .implicit import standard_gamma
-
         shape = self._extended_shape(sample_shape)
-        value = standard_gamma(self.concentration.expand(shape)) / self.rate.expand(shape)
+        value = ft._standard_gamma(self.concentration.expand(shape)) / self.rate.expand(shape)
         value.detach().clamp_(min=ft.finfo(value.dtype).tiny)       # a rounded-off zero has no log density
         return value
 
