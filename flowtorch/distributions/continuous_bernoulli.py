@@ -127,5 +127,5 @@ class ContinuousBernoulli(ProbsOrLogits, ExponentialFamily):
         low, high = (limit - 0.5 for limit in self._lims)
         outside = (x <= low) | (x > high)
         cut = ft.where(outside, x, low * ft.ones_like(x))
-        exact = ft.log(ft.abs(ft.special.expm1(cut))) - ft.log(ft.abs(cut))
+        exact = ft.log(ft.abs(ft.expm1(cut))) - ft.log(ft.abs(cut))
         return ft.where(outside, exact, 0.5 * x + ft.pow(x, 2) / 24.0 - ft.pow(x, 4) / 2880.0)

@@ -33,7 +33,7 @@ def _infinite_like(tensor: Tensor) -> Tensor:
 
 
 def _x_log_x(tensor: Tensor) -> Tensor:
-    return ft.special.xlogy(tensor, tensor)
+    return ft.xlogy(tensor, tensor)
 
 
 def _each(p: type, *qs: type) -> Any:
