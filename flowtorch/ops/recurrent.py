@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.autograd.mode import grad_mode
+from flowtorch.ops import recurrent_native as native
 from flowtorch.ops.families import op
 from flowtorch.ops.second_order import gradients_of
 from flowtorch.tensor import Tensor, wrap
@@ -68,6 +69,9 @@ def _composite(kind: str, g: list, inputs: tuple, needs: tuple, **options: Any) 
 @_layer(name="lstm_layer", tensors=("gates", "h0", "c0", "w_hh", "w_hr"), node="LstmBackward0")
 def lstm_layer(gates, h0, c0, w_hh, w_hr=None, batch_sizes=(), reverse=False):
     """All steps of one LSTM layer: packed outputs, last h and c; for backward the gates, cells and their tanh."""
+    code = native.library(gates.dtype, gates.size) if w_hr is None else None
+    if code is not None:
+        return native.lstm_forward(code, gates, h0, c0, w_hh, _steps(batch_sizes, reverse))
     total, hidden = gates.shape[0], c0.shape[1]
     third = slice(2 * hidden, 3 * hidden)
     # One tanh serves all gates: sigmoid(x) = tanh(x / 2) / 2 + 1 / 2. The first half goes into the weights.
@@ -113,6 +117,10 @@ def _lstm_backward(g, output, gates, cells, squashed, h0, c0, w_hh, w_hr, steps)
     before = _previous(cells, c0, steps)
     dh, dc = _gradient_of_last(g[1], h0), _gradient_of_last(g[2], c0)
     dy = _array(g[0], output)
+    code = native.library(gates.dtype, gates.size) if w_hr is None else None
+    if code is not None:
+        dgates = native.lstm_backward(code, dy, dh, dc, (gates, squashed, before), w_hh, steps)
+        return dgates, dh, dc, dgates.T @ _previous(output, h0, steps), None
     dgates = np.empty_like(gates)
     dprojected = None if w_hr is None else np.empty_like(output)
     slopes = np.empty((len(h0), 4 * hidden), gates.dtype)
@@ -152,12 +160,17 @@ def _lstm_backward(g, output, gates, cells, squashed, h0, c0, w_hh, w_hr, steps)
 def gru_layer(gates, h0, w_hh, b_hh=None, batch_sizes=(), reverse=False):
     """All steps of one GRU layer: packed outputs, last h; for backward the gates and the new gate's hidden share."""
     total, hidden = gates.shape[0], h0.shape[1]
+    if b_hh is None:
+        b_hh = np.zeros(3 * hidden, gates.dtype)
+    code = native.library(gates.dtype, gates.size)
+    if code is not None:
+        return native.gru_forward(code, gates, h0, w_hh, b_hh, _steps(batch_sizes, reverse))
     two = 2 * hidden
     active = np.empty_like(gates, order="C")
     share, output = np.empty((2, total, hidden), gates.dtype)
     h = h0.copy()
     w = np.ascontiguousarray(w_hh.T)
-    bias = _filled(np.zeros(3 * hidden, gates.dtype) if b_hh is None else b_hh, len(h0))
+    bias = _filled(b_hh, len(h0))
     product = np.empty_like(bias)
     for rows, n in _steps(batch_sizes, reverse):
         x, a = gates[rows], active[rows]
@@ -196,6 +209,10 @@ def _gru_backward(g, output, gates, share, h0, w_hh, steps):
     before = _previous(output, h0, steps)
     dh = _gradient_of_last(g[1], h0)
     dy = _array(g[0], output)
+    code = native.library(gates.dtype, gates.size)
+    if code is not None:
+        dinput, dhidden = native.gru_backward(code, dy, dh, (gates, share, before), w_hh, steps)
+        return dinput, dh, dhidden, dhidden.T @ before
     dinput, dhidden = np.empty_like(gates), np.empty_like(gates)
     slopes = np.empty((len(h0), two), gates.dtype)
     for rows, n in steps[::-1]:
