@@ -201,6 +201,8 @@ class TypedStorage(StorageBase):
         untyped = UntypedStorage.from_buffer(buffer, byte_order, count, offset, dtype)
         return TypedStorage(wrap_storage=untyped, dtype=dtype, _internal=True)
 
+    _from_buffer = from_buffer
+
     @classmethod
     def from_file(cls, filename: str | os.PathLike, shared: bool = False, size: int = 0) -> TypedStorage:
         """Map a file of ``size`` elements into memory."""

@@ -2,6 +2,8 @@
 
 from flowtorch.serialization.files import (
     DEFAULT_PROTOCOL,
+    FILE_LIKE,
+    MAP_LOCATION,
     get_unsafe_globals_in_checkpoint,
     load,
     save,
@@ -34,6 +36,8 @@ from flowtorch.serialization.tensors import deepcopy_tensor, reduce_tensor
 
 __all__ = [
     "DEFAULT_PROTOCOL",
+    "FILE_LIKE",
+    "MAP_LOCATION",
     "LoadEndianness",
     "SourceChangeWarning",
     "StorageType",

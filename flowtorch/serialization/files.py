@@ -11,8 +11,8 @@ import stat
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
@@ -35,6 +35,8 @@ from flowtorch.storage_memory import mapped
 from flowtorch.tensor import wrap
 
 DEFAULT_PROTOCOL = 2
+FILE_LIKE: TypeAlias = str | os.PathLike[str] | IO[bytes]
+MAP_LOCATION: TypeAlias = Callable[[Any, str], Any] | devices.device | str | dict[str, str] | None
 UNSAFE_MESSAGE = (
     "The `weights_only` argument of `torch.load` is `True` by default. Re-running `torch.load` with "
     "`weights_only` "

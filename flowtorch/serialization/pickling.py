@@ -77,7 +77,7 @@ def make_pickler(pickle_module: Any, stream: Any, protocol: int, persistent_id: 
         Pickler.dispatch = {**base.dispatch, dtypes.layout: _TorchNames.save_layout}
         if base.dispatch.get(FunctionType) is _PythonPickler.save_global:
             Pickler.dispatch[FunctionType] = _TorchNames.save_global
-    pickler = Pickler(stream, protocol=protocol)
+    pickler: Any = Pickler(stream, protocol=protocol)
     if bases[0] is _TorchNames:
         pickler.persistent_id = persistent_id  # one call less for each object
     return pickler

@@ -337,24 +337,46 @@ def _load_defaultdict(dumped: Any) -> Context:
     return [getattr(module, dumped["default_factory_name"]), dumped["dict_context"]]
 
 
+def _sequence_functions(kind: type) -> tuple[Callable, Callable, Callable]:
+    """How a sequence type is flattened, put together, and flattened with keys."""
+    return (
+        lambda node: (list(node), None),
+        lambda values, context: kind(values),
+        lambda node: (_with_positions(node), None),
+    )
+
+
+def _mapping_functions(kind: type) -> tuple[Callable, Callable, Callable]:
+    return (
+        lambda node: (list(node.values()), list(node)),
+        lambda values, context: kind(_filled(values, context)),
+        lambda node: (_with_mapping_keys(node), list(node)),
+    )
+
+
+# Other libraries build the functions of their own containers from these.
+_list_flatten, _list_unflatten, _list_flatten_with_keys = _sequence_functions(list)
+_tuple_flatten, _tuple_unflatten, _tuple_flatten_with_keys = _sequence_functions(tuple)
+_dict_flatten, _dict_unflatten, _dict_flatten_with_keys = _mapping_functions(dict)
+_ordereddict_flatten, _ordereddict_unflatten, _ordereddict_flatten_with_keys = _mapping_functions(OrderedDict)
+_odict_flatten, _odict_unflatten = _ordereddict_flatten, _ordereddict_unflatten
+
+
 def _register_builtins() -> None:
     register: Callable = _private_register_pytree_node
-    for kind in (tuple, list):
-        register(
-            kind,
-            lambda node: (list(node), None),
-            lambda values, _, kind=kind: kind(values),
-            serialized_type_name=f"builtins.{kind.__name__}",
-            flatten_with_keys_fn=lambda node: (_with_positions(node), None),
-        )
-    for kind, name in ((dict, "builtins.dict"), (OrderedDict, "collections.OrderedDict")):
-        register(
-            kind,
-            lambda node: (list(node.values()), list(node)),
-            lambda values, keys, kind=kind: kind(_filled(values, keys)),
-            serialized_type_name=name,
-            flatten_with_keys_fn=lambda node: (_with_mapping_keys(node), list(node)),
-        )
+    functions = {
+        "builtins.tuple": (tuple, _tuple_flatten, _tuple_unflatten, _tuple_flatten_with_keys),
+        "builtins.list": (list, _list_flatten, _list_unflatten, _list_flatten_with_keys),
+        "builtins.dict": (dict, _dict_flatten, _dict_unflatten, _dict_flatten_with_keys),
+        "collections.OrderedDict": (
+            OrderedDict,
+            _ordereddict_flatten,
+            _ordereddict_unflatten,
+            _ordereddict_flatten_with_keys,
+        ),
+    }
+    for name, (kind, flatten, unflatten, with_keys) in functions.items():
+        register(kind, flatten, unflatten, serialized_type_name=name, flatten_with_keys_fn=with_keys)
     register(
         namedtuple,
         lambda node: (list(node), type(node)),

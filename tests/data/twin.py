@@ -36,5 +36,5 @@ def outcome(function, library):
 def same(function):
     """Assert that both libraries do the same."""
     expected, actual = outcome(function, torch), outcome(function, flowtorch)
-    assert actual == expected
+    assert actual == expected, f"flowtorch: {actual}\ntorch: {expected}"
     return actual

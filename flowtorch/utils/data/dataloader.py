@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.context import BaseContext
@@ -12,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from flowtorch._utils import cpu_count
 from flowtorch.utils.data._utils.collate import default_collate, default_convert
 from flowtorch.utils.data._utils.fetch import _DatasetKind
-from flowtorch.utils.data._utils.worker import get_worker_info
+from flowtorch.utils.data._utils.worker import get_worker_info, seed_pipe
 from flowtorch.utils.data.dataset import IterableDataset
 from flowtorch.utils.data.sampler import (
     BatchSampler,
@@ -92,6 +93,9 @@ class DataLoader(Generic[T_co]):
         self.in_order = in_order
         if isinstance(dataset, IterableDataset):
             self._dataset_kind = _DatasetKind.Iterable
+            if is_pipe(dataset):
+                self.dataset = dataset = _shuffled_pipe(dataset, shuffle)
+                shuffle = None
             _check_stream(shuffle, sampler, batch_sampler)
         else:
             self._dataset_kind = _DatasetKind.Map
@@ -247,6 +251,18 @@ def _check_stream(shuffle: bool | None, sampler: Any, batch_sampler: Any) -> Non
             )
 
 
+def is_pipe(dataset: Any) -> bool:
+    """Whether a dataset is an iterated data pipe; those settings can be made of the whole chain."""
+    pipes = sys.modules.get("flowtorch.utils.data.datapipes.datapipe")
+    return pipes is not None and isinstance(dataset, pipes.IterDataPipe)
+
+
+def _shuffled_pipe(pipe: Any, shuffle: bool | None) -> Any:
+    from flowtorch.utils.data.graph_settings import apply_shuffle_settings
+
+    return apply_shuffle_settings(pipe, shuffle)
+
+
 class _BaseDataLoaderIter:
     """One pass over the batches of a DataLoader."""
 
@@ -254,6 +270,7 @@ class _BaseDataLoaderIter:
 
     def __init__(self, loader: DataLoader) -> None:
         self._dataset = loader.dataset
+        self._seed_pipe(loader)
         self._dataset_kind = loader._dataset_kind
         self._IterableDataset_len_called = loader._IterableDataset_len_called
         self._auto_collation = loader._auto_collation
@@ -271,7 +288,15 @@ class _BaseDataLoaderIter:
     def __iter__(self) -> _BaseDataLoaderIter:
         return self
 
+    def _seed_pipe(self, loader: DataLoader) -> None:
+        """Draw the seed from which all copies of a data pipe take those of its random parts."""
+        self._shared_seed: int | None = None
+        if is_pipe(self._dataset):
+            self._shared_seed = random_seed(loader.generator)
+            seed_pipe(self._dataset, self._shared_seed)
+
     def _reset(self, loader: DataLoader, first_iter: bool = False) -> None:
+        self._seed_pipe(loader)
         self._sampler_iter = iter(self._index_sampler)
         self._num_yielded = 0
         self._IterableDataset_len_called = loader._IterableDataset_len_called
@@ -317,6 +342,10 @@ class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
         super().__init__(loader)
         if self._timeout != 0:
             raise AssertionError("_SingleProcessDataLoaderIter requires timeout == 0")
+        if is_pipe(self._dataset):
+            from flowtorch.utils.data.graph_settings import apply_sharding
+
+            apply_sharding(self._dataset, 1, 0)
         self._dataset_fetcher = _DatasetKind.create_fetcher(
             self._dataset_kind, self._dataset, self._auto_collation, self._collate_fn, self._drop_last
         )
@@ -353,3 +382,11 @@ def _pinned(data: Any) -> Any:
     if isinstance(data, (tuple, list)):
         return type(data)(map(_pinned, data))
     return data
+
+
+def __getattr__(name: str) -> Any:
+    if name == "_MultiProcessingDataLoaderIter":
+        from flowtorch.utils.data.workers import _MultiProcessingDataLoaderIter
+
+        return _MultiProcessingDataLoaderIter
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

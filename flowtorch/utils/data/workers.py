@@ -79,12 +79,12 @@ class _Worker:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.tasks.send_bytes(data)
 
-    def resume(self, epoch: int) -> None:
+    def resume(self, task: Resume) -> None:
         """Ask for another epoch; what was still to be done for the last one is dropped."""
         self.waiting.clear()
         self.under_way.clear()
         self.active = True
-        self.tell(pickle.dumps(Resume(epoch)))
+        self.tell(pickle.dumps(task))
 
     def stop(self) -> None:
         """Tell the worker to end."""
@@ -169,6 +169,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
             base_seed=self._base_seed,
             worker_init_fn=loader.worker_init_fn,
             prefix=prefix,
+            shared_seed=self._shared_seed,
         )
 
     @property
@@ -191,7 +192,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
     def _resume_workers(self) -> None:
         self._epoch += 1
         for worker in self._workers:
-            worker.resume(self._epoch)
+            worker.resume(Resume(self._epoch, self._shared_seed))
         missing = self._num_workers
         while missing:
             _, number, message = self._receive()
@@ -276,7 +277,7 @@ class _MultiProcessingDataLoaderIter(_BaseDataLoaderIter):
         for worker in self._workers:
             if not worker.stopped:
                 by_end[worker.results] = by_end[worker.process.sentinel] = worker
-        ready = wait(list(by_end), self._timeout or None)
+        ready: list[Any] = wait(list(by_end), self._timeout or None)
         if not ready:
             self._patience[0] = 0.5  # they have been waited for
             self._end()

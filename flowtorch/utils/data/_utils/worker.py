@@ -56,6 +56,7 @@ class Resume:
     """Start the dataset again, for the next epoch of persistent workers."""
 
     epoch: int
+    shared_seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class Job:
     base_seed: int
     worker_init_fn: Callable | None
     prefix: str
+    shared_seed: int | None = None
 
     def fetcher(self) -> Fetcher:
         """A fetcher at the start of the dataset."""
@@ -97,6 +99,14 @@ def seed_worker(job: Job) -> int:
     entropy = [job.worker_id, job.base_seed & 0xFFFFFFFF, job.base_seed >> 32, 0]
     np.random.seed(np.random.SeedSequence(entropy).generate_state(4))
     return seed
+
+
+def seed_pipe(pipe: Any, shared_seed: int) -> None:
+    """Give the random parts of a data pipe their seeds: the same in every process."""
+    import flowtorch
+    from flowtorch.utils.data.graph_settings import apply_random_seed
+
+    apply_random_seed(pipe, flowtorch.Generator().manual_seed(shared_seed))
 
 
 def run(job: Job, tasks: Connection, results: Connection, not_ours: tuple[Connection, ...] = ()) -> None:
@@ -133,6 +143,8 @@ class _Loop:
     def run(self) -> bool:
         """Do tasks until the end; whether somebody announced it."""
         try:
+            if self.job.shared_seed is not None:
+                self.take_share(self.job.shared_seed)
             if self.job.worker_init_fn is not None:
                 self.job.worker_init_fn(self.job.worker_id)
             self.fetcher = self.job.fetcher()
@@ -169,9 +181,18 @@ class _Loop:
                 self.queue.clear()
             self.queue.append(task)
 
+    def take_share(self, shared_seed: int) -> None:
+        """Make the data pipe yield this worker's share of a common order."""
+        from flowtorch.utils.data.graph_settings import apply_sharding
+
+        seed_pipe(self.job.dataset, shared_seed)
+        apply_sharding(self.job.dataset, self.job.num_workers, self.job.worker_id)
+
     def resume(self, task: Resume) -> None:
         self.ended = False
         try:
+            if task.shared_seed is not None:
+                seed_pipe(self.job.dataset, task.shared_seed)
             self.fetcher = self.job.fetcher()
         except Exception:
             self.failed = ExceptionWrapper(where=self.where)
