@@ -415,7 +415,7 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     outputs, targets = _tuple(outputs), _tuple(inputs)
     if is_grads_batched:
-        from flowtorch.func.vmap import vmap
+        from flowtorch.func import vmap
 
         weights = _tuple(grad_outputs)
         return vmap(lambda *w: grad(outputs, targets, w, True, create_graph, True, allow_unused, False,

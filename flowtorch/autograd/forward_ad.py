@@ -9,59 +9,61 @@ from __future__ import annotations
 import threading
 from typing import Any, NamedTuple
 
-from flowtorch.array.tensortype import tensor_type
+from flowtorch.autograd.levels import Level, Wrapped, become, levels, make_wrapper
 from flowtorch.autograd.mode import enable_grad, grad_mode
 from flowtorch.ops.dispatch import interpret, interpret_inplace
 from flowtorch.ops.families import Pointwise, Views
 from flowtorch.ops.op import Op
-from flowtorch.overrides import _disabled_torch_function_impl
-from flowtorch.tensor import Tensor, shared_counter
-
-_new: Any = object.__new__
+from flowtorch.tensor import Tensor, view_of
 
 
 class _Levels(threading.local):
+    """The levels that ``enter_dual_level`` opened on the running thread."""
+
     def __init__(self) -> None:
-        self.alive: list[int] = []
-        self.last = 0
+        self.alive: list[Level] = []
 
 
 _levels = _Levels()
 
 
-class Dual(Tensor):
+class Dual(Wrapped):
     """A tensor with a tangent at one level of forward differentiation."""
 
-    __slots__ = ("level", "primal", "tangent")
+    __slots__ = ()
 
-    level: int
-    primal: Tensor
     tangent: Tensor | None
-    __torch_function__ = staticmethod(_disabled_torch_function_impl)     # type: ignore[assignment]
+
+    @property
+    def primal(self) -> Tensor:
+        return self.value
 
     def __flowtorch_interpret__(self, op: Op, values: list, out: Any, inplace: bool = False) -> Any:
         return propagate(self.level, op, values, out, inplace)
 
     def __flowtorch_detach__(self) -> Tensor:
-        return make(self.primal.detach(), self.tangent, self.level)     # type: ignore[attr-defined]
+        return make(self.value.detach(), self.tangent, self.level, self.depth)     # type: ignore[attr-defined]
 
     def __flowtorch_like__(self, make: Any, args: tuple, options: dict) -> Tensor:
-        return make(self.primal, *args, **options)
+        return make(self.primal, *[strip(a, self.level) for a in args], **options)
 
-    @property
-    def __class__(self) -> type:                                         # type: ignore[override]
-        return Tensor
+    def __flowtorch_new__(self, make: Any, shape: tuple, options: dict) -> Tensor:
+        return make(self.primal, *shape, **options)
+
+    def __flowtorch_function__(self, cls: Any, args: tuple, kwargs: dict) -> Any:
+        from flowtorch.func.custom import push_function
+
+        return push_function(self.level, cls, args, kwargs)
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return repr(self.value)
 
 
-def make(primal: Tensor, tangent: Tensor | None, level: int) -> Dual:
+def make(primal: Tensor, tangent: Tensor | None, level: int, depth: int = 0) -> Dual:
     """A dual tensor with the value and history of ``primal``."""
-    t = _new(Dual)
-    t._array = primal._array
-    source = primal._type
-    t._type = tensor_type(source.dtype, source.device, False, source.inference)
-    t._counter = shared_counter(primal)
-    t._requires_grad, t._node, t._view, t._grad = primal._requires_grad, primal._node, None, None
-    t.primal, t.tangent, t.level = primal, tangent, level
+    t = make_wrapper(Dual, primal, level, primal._array, depth)
+    t._requires_grad, t._node = primal._requires_grad, primal._node
+    t.__dict__["tangent"] = tangent
     return t
 
 
@@ -81,12 +83,15 @@ def strip(v: Any, level: int) -> Any:
 def propagate(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
     """Run ``op`` on the primals and give the result its tangent."""
     primals = [strip(v, level) for v in values]
-    alive = level in _levels.alive
+    alive = level in levels.open
     duals = [t for i in op.tensor_index for t in _flat(values[i]) if is_dual(t, level) and t.tangent is not None]
     if out is not None:
         raise RuntimeError(f"{op.name}(): out=... is not supported for tensors with forward gradients")
     if inplace:
         target = values[op.tensor_index[0]]
+        if alive and duals and not is_dual(target, level) and target._type.dtype.rank >= 2:
+            _become_dual(target, levels.open[level])
+            return propagate(level, op, values, out, True)
         tangent = tangents(op, values, primals, level) if alive and duals else None
         result = interpret_inplace(op, tuple(primals[:op.positional]),
                                    dict(zip(op.names[op.positional:], primals[op.positional:], strict=True)))
@@ -107,6 +112,20 @@ def propagate(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
         return result if found[0] is None else make(result, found[0], level)
     pairs = [r if t is None else make(r, t, level) for r, t in zip(result, found, strict=True)]
     return type(result)(pairs)
+
+
+def _become_dual(target: Tensor, level: Level) -> None:
+    """A tensor without tangent into which one with a tangent is written gets a tangent of zeros, as do its views."""
+    view = target._view
+    become(target, Dual, level)
+    for t in (target,) if view is None else (view[0], target):
+        if "tangent" not in t.__dict__:
+            t.__dict__["tangent"] = _zeros_like(t.value)                 # type: ignore[attr-defined]
+    if view is not None:
+        moved = view[0].tangent
+        for function, args in view_of(target).steps:                    # type: ignore[union-attr]
+            moved = function(moved, *args)
+        target.__dict__["tangent"] = moved
 
 
 def _flat(v: Any) -> Any:
@@ -272,8 +291,9 @@ def enter_dual_level() -> int:
     """Open a level of forward differentiation; only one may be open."""
     if _levels.alive:
         raise RuntimeError("Nested forward mode AD is not supported at the moment")
-    _levels.last += 1
-    _levels.alive.append(_levels.last)
+    level = Level()
+    levels.open[level.number] = level
+    _levels.alive.append(level)
     return 0
 
 
@@ -281,7 +301,7 @@ def exit_dual_level(*, level: int | None = None) -> None:
     """Close the level: its duals act as their primals from now on."""
     if not _levels.alive:
         raise RuntimeError("Trying to exit a forward AD level but no level is currently active")
-    _levels.alive.pop()
+    _levels.alive.pop().close()
 
 
 class dual_level:
@@ -300,29 +320,36 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         raise RuntimeError("Trying to create a dual Tensor for forward AD but no level exists, make sure to "
                            "enter_dual_level() "
                            "first.")
-    if not (tensor.is_floating_point() or tensor.is_complex()):
-        raise ValueError(f"Expected primal to be floating point or complex, but got: {tensor.dtype}")
-    if not (tangent.is_floating_point() or tangent.is_complex()):
-        raise ValueError(f"Expected tangent to be floating point or complex, but got: {tangent.dtype}")
-    if tangent.shape != tensor.shape:
-        raise RuntimeError(f"Expected tensor and tangent to have the same shape, but got {list(tensor.shape)} and "
-                           f"{list(tangent.shape)} instead")
+    check_tangent(tensor, tangent)
     if tangent.dtype is not tensor.dtype:
         raise RuntimeError(f"Trying to set a forward gradient of dtype {tangent.dtype} for a tensor of dtype "
                            f"{tensor.dtype}; "
                            "they have to be the same")
-    if is_dual(tensor, _levels.alive[-1]):
+    level = _levels.alive[-1]
+    if is_dual(tensor, level.number):
         tensor = tensor.primal                                          # type: ignore[attr-defined]
     from flowtorch.ops.copy import alias
 
-    return make(alias(tensor), tangent, _levels.alive[-1])
+    return make(alias(tensor), tangent, level.number, level.depth)
+
+
+def check_tangent(primal: Tensor, tangent: Tensor) -> None:
+    """Refuse what PyTorch refuses to make a dual tensor of."""
+    if not (primal.is_floating_point() or primal.is_complex()):
+        raise ValueError(f"Expected primal to be floating point or complex, but got: {primal.dtype}")
+    if not (tangent.is_floating_point() or tangent.is_complex()):
+        raise ValueError(f"Expected tangent to be floating point or complex, but got: {tangent.dtype}")
+    if tangent.shape != primal.shape:
+        raise RuntimeError("Trying to set a forward gradient that has a different size than that of the original Tensor, this is "
+                           f"not supported. Tensor is of size {list(primal.shape)} while the given forward gradient is of size "
+                           f"{list(tangent.shape)}.")
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:
     """(primal, tangent); the tangent is None for a tensor that has none at the open level."""
     if not _levels.alive:
         return UnpackedDualTensor(tensor.primal if type(tensor) is Dual else tensor, None)
-    if is_dual(tensor, _levels.alive[-1]):
+    if is_dual(tensor, _levels.alive[-1].number):
         return UnpackedDualTensor(tensor.primal, tensor.tangent)        # type: ignore[attr-defined]
     return UnpackedDualTensor(tensor, None)
 

@@ -7,6 +7,8 @@ import weakref
 from collections import OrderedDict
 from typing import Any
 
+import numpy as np
+
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
@@ -285,7 +287,17 @@ def save_output(node: Node, out: Any) -> None:
         node.out = Packed(_detached_alias(out)), None, None
         return
     counter = shared_counter(out)
-    node.out = (out._array, counter, counter[0])
+    node.out = (kept(out), counter, counter[0])
+
+
+def kept(out: Any) -> Any:
+    """What a node keeps of its result: the array, or for a transform's tensor something with ``get()`` and ``shape``."""
+    return out._array if out._type.plain or not hasattr(out, "__flowtorch_saved__") else out.__flowtorch_saved__()
+
+
+def restored(array: Any, type: Any) -> Tensor:
+    """A tensor around what ``kept`` returned."""
+    return wrap(array, type) if isinstance(array, np.ndarray) else array.get()
 
 
 def _detached_alias(t: Tensor) -> Tensor:
@@ -350,7 +362,7 @@ def fetch_output(node: Node) -> Tensor:
         return t
     if counter[0] != version:
         raise_stale(array.shape, node.type, node, counter[0], version)
-    t = wrap(array, node.type)
+    t = restored(array, node.type)
     t._counter = counter
     if grad_mode.enabled:
         t._node = node

@@ -17,7 +17,7 @@ from flowtorch import dtypes, overrides
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled, grad_mode
-from flowtorch.autograd.node import Output, edge, next_seq, save, save_output, saved_hooks, view_edge
+from flowtorch.autograd.node import Output, edge, kept, next_seq, save, save_output, saved_hooks, view_edge
 from flowtorch.dtypes import can_cast
 from flowtorch.ops.op import REGISTRY, Composite, Op
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
@@ -150,7 +150,7 @@ def record(op: Op, values: list, result: Any, self_copy: Any = None) -> Any:
     node.shape = tuple([t._array.shape for t in result])
     node.type = tuple([t._type for t in result])
     if op.wants_out:
-        node.out = tuple([(t._array, c := shared_counter(t), c[0]) for t in result])
+        node.out = tuple([(kept(t), c := shared_counter(t), c[0]) for t in result])
     for k, t in enumerate(result):
         if t._type.dtype.rank >= 2:
             t._node = Output(node, k)

@@ -190,6 +190,9 @@ def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_me
 def _new(name: str, maker: Any) -> Any:
     def make(self: Any, *shape: Any, size: Any = None, dtype: Any = None, device: Any = None, layout: Any = None,
              pin_memory: bool = False, requires_grad: bool = False) -> Tensor:
+        if not self._type.plain and hasattr(self, "__flowtorch_new__"):
+            return self.__flowtorch_new__(make, shape if size is None else (size,), {
+                "dtype": dtype, "device": device, "requires_grad": requires_grad})
         return maker(*(shape if size is None else (size,)), dtype=self.dtype if dtype is None else dtype, layout=layout,
                      device=self.device if device is None else device, requires_grad=requires_grad)
     make.__name__ = make.__qualname__ = name
@@ -203,6 +206,9 @@ new_empty, new_zeros, new_ones = _new("new_empty", empty), _new("new_zeros", zer
 @composite(namespace="Tensor", method=True)
 def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     """``torch.full`` with this tensor's dtype and device."""
+    if not self._type.plain and hasattr(self, "__flowtorch_new__"):
+        return self.__flowtorch_new__(lambda t, *shape, **options: new_full(t, shape, fill_value, **options), tuple(size), {
+            "dtype": dtype, "device": device, "requires_grad": requires_grad})
     return full(size, fill_value, dtype=self.dtype if dtype is None else dtype,
                 device=self.device if device is None else device, requires_grad=requires_grad)
 

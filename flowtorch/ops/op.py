@@ -274,13 +274,13 @@ class SavedOutputs:
         return len(self.node.out)
 
     def __getitem__(self, k: int) -> Tensor:
-        from flowtorch.autograd.node import raise_stale, wrap
+        from flowtorch.autograd.node import raise_stale, restored
 
         node = self.node
         array, counter, version = node.out[k]
         if counter[0] != version:
             raise_stale(array.shape, node.type[k], node, counter[0], version)
-        t = wrap(array, node.type[k])
+        t = restored(array, node.type[k])
         t._counter = counter
         if t._type.dtype.rank >= 2:
             t._node, t._requires_grad = Output(node, k), True

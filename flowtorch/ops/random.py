@@ -23,12 +23,15 @@ from flowtorch.streams import uniform as uniforms
 from flowtorch.tensor import Tensor, default_type, wrap
 
 active = dispatch.active
+under_vmap: list = []       # the stacks of vmaps (func/randomness.py), on whichever thread; empty in the common case
 
 
 def generator_for(name: str, generator: Any, device: devices.device) -> Generator | None:
     """The generator that a call on ``device`` draws from: the given one or the default; None on ``meta``."""
     if generator is not None and not isinstance(generator, Generator):
         raise TypeError(f"{name}(): argument 'generator' must be torch.Generator, not {type(generator).__name__}")
+    if under_vmap and under_vmap[0].stack:
+        under_vmap[0].check_draw()
     if device.type == "cpu":
         return random.default_generator if generator is None else generator
     if device.type == "meta":
@@ -238,6 +241,10 @@ def draw_new(
     """A tensor of this shape filled by ``draw``: a new one, or ``out`` resized."""
     if out is not None:
         return draw_out(name, out, shape, draw, generator, dtype)
+    if under_vmap and under_vmap[0].stack:
+        return under_vmap[0].draw(
+            lambda full: draw_new(name, full, draw, generator, None, dtype, device, requires_grad), shape
+        )
     kind = default_type(dtype, device)
     gen = generator_for(name, generator, kind.device)
     array = factory.new_array(shape, kind.numpy, kind.device)
@@ -390,6 +397,10 @@ def _like(name: str, input: Any, draw: Callable, generator: Any, options: dict) 
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     requires_grad = options.pop("requires_grad", False)
+    if not input._type.plain and under_vmap and under_vmap[0].stack:
+        dtype = input.dtype if options["dtype"] is None else options["dtype"]
+        device = input.device if options["device"] is None else options["device"]
+        return draw_new(name, tuple(input.shape), draw, generator, None, dtype, device, requires_grad)
     result = factory.empty_like(input, **options)
     gen = generator_for(name, generator, result._type.device)
     if gen is not None:
