@@ -165,7 +165,7 @@ _LAZY = {
 # Names that modules outside the registry of ops provide, loaded on first use.
 _ELSEWHERE = {
     "save": "serialization", "load": "serialization", "set_printoptions": "printing",
-    "is_storage": "storage", "to_dlpack": "utils.dlpack",
+    "is_storage": "storage", "to_dlpack": "utils.dlpack", "vmap": "func",
 }
 _ELSEWHERE |= {
     prefix + "Storage": "storage"

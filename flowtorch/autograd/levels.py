@@ -41,8 +41,12 @@ class Level:
         self.grad_outside = grad_mode.enabled
         self.taken: list[Wrapped] = []                # tensors of the caller that became wrappers, see ``become``
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """From now on tensors of this level act as what they wrap."""
         levels.open.pop(self.number, None)
+
+    def close(self) -> None:
+        self.stop()
         for t in reversed(self.taken):
             _restore(t)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.autograd.levels import Level, Wrapped, make_wrapper
-from flowtorch.ops.dispatch import check_stored, flat_inputs
+from flowtorch.ops.dispatch import as_call, check_stored, flat_inputs
 from flowtorch.ops.families import return_type
 from flowtorch.ops.op import Op
 from flowtorch.tensor import Tensor
@@ -163,8 +163,8 @@ class Call:
         """The op (or another of the same signature) on these arguments one level down."""
         values = self.values if values is None else values
         op = self.op if op is None else op
-        n = op.positional
-        return op.public(*values[:n], **dict(zip(op.names[n:], values[n:], strict=True)))
+        args, kwargs = as_call(op, values, {})
+        return op.public(*args, **kwargs)
 
     def full(self, i: int) -> Any:
         """Argument ``i`` with the batch dimension, expanded if it has none."""

@@ -8,7 +8,7 @@ from typing import Any
 from flowtorch.autograd.engine import grad as backward_grad
 from flowtorch.autograd.levels import Level, new_level
 from flowtorch.autograd.mode import enable_grad, grad_mode
-from flowtorch.func.tracked import is_tracked, strip, track
+from flowtorch.func.tracked import Tracked, is_tracked, strip, track
 from flowtorch.tensor import Tensor
 from flowtorch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
@@ -48,6 +48,15 @@ def gradients(outputs: list, inputs: list, weights: list | None, create_graph: b
         found = backward_grad([o for o, _ in pairs], inputs, given, retain_graph=True, create_graph=create_graph,
                               allow_unused=True)
     return [t.new_zeros(t.shape) if g is None else g for t, g in zip(inputs, found, strict=True)]
+
+
+def independent(t: Any) -> Any:
+    """A tensor of the level apart from the object the user holds, which the end of the level may restore."""
+    if type(t) is not Tracked:
+        return t
+    other = track(t.value, t.level, t.depth)
+    other._requires_grad, other._node, other._view = t._requires_grad, t._node, t._view
+    return other if t._node is not None or t._view is not None else t
 
 
 def check_argnums(argnums: Any, count: int) -> Any:
@@ -133,7 +142,7 @@ def _grad_and_value(func: Callable, argnums: Any, has_aux: bool, args: tuple, kw
 def _close(level: Level, outputs: list, leaves: list, weights: list | None) -> list:
     """The gradients, as tensors of the level below: nobody asks the closed level for more derivatives."""
     outputs = [o if isinstance(o, Tensor) and is_tracked(o, level.number) else None for o in outputs]
-    level.close()
+    level.stop()
     before, grad_mode.enabled = grad_mode.enabled, level.grad_outside
     try:
         found = gradients(outputs, leaves, weights, level.grad_outside)
@@ -143,7 +152,7 @@ def _close(level: Level, outputs: list, leaves: list, weights: list | None) -> l
 
 
 def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
-    """``(func(*primals), vjp_fn)``: ``vjp_fn(cotangents)`` gives the vector-Jacobian products, one per primal.
+    """``(func(*primals), vjp_fn)``: ``vjp_fn(cotangents)`` gives a tuple of vector-Jacobian products, one per primal.
 
     With ``has_aux`` ``func`` returns (output, anything) and the result is (output, vjp_fn, anything).
     """
@@ -162,9 +171,9 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         for o in flat:
             if not isinstance(o, Tensor):
                 raise RuntimeError(f"{head}: expected f(*primals) to return only tensors, got unsupported type {type(o)}")
+        flat = [independent(o) for o in flat]
         results = unwrap(outputs, level)
     leaves, in_spec = tree_flatten(watched)
-    single = len(primals) == 1
 
     def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         weights, spec = tree_flatten(cotangents)
@@ -175,8 +184,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
         outs = [o if is_tracked(o, level.number) else None for o in flat]
         found = gradients(outs, leaves, weights, kept)
         found = [strip(g, level.number) for g in found]
-        result = tree_unflatten(found, in_spec)
-        return result[0] if single else result
+        return tree_unflatten(found, in_spec)
 
     return (results, vjp_fn, aux) if has_aux else (results, vjp_fn)
 

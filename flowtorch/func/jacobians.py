@@ -5,22 +5,22 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from flowtorch.func.forward import jvp
 from flowtorch.func.gradients import Argnums, check_argnums, pick, replace, vjp
 from flowtorch.func.vmapping import vmap
-from flowtorch.tensor import Tensor
+from flowtorch.tensor import Tensor, wrap
 from flowtorch.utils._pytree import tree_flatten, tree_unflatten
 
 
 def _basis(tensors: list) -> list:
     """For all elements of all tensors one after the other, the unit vectors: (total, *shape) for each tensor."""
-    from flowtorch.ops.factory import eye
-
     total = sum(t.numel() for t in tensors)
     start, parts = 0, []
     for t in tensors:
-        rows = eye(total, dtype=t.dtype, device=t.device).narrow(1, start, t.numel())     # type: ignore[attr-defined]
-        parts.append(rows.reshape(total, *t.shape))
+        rows = wrap(np.eye(total, t.numel(), -start, t._type.numpy))
+        parts.append(rows.reshape(total, *t.shape).to(t.device))        # type: ignore[attr-defined]
         start += t.numel()
     return parts
 
@@ -51,6 +51,7 @@ def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, chunk
                 raise RuntimeError("vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor with "
                                    f"dtype {o.dtype}")
         rows = vmap(lambda *weights: vjp_fn(tree_unflatten(list(weights), out_spec)), chunk_size=chunk_size)(*_basis(flat))
+        rows = rows[0] if single else rows
         leaves, in_spec = tree_flatten(rows)
         sizes = [o.numel() for o in flat]
         per_input = [leaf.split(sizes, 0) for leaf in leaves]
