@@ -184,6 +184,17 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != f"flowtorch.{name}":
                 raise
+    if name == "compile":
+        from flowtorch.compiling import compile
+
+        return compile
+    if name.endswith("Tensor"):
+        from flowtorch.legacy_types import TYPES
+
+        if name in TYPES:
+            return TYPES[name]
+    if name in ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"):
+        return getattr(importlib.import_module("flowtorch.autograd.anomaly"), name)
     if name in ("install", "uninstall", "as_torch"):
         return getattr(importlib.import_module("flowtorch.shim"), name)
     raise AttributeError(f"module 'torch' has no attribute '{name}' (flowtorch {__version__} does not provide it)")

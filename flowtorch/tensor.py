@@ -426,7 +426,7 @@ class Tensor(Methods):
                 if self._array.size == 0:
                     raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
                 raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-            raise RuntimeError(f"a Tensor with {self._array.size} elements cannot be converted to Scalar")
+            raise ValueError("only one element tensors can be converted to Python scalars")
         return self.item()
 
     def __bool__(self) -> bool:

@@ -116,8 +116,8 @@ def set_checkpoint_debug_enabled(enabled: bool | None) -> Any:
     return _set("debug", enabled)
 
 
-class _StopRecomputation(Exception):
-    pass
+class _StopRecomputation(BaseException):
+    """Everything that backward needs has been saved again. No Exception: an op's fast path would take it for its own."""
 
 
 class _Holder:
