@@ -220,3 +220,34 @@ def _cross_entropy_backward(grad, input, target, weight=None, reduction="mean", 
     if (w == 0).any():
         e = np.where(np.expand_dims(w == 0, 1), e.dtype.type(0), e)
     return e
+
+
+# ---------------------------------------------------------------- squared error, in one op
+
+@op(name="_mse_loss", tensors=("input", "target"), method=False, out=False, node="MseLossBackward0",
+    rejects=("integer", "bool"))
+def _mse_loss(input, target, reduction="mean"):
+    """The squared differences of two tensors of one shape, or their mean or sum."""
+    difference = np.subtract(input, target)
+    if reduction == "none":
+        return np.multiply(difference, difference)
+    total = _dot(difference)
+    return total / difference.dtype.type(difference.size) if reduction == "mean" and difference.size else total
+
+
+def _dot(a: np.ndarray) -> Any:
+    """The sum of squares: of blocks by the dot product, then pairwise over the blocks."""
+    flat = a.reshape(-1)
+    n = flat.size // 512 * 512
+    if n <= 512:
+        return flat.dot(flat)
+    blocks = flat[:n].reshape(-1, 1, 512)
+    return np.add.reduce(np.matmul(blocks, blocks.swapaxes(1, 2)).reshape(-1)) + flat[n:].dot(flat[n:])
+
+
+@_mse_loss.derivative
+def _(g, input, target, reduction, needs):
+    difference = input - target
+    scale = g * (2.0 / max(input.numel(), 1)) if reduction == "mean" else g * 2.0
+    grad = difference * scale
+    return (grad if needs[0] else None, -grad if needs[1] else None)

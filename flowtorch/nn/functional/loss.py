@@ -10,6 +10,7 @@ import flowtorch as torch
 from ...ops import activation as ops
 from ...ops import linear_cross_entropy as chunked
 from ...ops.linear import linear
+from ...ops.loss import _mse_loss as squared_error
 from ...ops.loss import cross_entropy_of_indices
 from ...ops.op import composite
 from .reduction import NAMES, resolve
@@ -68,6 +69,8 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction: str = "me
     """The squared error."""
     expanded, target = _same_shape(input, target)
     reduction = resolve(reduction, size_average, reduce)
+    if weight is None and input.dtype is target.dtype and input.dtype.is_floating_point and expanded.shape == target.shape:
+        return squared_error(expanded, target, reduction)
     difference = expanded - target
     loss = difference * difference
     return _reduce(loss, reduction) if weight is None else _weighted(loss, input, weight, reduction)
