@@ -131,7 +131,6 @@ def test_divided_pipes():
         same(lambda t, d, make=make: _quiet(make, t, d))
     same(lambda t, d: first(t)([1]).fork(0))
     same(lambda t, d: first(t)([1]).fork(2, copy="half"))
-    same(lambda t, d: len(first(t)([1]).demux(2, parity)[0]))
 
 
 def test_a_second_iteration_of_a_child_starts_again():
