@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -332,8 +331,5 @@ def tensor_repr(tensor: Any, tensor_contents: str | None = None, tangent: Any = 
 
 
 def _str(self: Any, *, tensor_contents: str | None = None) -> str:
-    """Return ``repr(self)``, its forward-mode tangent included (what ``Tensor.__repr__`` calls)."""
-    # Tangents exist only where forward_ad has been imported.
-    forward_ad = sys.modules.get("flowtorch.autograd.forward_ad")
-    primal, tangent = (self, None) if forward_ad is None else forward_ad.unpack_dual(self)
-    return tensor_repr(primal, tensor_contents, tangent)
+    """Return ``repr(self)`` (what ``Tensor.__repr__`` calls)."""
+    return tensor_repr(self, tensor_contents)

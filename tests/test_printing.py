@@ -155,10 +155,22 @@ def test_a_large_tensor_is_summarised_before_it_is_formatted(monkeypatch):
     assert text == repr(torch.zeros(500, 4000))
 
 
-def test_tangents():
+def test_wrapped_tensors():
     forward_ad = ft.autograd.forward_ad
     with forward_ad.dual_level():
         x = forward_ad.make_dual(ft.ones(2), ft.tensor([2.0, 3.0]))
         assert repr(x) == "tensor([1., 1.], tangent=tensor([2., 3.]))"
         assert repr(x * 2) == "tensor([2., 2.], tangent=tensor([4., 6.]))"
         assert repr(forward_ad.unpack_dual(x).primal) == "tensor([1., 1.])"
+    seen = []
+
+    def look(x):
+        seen.append(repr(x))
+        return x * 2
+
+    ft.func.jvp(look, (ft.ones(2),), (ft.ones(2),))
+    ft.func.vmap(look)(ft.arange(2))
+    assert seen == [
+        "GradTrackingTensor(lvl=1, value=\n    tensor([1., 1.])\n)",
+        "BatchedTensor(lvl=1, bdim=0, value=\n    tensor([0, 1])\n)",
+    ]

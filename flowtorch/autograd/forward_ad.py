@@ -56,7 +56,12 @@ class Dual(Wrapped):
         return push_function(self.level, cls, args, kwargs)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return repr(self.value)
+        if self.depth:                          # made by a transform, not by make_dual
+            inner = "\n".join("    " + line for line in repr(self.value).splitlines())
+            return f"GradTrackingTensor(lvl={self.depth}, value=\n{inner}\n)"
+        from flowtorch import printing
+
+        return printing.tensor_repr(self.value, tensor_contents, self.tangent)
 
 
 def make(primal: Tensor, tangent: Tensor | None, level: int, depth: int = 0) -> Dual:
