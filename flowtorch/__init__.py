@@ -81,6 +81,11 @@ for _family in (
     "interpolate",
     "linear_cross_entropy",
     "ranges",
+    "linalg_solve",
+    "linalg_factor",
+    "linalg_decompose",
+    "linalg_functions",
+    "fft",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 for _module in (
