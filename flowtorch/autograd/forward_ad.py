@@ -56,7 +56,7 @@ class Dual(Wrapped):
         return push_function(self.level, cls, args, kwargs)
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        if self.depth:                          # made by a transform, not by make_dual
+        if all(level.number != self.level for level in _levels.alive):      # made by a transform, not by make_dual
             inner = "\n".join("    " + line for line in repr(self.value).splitlines())
             return f"GradTrackingTensor(lvl={self.depth}, value=\n{inner}\n)"
         from flowtorch import printing
