@@ -23,8 +23,7 @@ def erf(x: np.ndarray) -> np.ndarray:
     room = np.empty((4, min(_BLOCK, flat.size)))
     for start in range(0, flat.size, _BLOCK):
         part = flat[start : start + _BLOCK]
-        x, square, p, q = room[:, : part.size]
-        _rational(part, x, square, p, q, out[start : start + _BLOCK])
+        _rational(part, *room[:, : part.size], out[start : start + _BLOCK])
     return out.reshape(x.shape)
 
 
