@@ -10,15 +10,12 @@ from .swap import swap_tensors as swap_tensors
 _LAZY = {
     "_pytree",
     "_python_dispatch",
-    "benchmark",
     "checkpoint",
     "data",
     "deterministic",
     "dlpack",
     "hooks",
-    "model_zoo",
     "serialization",
-    "weak",
 }
 
 
