@@ -86,6 +86,9 @@ for _family in (
     "linalg_decompose",
     "linalg_functions",
     "fft",
+    "special",
+    "windows",
+    "spectral",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 for _module in (
@@ -114,6 +117,11 @@ _LAZY = {
     "linalg",
     "fft",
     "special",
+    "windows",
+    "spectral",
+    "special",
+    "windows",
+    "spectral",
     "signal",
     "masked",
     "distributions",
