@@ -43,6 +43,7 @@ for _family in (
     "factory",
     "indexing",
     "pointwise",
+    "pointwise_ternary",
     "pointwise_unary",
     "random",
     "random_tensor",

@@ -152,7 +152,7 @@ def _slogdet_backward(g, A, out, needs):
     g_sign, g_size = g
     weight = g_size
     if A.is_complex() and g_sign is not None:
-        from flowtorch.ops.pointwise import complex_
+        from flowtorch.ops.pointwise_ternary import complex_
 
         turn = (conj(g_sign) * out[0]).imag
         weight = complex_(turn * 0 if weight is None else weight, -turn)

@@ -1,0 +1,141 @@
+"""Pointwise functions of three tensors, or with bounds, and those that put numbers together."""
+from __future__ import annotations
+
+import numpy as np
+
+from flowtorch.ops.families import pointwise
+from flowtorch.ops.op import composite
+from flowtorch.ops.pointwise import conj, need_tensors
+
+
+@pointwise(
+    expr="input + value * tensor1 * tensor2",
+    tensors=("input", "tensor1", "tensor2"),
+    numbers=(),
+    rejects=("bool",),
+    vjp=(
+        lambda g: g,
+        lambda g, tensor2, value: g * conj(tensor2 * value),
+        lambda g, tensor1, value: g * conj(tensor1 * value),
+    ),
+)
+def addcmul(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 * tensor2."""
+    product = tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * np.asarray(value).astype(tensor1.dtype)
+    return input + product
+
+
+_INTEGER_ADDCDIV = (
+    "Integer division with addcdiv is no longer supported, and in a future  release addcdiv will perform a true "
+    "division of tensor1 "
+    "and tensor2. The historic addcdiv behavior can be implemented as (input + value * torch.trunc(tensor1 / tensor2))."
+    "to(input.dtype) for integer inputs and as (input + value * tensor1 / tensor2) for float inputs. The future "
+    "addcdiv behavior is "
+    "just the latter implementation: (input + value * tensor1 / tensor2), for all dtypes.")
+
+
+@pointwise(expr="input + value * tensor1 / tensor2", tensors=("input", "tensor1", "tensor2"), numbers=(),
+           rejects={"integer": _INTEGER_ADDCDIV, "bool": _INTEGER_ADDCDIV},
+           vjp=(lambda g: g, lambda g, tensor2, value: g * conj(value / tensor2),
+                lambda g, tensor1, tensor2, value: -g * conj(value * tensor1 / (tensor2 * tensor2))))
+def addcdiv(input, tensor1, tensor2, *, value=1):
+    """input + value * tensor1 / tensor2."""
+    return input + np.asarray(value).astype(tensor1.dtype) * (tensor1 / tensor2)
+
+
+@pointwise(
+    expr="where(abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))",
+    tensors=("input", "end", "weight"),
+    numbers=("weight",),
+    rejects=("integer", "bool"),
+    vjp=(
+        lambda g, weight: g * conj(1 - weight),
+        lambda g, weight: g * conj(weight),
+        lambda g, input, end: g * conj(end - input),
+    ),
+)
+def lerp(input, end, weight):
+    """Interpolate linearly: input + weight * (end - input)."""
+    size = np.abs(weight)
+    return np.where(size < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
+
+
+@pointwise(expr="minimum(maximum(input, min), max)", tensors=("input", "min", "max"), rejects=("complex",),
+           vjp=(lambda g, input, min, max: g.masked_fill(~_inside(input, min, max), 0),
+                lambda g, input, min, max: g.masked_fill(~((input < min) & _below(min, max)), 0),
+                lambda g, input, min, max: g.masked_fill(~_above(input, min, max), 0)))
+def clamp(input, min=None, max=None):
+    """Limit every element to [min, max]; either bound may be absent, a number or a tensor."""
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
+    if min is not None:
+        input = np.maximum(input, min)
+    return input if max is None else np.minimum(input, max)
+
+
+def _inside(input, min, max):
+    if min is None:
+        return input <= max
+    return input >= min if max is None else (input >= min) & (input <= max)
+
+
+def _below(min, max):
+    return True if max is None else min <= max
+
+
+def _above(input, min, max):
+    return input > max if min is None else (input > max) | (min > max)
+
+
+@composite(method=True, inplace=True, out=True)
+def clamp_min(input, min):
+    """Limit every element from below."""
+    return clamp(input, min)
+
+
+@composite(method=True, inplace=True, out=True)
+def clamp_max(input, max):
+    """Limit every element from above."""
+    return clamp(input, None, max)
+
+
+@pointwise(
+    expr="where(condition, input, other)",
+    tensors=("condition", "input", "other"),
+    numbers=("input", "other"),
+    method=False,
+    inplace=False,
+    name="_where",
+    vjp=(None, lambda g, condition: g.masked_fill(~condition, 0), lambda g, condition: g.masked_fill(condition, 0)),
+)
+def _where(condition, input, other):
+    """Elements of ``input`` where ``condition`` holds, else of ``other``."""
+    return np.where(condition, input, other)
+
+
+@pointwise(
+    name="complex",
+    method=False,
+    inplace=False,
+    linear=True,
+    rejects=("integer", "bool", "complex", "bfloat16"),
+    promote="complex",
+    expr="complex(real, imag)",
+    vjp=(lambda g: g.real, lambda g: g.imag),
+)
+def complex_(real, imag):
+    """Complex numbers from their parts."""
+    out = np.empty(np.broadcast_shapes(real.shape, imag.shape), np.result_type(real, np.complex64))
+    out.real, out.imag = real, imag
+    return out
+
+
+@composite(out=True)
+def polar(abs, angle):
+    """Complex numbers from their moduli and angles."""
+    need_tensors("polar", abs=abs, angle=angle)
+    if abs.dtype is not angle.dtype:
+        raise RuntimeError(f"Expected object of scalar type {abs.dtype.label} but got scalar type {angle.dtype.label} "
+                           "for second "
+                           "argument")
+    return complex_(abs * angle.cos(), abs * angle.sin())

@@ -1,0 +1,34 @@
+"""The error function: small and large arrays, every shape, and its error in units in the last place."""
+
+import numpy as np
+import pytest
+
+import flowtorch
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 100, 100), (8193,), (2, 8192)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_values_and_shape(shape, dtype):
+    from scipy.special import erf
+
+    x = np.random.default_rng(0).normal(0, 2, shape).astype(dtype)
+    got = flowtorch.erf(flowtorch.from_numpy(x))
+    assert tuple(got.shape) == shape
+    exact = erf(x.astype(np.float64))
+    error = np.abs(got.numpy() - exact) / np.spacing(np.abs(exact).astype(dtype))
+    assert error.max(initial=0) <= 1.0
+
+
+def test_special_values_in_a_large_array():
+    x = np.zeros(1000, np.float32)
+    x[:5] = np.inf, -np.inf, np.nan, -0.0, 1e-40
+    got = flowtorch.erf(flowtorch.from_numpy(x)).numpy()
+    assert got[0] == 1 and got[1] == -1 and np.isnan(got[2])
+    assert np.signbit(got[3]) and got[4] == pytest.approx(1.128e-40, rel=1e-3)
+
+
+def test_gelu_keeps_its_shape():
+    x = flowtorch.randn(8, 32, 128, requires_grad=True)
+    y = flowtorch.nn.functional.gelu(x)
+    y.sum().backward()
+    assert y.shape == x.shape == x.grad.shape
