@@ -32,8 +32,8 @@ def _rational(
 ) -> None:
     """Evaluate the fit in double precision, so that its rounding does not show in single."""
     x[...] = part  # a cast of its own: ufuncs that cast on the way are slow
-    np.minimum(x, LIMIT, x)
-    np.maximum(x, -LIMIT, x)
+    np.minimum(x, LIMIT, out=x)
+    np.maximum(x, -LIMIT, out=x)
     np.multiply(x, x, square)
     np.multiply(square, P[0], p)
     np.multiply(square, Q[0], q)
