@@ -69,7 +69,8 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction: str = "me
     """The squared error."""
     expanded, target = _same_shape(input, target)
     reduction = resolve(reduction, size_average, reduce)
-    if weight is None and input.dtype is target.dtype and input.dtype.is_floating_point and expanded.shape == target.shape:
+    alike = input.dtype is target.dtype and expanded.shape == target.shape
+    if weight is None and alike and input.dtype.is_floating_point:
         return squared_error(expanded, target, reduction)
     difference = expanded - target
     loss = difference * difference
