@@ -15,9 +15,10 @@ import time
 import numpy as np
 import pytest
 import torch
+from spawned import Rows, Shard, same_list
 
 import flowtorch as ft
-from flowtorch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset, get_worker_info
+from flowtorch.utils.data import DataLoader, Dataset, TensorDataset, get_worker_info
 from flowtorch.utils.data._utils import transport
 
 METHODS = ["fork", "spawn"]
@@ -30,18 +31,6 @@ def _nothing_is_left():
     gc.collect()
     assert multiprocessing.active_children() == []
     assert glob.glob(SHARED) == []
-
-
-class Rows(Dataset):
-    def __init__(self, n=20, width=5, slow=0.0):
-        self.n, self.width, self.slow = n, width, slow
-
-    def __len__(self):
-        return self.n
-
-    def __getitem__(self, i):
-        time.sleep(self.slow)
-        return ft.full((self.width,), float(i)), np.full(self.width, i), i, f"row {i}"
 
 
 class Draws(Dataset):
@@ -58,15 +47,6 @@ class TorchDraws(torch.utils.data.Dataset):
 
     def __getitem__(self, i):
         return i, random.random(), np.random.rand(), torch.rand(2).tolist(), torch.utils.data.get_worker_info().seed
-
-
-class Shard(IterableDataset):
-    def __init__(self, n=10):
-        self.n = n
-
-    def __iter__(self):
-        info = get_worker_info()
-        return iter(range(info.id, self.n, info.num_workers))
 
 
 class Trouble(Dataset):
@@ -107,10 +87,6 @@ TROUBLES = {
     "exit": lambda: os._exit(3),
     "hang": lambda: time.sleep(60),
 }
-
-
-def same_list(batch):
-    return batch
 
 
 def lambdas(batch):
@@ -348,7 +324,8 @@ def alive(pid):
 def test_workers_follow_a_parent_that_was_killed(method):
     script = (
         "import sys, time; sys.path.insert(0, sys.argv[1])\n"
-        "from test_workers import DataLoader, Rows\n"
+        "from spawned import Rows\n"
+        "from flowtorch.utils.data import DataLoader\n"
         "if __name__ == '__main__':\n"
         f"    loader = iter(DataLoader(Rows(1000, 50_000, 0.01), num_workers=2, multiprocessing_context='{method}'))\n"
         "    next(loader)\n"
@@ -370,7 +347,8 @@ def test_workers_follow_a_parent_that_was_killed(method):
 def test_workers_end_with_the_program():
     script = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from test_workers import DataLoader, Rows\n"
+        "from spawned import Rows\n"
+        "from flowtorch.utils.data import DataLoader\n"
         "loader = DataLoader(Rows(100), num_workers=2, persistent_workers=True)\n"
         "kept = iter(loader)\n"
         "next(kept)\n"
