@@ -41,8 +41,6 @@ def index_arrays(indices: list, dims: tuple, shape: tuple) -> list:
                                  f"of the indexed tensor {list(shape)} at index {d + wrong}")
         elif a.dtype not in (np.int64, np.int32):
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
-        elif shape[d] == 0 and a.size:
-            raise IndexError("index is out of bounds for dimension with size 0")
         arrays.append(a)
     return arrays
 
@@ -66,6 +64,77 @@ def explain_index(error: Exception, arrays: list, dims: tuple, shape: tuple) -> 
     return error
 
 
+def result_shape(shape: tuple, arrays: list, dims: tuple) -> tuple:
+    """The shape of what an array of ``shape`` gives at ``arrays``; IndexError for indices into a dimension of size 0."""
+    flat, where = expand_masks(arrays, dims)
+    try:
+        block = np.broadcast_shapes(*[i.shape for i in flat])
+    except ValueError as error:
+        raise explain_index(error, arrays, dims, shape) from None
+    if 0 not in block and any(shape[d] == 0 for d in where):
+        raise IndexError("index is out of bounds for dimension with size 0")
+    rest = [d for d in range(len(shape)) if d not in where]
+    first = where[0] if where == list(range(where[0], where[0] + len(where))) else 0
+    return (*[shape[d] for d in rest[:first]], *block, *[shape[d] for d in rest[first:]])
+
+
+def laid_out(out: np.ndarray, input: np.ndarray, arrays: list, dims: tuple) -> np.ndarray:
+    """What ``input`` gave at ``arrays``, its dimensions in memory in the order that PyTorch would choose."""
+    flat, where = expand_masks(arrays, dims)
+    rest = [d for d in range(input.ndim) if d not in where]
+    first = where[0] if where == list(range(where[0], where[0] + len(where))) else 0
+    block = np.broadcast_shapes(*[i.shape for i in flat])
+    n = len(block)
+    strides = [input.strides[d] if input.shape[d] > 1 else 0 for d in rest]
+    operands = [(*strides[:first], *[0] * n, *strides[first:])]
+    for i in flat:
+        own = [s if m > 1 else 0 for s, m in zip(i.strides, i.shape, strict=True)]
+        operands.append((*[0] * first, *[0] * (n - i.ndim), *own, *[0] * (len(rest) - first)))
+    order = memory_order(out.shape, operands)
+    if order == list(range(out.ndim)):
+        return np.ascontiguousarray(out)
+    back = np.argsort(order)
+    return np.ascontiguousarray(out.transpose(order)).transpose(back)
+
+
+def memory_order(shape: tuple, operands: list) -> list:
+    """The dimensions from the outermost in memory to the innermost: insertion sort by the operands' strides.
+
+    The first operand that steps along both of two dimensions decides; 0 means that it does not step.
+    """
+    order = list(range(len(shape)))[::-1]
+
+    def compare(a: int, b: int) -> int:
+        for strides in operands:
+            if strides[a] and strides[b]:
+                if strides[a] != strides[b]:
+                    return -1 if strides[a] < strides[b] else 1
+                if shape[a] > shape[b]:
+                    return 1
+        return 0
+
+    for i in range(1, len(order)):
+        place = i
+        for j in range(i - 1, -1, -1):
+            result = compare(order[j], order[place])
+            if result > 0:
+                order[j], order[place] = order[place], order[j]
+                place = j
+            elif result < 0:
+                break
+    return order[::-1]
+
+
+def expand_masks(arrays: list, dims: tuple) -> tuple[list, list]:
+    """Index arrays with masks replaced by their coordinates, and the dimension that each one indexes."""
+    flat: list = []
+    where: list = []
+    for a, d in zip(arrays, dims, strict=True):
+        flat += a.nonzero() if a.dtype.kind == "b" else (a,)
+        where += range(d, d + (a.ndim if a.dtype.kind == "b" else 1))
+    return flat, where
+
+
 def put(target: np.ndarray, arrays: list, dims: tuple, values: np.ndarray, accumulate: bool) -> None:
     """Write or add ``values`` into ``target`` where ``arrays`` point."""
     at = numpy_index(target.ndim, arrays, dims)
@@ -81,11 +150,7 @@ def put(target: np.ndarray, arrays: list, dims: tuple, values: np.ndarray, accum
     if values.size < 256:
         np.add.at(target, at, values)
         return
-    full: list = []
-    where: list = []
-    for a, d in zip(arrays, dims, strict=True):
-        full += a.nonzero() if a.dtype.kind == "b" else (a,)
-        where += range(d, d + (a.ndim if a.dtype.kind == "b" else 1))
+    full, where = expand_masks(arrays, dims)
     block = np.broadcast_shapes(*[i.shape for i in full])
     rest = [d for d in range(target.ndim) if d not in where]
     together = where == list(range(where[0], where[0] + len(where)))
@@ -119,6 +184,9 @@ def write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, ac
                            f"{from_numpy_dtype(target.dtype).label} for the destination and "
                            f"{from_numpy_dtype(values.dtype).label} for the source.")
     arrays = index_arrays(indices, dims, target.shape)
+    if not target.size:
+        result_shape(target.shape, arrays, dims)
+        return
     try:
         put(target, arrays, dims, values, accumulate)
     except (IndexError, ValueError, TypeError) as error:
@@ -126,10 +194,7 @@ def write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, ac
         try:
             wanted = target[at].shape
         except IndexError:
-            explained = explain_index(error, arrays, dims, target.shape)
-            if target.size == 0 and "out of bounds" in str(explained):
-                return
-            raise explained from None
+            raise explain_index(error, arrays, dims, target.shape) from None
         if values.ndim > len(wanted) and all(n == 1 for n in values.shape[:values.ndim - len(wanted)]):
             put(target, arrays, dims, values.reshape(values.shape[values.ndim - len(wanted):]), accumulate)
             return

@@ -13,7 +13,7 @@ from flowtorch.autograd.node import next_seq, saved_hooks, view_edge
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import check_inplace
 from flowtorch.ops.families import op
-from flowtorch.ops.index_kernels import explain_index, index_arrays, numpy_index, put, write
+from flowtorch.ops.index_kernels import explain_index, index_arrays, laid_out, numpy_index, put, result_shape, write
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.writing import record_written
 from flowtorch.tensor import Tensor, wrap
@@ -27,17 +27,18 @@ _active = overrides.active
 def _index_body(input, indices, dims):
     """The elements of ``input`` where ``indices[k]`` runs over dimension ``dims[k]``, broadcast together."""
     arrays = index_arrays(indices, dims, input.shape)
+    if not input.size:
+        return np.empty(result_shape(input.shape, arrays, dims), input.dtype)
     try:
-        if len(arrays) == 1 and arrays[0].dtype.kind == "i" and input.flags.c_contiguous:
+        if len(arrays) == 1 and arrays[0].dtype.kind == "i" and input.flags.c_contiguous and (
+                arrays[0].flags.c_contiguous):
             return input.take(arrays[0], axis=dims[0])
         out = input[numpy_index(input.ndim, arrays, dims)]
     except IndexError as error:
-        explained = explain_index(error, arrays, dims, input.shape)
-        if input.size == 0 and "out of bounds" in str(explained):  # nothing is read, so nothing is checked
-            first = [a if a.dtype.kind == "b" else np.zeros_like(a) for a in arrays]
-            return input[numpy_index(input.ndim, first, dims)]
-        raise explained from None
-    return out
+        raise explain_index(error, arrays, dims, input.shape) from None
+    if input.flags.c_contiguous and all([a.flags.c_contiguous for a in arrays]):
+        return out if out.flags.c_contiguous else np.ascontiguousarray(out)
+    return laid_out(out, input, arrays, dims)
 
 
 _index = REGISTRY["index"]

@@ -218,7 +218,7 @@ def _getitem_tensor(self: Any, index: Any) -> Any:
     a = self._array
     if not tx.fast or not ti.fast or (name != "bool" and name != "int64") or not index._array.ndim or not a.ndim:
         return _getitem(self, index)
-    if not a.flags.c_contiguous or (self.requires_grad and grad_enabled()):
+    if not a.flags.c_contiguous or not index._array.flags.c_contiguous or (self.requires_grad and grad_enabled()):
         if name == "int64" or index._array.ndim <= a.ndim:
             return index_tensors(self, [index], (0,))
         return _getitem(self, index)
