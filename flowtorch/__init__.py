@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib
+from math import e, inf, nan, pi  # noqa: F401
 from typing import Any
 
 from flowtorch import devices, dtypes, namespace, overrides
@@ -29,6 +30,7 @@ from flowtorch.random import Generator, default_generator
 from flowtorch.tensor import Size, Tensor
 
 __version__ = "0.1.0"
+newaxis = None
 
 globals().update(dtypes.PUBLIC)
 globals().update(dtypes.LAYOUTS)
@@ -90,6 +92,8 @@ for _family in (
     "special",
     "windows",
     "spectral",
+    "differences",
+    "lowrank",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 for _module in (
@@ -120,9 +124,13 @@ _LAZY = {
     "special",
     "windows",
     "spectral",
+    "differences",
+    "lowrank",
     "special",
     "windows",
     "spectral",
+    "differences",
+    "lowrank",
     "signal",
     "masked",
     "distributions",
@@ -188,7 +196,14 @@ _ELSEWHERE |= {
 }
 
 
+# In-place functions that PyTorch also publishes beside the methods.
+_METHODS = {"addmv_", "as_strided_", "clamp_", "clamp_max_", "clamp_min_", "clip_", "conj_physical_", "detach_", "gcd_", "lcm_", "ldexp_",
+            "logit_", "xlogy_"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _METHODS:
+        return getattr(Tensor, name)
     if name in _ELSEWHERE:
         value = globals()[name] = getattr(importlib.import_module(f"flowtorch.{_ELSEWHERE[name]}"), name)
         return value

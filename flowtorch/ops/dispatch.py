@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from inspect import Parameter, Signature, signature
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -586,6 +588,10 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
             return slow(input, other, {})
 
     name_function(call, op)
+    second = op.names[1]
+    if second != "other" and not reverse:                             # torch.pow(x, exponent=2): the op's own name for its second operand
+        code = call.__code__
+        call.__code__ = code.replace(co_varnames=tuple(second if n == "other" else n for n in code.co_varnames))
     return call
 
 
@@ -634,8 +640,6 @@ def general(op: Op) -> Callable:
 
 def attach_signature(call: Any, op: Op) -> None:
     """Show the op's parameters (and ``out``) to ``inspect.signature``, which sees only ``*args`` otherwise."""
-    from inspect import Parameter, Signature
-
     params = [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD if i < op.positional else Parameter.KEYWORD_ONLY,
                         default=op.defaults.get(n, Parameter.empty)) for i, n in enumerate(op.names)]
     if op.out:
@@ -661,9 +665,28 @@ def compose(record: Composite) -> Callable:
     call.__doc__ = record.doc
     call.__module__ = "flowtorch"
     call.__wrapped__ = f                                        # type: ignore[attr-defined]
+    call.__signature__ = SignatureWithOut(f)                    # type: ignore[attr-defined]
     call.record = record                                        # type: ignore[attr-defined]
     record.public = call                                        # type: ignore[attr-defined]
     return call
+
+
+class SignatureWithOut(Signature):
+    """The signature of ``f`` with the keyword ``out`` that its public form takes, worked out when somebody asks."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable) -> None:
+        self.function = function
+        self._return_annotation = Signature.empty
+
+    @property
+    def parameters(self) -> Any:
+        shown = dict(signature(self.function).parameters)
+        return MappingProxyType({**shown, "out": Parameter("out", Parameter.KEYWORD_ONLY, default=None)})
+
+    def __reduce__(self) -> Any:
+        return SignatureWithOut, (self.function,)
 
 
 def compose_inplace(record: Composite, public: Callable) -> Callable:

@@ -225,8 +225,9 @@ def _restore(x: Any, rows: int, columns: int) -> Any:
 
 
 @composite(namespace="linalg", out=True, name="norm")
-def linalg_norm(A, ord=None, dim=None, keepdim=False, *, dtype=None):
+def linalg_norm(input, ord=None, dim=None, keepdim=False, *, dtype=None):
     """A vector norm or a matrix norm, by ``ord`` and the number of dimensions."""
+    A = input
     if dim is not None and (isinstance(dim, int) or len(dim) > 2):
         if len(dim if isinstance(dim, (tuple, list)) else (dim,)) not in (1, 2):
             raise RuntimeError(f"linalg.norm: If dim is specified, it must be of length 1 or 2. Got {list(dim)}")
@@ -326,9 +327,9 @@ def matrix_exp(A):
 
 
 @composite(name="matrix_exp", method=True)
-def _torch_matrix_exp(input):
+def _torch_matrix_exp(A):
     """See ``torch.linalg.matrix_exp``."""
-    return matrix_exp(input)
+    return matrix_exp(A)
 
 
 @composite(namespace="linalg", out=True)

@@ -296,19 +296,19 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False):
 
 
 @composite(method=True, out=True)
-def triangular_solve(input, A, upper=True, transpose=False, unitriangular=False):
+def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
     """(solution, cloned_coefficient) of a triangular system; see ``torch.linalg.solve_triangular``."""
-    for t, word in ((input, "b"), (A, "A")):
+    for t, word in ((b, "b"), (A, "A")):
         if t.dim() < 2:
             raise RuntimeError(f"torch.triangular_solve: Expected {word} to have at least 2 dimensions, but it has {t.dim()} "
                                "dimensions instead")
     m, n = A.shape[-2:]
-    if m != n or n != input.shape[-2]:
+    if m != n or n != b.shape[-2]:
         raise RuntimeError(f"torch.triangular_solve: A must be batches of square matrices, but they are {m} by {n} matrices"
                            if m != n else f"Incompatible matrix sizes for triangular_solve: each A matrix is {m} by {n} but each "
-                           f"b matrix is {input.shape[-2]} by {input.shape[-1]}")
+                           f"b matrix is {b.shape[-2]} by {b.shape[-1]}")
     matrix = adjoint(A) if transpose else A
-    X = _solve_triangular(matrix, input, bool(upper) != bool(transpose), True, bool(unitriangular))
+    X = _solve_triangular(matrix, b, bool(upper) != bool(transpose), True, bool(unitriangular))
     return named_result("triangular_solve", ("solution", "cloned_coefficient"))(
         (X, A.expand(*X.shape[:-2], m, n).clone()))
 
