@@ -10,7 +10,8 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.ops.families import normalize_dim, normalize_dims, op
 from flowtorch.ops.op import composite
-from flowtorch.ops.pointwise import complex_, conj
+from flowtorch.ops.pointwise import conj
+from flowtorch.ops.pointwise_ternary import complex_
 from flowtorch.tensor import Tensor
 
 
