@@ -232,7 +232,7 @@ def _mse_loss(input, target, reduction="mean"):
     if reduction == "none":
         return np.multiply(difference, difference)
     total = _dot(difference)
-    return total / difference.dtype.type(difference.size) if reduction == "mean" and difference.size else total
+    return total / difference.dtype.type(difference.size) if reduction == "mean" else total
 
 
 def _dot(a: np.ndarray) -> Any:

@@ -1,6 +1,6 @@
 """The launch path against a stand-in for CuPy: what reaches the driver, and how often.
 
-Run: python -m pytest tests/triton/test_launch.py
+Run: python -m pytest tests/gpu_kernels/test_launch.py
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """Reductions, softmax and matrix products in Triton's interpreter against numpy.
 
-Run: FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/triton/test_interpret_kernels.py
+Run: FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/gpu_kernels/test_interpret_kernels.py
 """
 
 import ml_dtypes

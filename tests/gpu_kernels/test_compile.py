@@ -1,6 +1,6 @@
 """Every kind of kernel compiled ahead of time: it compiles, spills nothing, and moves 16 bytes per access.
 
-Run: python -m pytest tests/triton/test_compile.py
+Run: python -m pytest tests/gpu_kernels/test_compile.py
 No GPU is needed; half a minute, seconds with a warm cache.
 """
 

@@ -1,7 +1,7 @@
 """Triton's interpreter replaces its compiler for the whole process, so each side of these tests has its own.
 
-Interpreted:  FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/triton/test_interpret_*.py
-Compiled:     python -m pytest tests/triton/test_compile.py tests/triton/test_launch.py
+Interpreted:  FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/gpu_kernels/test_interpret_*.py
+Compiled:     python -m pytest tests/gpu_kernels/test_compile.py tests/gpu_kernels/test_launch.py
 """
 
 import importlib.util
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items):
     missing = not installed()
     interpreting = os.environ.get("TRITON_INTERPRET") == "1" and os.environ.get("FLOWTORCH_CUDA") == "interpret"
     for item in items:
-        if "tests/triton" not in item.path.as_posix():
+        if "tests/gpu_kernels" not in item.path.as_posix():
             continue
         wants_interpreter = "interpret" in item.path.name
         if missing:

@@ -1,6 +1,6 @@
 """Pointwise kernels in Triton's interpreter against the numpy renderer.
 
-Run: FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/triton/test_interpret_pointwise.py
+Run: FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/gpu_kernels/test_interpret_pointwise.py
 """
 
 import numpy as np

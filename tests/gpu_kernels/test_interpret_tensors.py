@@ -1,6 +1,6 @@
 """Tensors on device "cuda" under Triton's interpreter: every op there gives what it gives on the CPU, gradients too.
 
-Run: FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/triton/test_interpret_tensors.py
+Run: FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/gpu_kernels/test_interpret_tensors.py
 """
 
 import functools
