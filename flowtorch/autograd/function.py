@@ -14,9 +14,11 @@ from flowtorch.autograd.node import (
     Output,
     Packed,
     edge,
+    kept,
     make_view,
     next_seq,
     raise_stale,
+    restored,
     saved_hooks,
 )
 from flowtorch.tensor import Tensor, shared_counter, wrap
@@ -98,7 +100,7 @@ class FunctionNode(Node, FunctionCtx):
         array, type_, counter, index, requires_grad = value
         if counter[0] != version:
             raise_stale(array.shape, type_, self, counter[0], version)
-        t = wrap(array, type_)
+        t = restored(array, type_)
         t._counter = counter
         if requires_grad:
             t._node = Output(self, index) if isinstance(self.type, tuple) else self
@@ -123,7 +125,7 @@ class FunctionNode(Node, FunctionCtx):
             if index is None:
                 items.append(("input", t, counter[0]))
             else:
-                items.append(("output", (t._array, t._type, counter, index, t._requires_grad), counter[0]))
+                items.append(("output", (kept(t), t._type, counter, index, t._requires_grad), counter[0]))
         self.saved_items = tuple(items)
         self.to_save = None
 
@@ -264,7 +266,7 @@ def _finish(cls: type, node: Any, args: tuple, tensors: list, edges: tuple, reco
     given = {id(a) for _, a in tensors}
     for o in outputs:
         if isinstance(o, Tensor) and id(o) in given and id(o) not in dirty and recording:
-            alias = wrap(o._array, o._type)                               # an input returned as it is: a view of it
+            alias = wrap(o._array, o._type) if o._type.plain else o.detach()      # an input returned as it is: a view of it
             make_view(o, alias, (lambda t: t, ()), "custom")
             o = alias
         wired.append(o)

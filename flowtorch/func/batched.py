@@ -95,6 +95,11 @@ class Batched(Wrapped):
     def data_ptr(self) -> int:
         raise RuntimeError(_POINTER)
 
+    def untyped_storage(self) -> Any:
+        raise NotImplementedError("Cannot access storage of BatchedTensorImpl")
+
+    storage = _typed_storage = untyped_storage
+
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"BatchedTensor(lvl={self.depth}, bdim=0, value=\n{inner}\n)"

@@ -40,7 +40,7 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
             aux = tree_map(lambda x: x.primal if _is_dual(x, level) else x, aux)
         results, out_spec = tree_flatten(outputs)
         if not results:
-            raise RuntimeError(f"{head}: Expected f to be a function that has non-empty output (got output = {outputs})")
+            raise RuntimeError(f"{head}: Expected f to be a function that has non-empty output (got output = [])")
         for r in results:
             if not isinstance(r, Tensor):
                 raise RuntimeError(f"{head}: expected f(*primals) to return only tensors, got unsupported type {type(r)}")
@@ -51,7 +51,7 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
 
 def _dual(primal: Tensor, tangent: Tensor, level: Level) -> Tensor:
     check_tangent(primal, tangent)
-    return make(primal, tangent if tangent.dtype is primal.dtype else tangent.to(primal.dtype), level.number, level.depth)   # type: ignore[attr-defined]
+    return make(primal, tangent, level.number, level.depth)
 
 
 def _is_dual(t: Any, level: Level) -> bool:

@@ -167,7 +167,7 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
                 aux = unwrap(aux, level)
         flat, out_spec = tree_flatten(outputs)
         if not flat:
-            raise RuntimeError(f"{head}: Expected f to be a function that has non-empty output (got output = {outputs})")
+            raise RuntimeError(f"{head}: Expected f to be a function that has non-empty output (got output = [])")
         for o in flat:
             if not isinstance(o, Tensor):
                 raise RuntimeError(f"{head}: expected f(*primals) to return only tensors, got unsupported type {type(o)}")

@@ -81,13 +81,14 @@ def outside(level: int) -> Iterator[None]:
         maps.stack = kept
 
 
-def _randomness(level: int) -> str:
+def randomness_at(level: int) -> str:
+    """The randomness of the vmap of this level."""
     return next((r for l, r, _ in maps.stack if l.number == level), "error")
 
 
 def fill_batch(call: Call, level: int) -> None:
     """An in-place draw into a batch: all of it, or one example for all."""
-    mode = _randomness(level)
+    mode = randomness_at(level)
     if mode == "error":
         raise RuntimeError(_ERROR)
     values = list(call.values)
@@ -106,7 +107,7 @@ def fill_batch(call: Call, level: int) -> None:
 def draw_batch(call: Call) -> Any:
     """Draws whose parameters are batches: each example its own."""
     level = next(t.level for t in flat_inputs(call.op, call.logical) if type(t) is Batched)
-    mode = _randomness(level)
+    mode = randomness_at(level)
     if mode == "error":
         raise RuntimeError(_ERROR)
     if mode == "same":

@@ -93,7 +93,7 @@ def _lift(v: Any, level: Level) -> Any:
     return v
 
 
-def _mode(level: Level | None) -> Any:
+def below_mode(level: Level | None) -> Any:
     """Grad mode one level down: off where the transform was called with it off, whatever the function does."""
     return nullcontext() if level is None or level.grad_outside or not grad_mode.enabled else no_grad()
 
@@ -106,7 +106,7 @@ def as_arguments(op: Op, values: list) -> tuple[tuple, dict]:
 def below(op: Op, values: list, number: int, level: Level | None) -> Any:
     """The op one level down."""
     args, kwargs = as_arguments(op, [strip(v, number) for v in values])
-    with _mode(level):
+    with below_mode(level):
         return interpret(op, args, kwargs)
 
 
@@ -168,7 +168,7 @@ def _write(number: int, level: Level | None, op: Op, values: list) -> Any:
         node.shape, node.type = target._array.shape, target._type
     args, kwargs = as_arguments(op, [strip(v, number) for v in values])
     inner = target.value if is_tracked(target, number) else target
-    with _mode(level):
+    with below_mode(level):
         interpret_inplace(op, args, kwargs)
     if is_tracked(target, number) and inner is target.value:
         target._array = inner._array
