@@ -242,6 +242,9 @@ def _transposed(op: Op, values: list, primals: list, level: int) -> list:
     from flowtorch.autograd.engine import grad
     from flowtorch.ops.copy import alias
 
+    if not all(t._type.plain for i in op.tensor_index for p in (_flat(primals[i]), _tangents_in(values[i], level)) for t in p
+               if isinstance(t, Tensor)):
+        return _transposed_by_levels(op, values, primals, level)
     outer = grad_mode.enabled
     with enable_grad():
         args = list(primals)
@@ -276,6 +279,38 @@ def _transposed(op: Op, values: list, primals: list, level: int) -> list:
                       allow_unused=True)
     found = iter([zeros_like(r.detach()) if p is None else p for p, r in zip(pushed, differentiable, strict=True)])
     return [next(found) if r.requires_grad else None for r in results]
+
+
+def _tangents_in(v: Any, level: int) -> list:
+    return [t.tangent for t in _flat(v) if is_dual(t, level)]
+
+
+def _transposed_by_levels(op: Op, values: list, primals: list, level: int) -> list:
+    """``_transposed`` for tensors of other transforms, which the tape does not see: two nested levels of vjp."""
+    from flowtorch.func.gradients import vjp
+
+    places = [(i, k) for i in op.tensor_index for k, t in enumerate(_flat(values[i])) if is_dual(t, level) and t.tangent is not None]
+    duals = [_flat(values[i])[k] for i, k in places]
+    outcome: list = []
+
+    def run(*inputs: Any) -> tuple:
+        args = [list(p) if isinstance(p, (list, tuple)) and i in op.tensor_index else p for i, p in enumerate(primals)]
+        for (i, k), t in zip(places, inputs, strict=True):
+            if isinstance(args[i], list):
+                args[i][k] = t
+            else:
+                args[i] = t
+        n = op.positional
+        result = interpret(op, tuple(args[:n]), dict(zip(op.names[n:], args[n:], strict=True)))
+        outcome[:] = [isinstance(r, Tensor) and r.requires_grad for r in _flat(result)]
+        return tuple([r for r, has in zip(_flat(result), outcome, strict=True) if has]) or (inputs[0].sum(),)
+
+    outputs, pull = vjp(run, *[t.primal for t in duals])
+    if not any(outcome):
+        return [None] * len(outcome)
+    _, push = vjp(lambda *probes: pull(probes), *[_zeros_like(o) for o in outputs])
+    pushed = iter(push(tuple([t.tangent.to(t.dtype) for t in duals])))
+    return [next(pushed) if has else None for has in outcome]
 
 
 def _watched(t: Tensor, alias: Any) -> Tensor:

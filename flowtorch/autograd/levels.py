@@ -87,6 +87,12 @@ class Wrapped(Tensor):
     def data(self, new: Tensor) -> None:
         raise RuntimeError("x.data = y is not supported inside a function transform; use torch.no_grad() and x.copy_(y)")
 
+    def resize_(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("resize_ is not supported inside a function transform")
+
+    def set_(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("set_ is not supported inside a function transform")
+
     def item(self) -> Any:
         return self.value.item()
 
@@ -103,6 +109,13 @@ class Wrapped(Tensor):
         return self.value.__index__()
 
 
+
+
+def unwrapped(t: Tensor) -> Tensor:
+    """What a transform's tensor wraps, all the way down: all examples of a batch, for checks on values."""
+    while not t._type.plain and "value" in t.__dict__:
+        t = t.__dict__["value"]
+    return t
 
 
 def make_wrapper(cls: type, value: Tensor, level: Level | int, array: Any, depth: int = 0) -> Any:

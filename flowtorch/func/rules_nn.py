@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.func.batched import Call, rule
-from flowtorch.func.rules_pointwise import align
+from flowtorch.func.rules_pointwise import align, aligned
 from flowtorch.ops.op import REGISTRY
 from flowtorch.tensor import Tensor
 
@@ -77,6 +77,13 @@ def samples(call: Call) -> Any:
     if isinstance(result, Tensor):
         return unfold(result, 0, call.size)
     return tuple(unfold(r, 0, call.size) for r in result)
+
+
+@rule("resample_adjoint")
+def resample_adjoint(call: Call) -> Any:
+    input, shape, plan = call.values
+    result = call.run([fold(input, 0), (call.size * shape[0], *shape[1:]), plan])
+    return unfold(result, 0, call.size)
 
 
 # ---------------------------------------------------------------- normalisation
@@ -189,6 +196,20 @@ def cross_entropy_backward(call: Call) -> Any:
     slope = REGISTRY["_softmax"].public(input, 2)
     slope = slope.scatter_add(2, safe.unsqueeze(2), slope.new_full((), -1.0).expand(safe.unsqueeze(2).shape))
     return (slope * scale.unsqueeze(2)).masked_fill((w == 0).unsqueeze(2), 0)
+
+
+@rule("_mse_loss")
+def mse_loss(call: Call) -> Any:
+    input, target, reduction = aligned(call, (0, 1), (0, 1))
+    losses = (input - target).square()
+    if reduction == "none":
+        return losses
+    return _rows(losses).sum(1) if reduction == "sum" else _rows(losses).mean(1)
+
+
+def _rows(losses: Any) -> Any:
+    """A row for each example."""
+    return losses.reshape(losses.shape[0], -1)
 
 
 # ---------------------------------------------------------------- attention

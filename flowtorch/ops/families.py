@@ -316,6 +316,7 @@ def named_result(name: str, fields: tuple[str, ...]) -> Any:
             _fields=fields,
             n_fields=len(fields),
             n_sequence_fields=len(fields),
+            n_unnamed_fields=0,
             __module__="torch.return_types",
             __reduce__=lambda self: (_rebuild_named, (name, fields, tuple(self))),
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.autograd.levels import unwrapped
 from flowtorch.dtypes import LOW_PRECISION
 from flowtorch.ops.pointwise import conj
 
@@ -73,7 +74,7 @@ def each_matrix(f: Callable, arrays: list[np.ndarray], outputs: list[tuple]) -> 
 
 def first_failure(info: Any) -> tuple[str, int] | None:
     """("", code) or ("(Batch element i): ", code) of the first matrix whose ``info`` is not 0."""
-    codes = info.detach().reshape(-1).tolist()
+    codes = unwrapped(info).detach().reshape(-1).tolist()
     for i, code in enumerate(codes):
         if code:
             return (f"(Batch element {i}): " if info.dim() else "", code)

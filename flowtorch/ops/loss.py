@@ -9,6 +9,7 @@ from flowtorch.autograd.mode import grad_enabled
 from flowtorch.dtypes import int64
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.second_order import gradients_of
 from flowtorch.tensor import Tensor
 
 _add_reduce = np.add.reduce
@@ -193,12 +194,10 @@ def _cross_entropy_parts(input: Any, target: Any, weight: Any, reduction: str, i
 @_cross_entropy.derivative
 def _(g, input, target, weight, reduction, ignore_index):
     if grad_enabled():                     # to be differentiated again: through the two ops that it stands for
-        from flowtorch.autograd.engine import grad
+        def parts(x: Any, *_: Any) -> tuple:
+            return (_nll_loss(REGISTRY["_log_softmax"].public(x, 1), target, weight, reduction, ignore_index)[0],)
 
-        x = REGISTRY["alias"].public(input) if input.requires_grad else input.detach().requires_grad_()
-        log = REGISTRY["_log_softmax"].public(x, 1)
-        loss = _nll_loss(log, target, weight, reduction, ignore_index)[0]
-        return (*grad(loss, x, g, create_graph=True), None, None)
+        return gradients_of(parts, [g], (input, None, None), (True, False, False))
     return _cross_entropy_backward(g, input, target, weight, reduction, ignore_index), None, None
 
 

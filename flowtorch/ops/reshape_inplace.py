@@ -18,9 +18,9 @@ def become(x: Any, out: Any) -> Any:
     """Make ``x`` what its view ``out`` is: shape, place in memory and history."""
     if grad_enabled() and x._requires_grad and x._node is None and x._view is None:
         raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
-    if hasattr(x, "primal") and hasattr(out, "primal"):           # forward mode: value and tangent both
-        become(x.primal, out.primal)
-        x.tangent = out.tangent
+    for part in ("value", "tangent"):                              # what a transform's tensor wraps
+        if part in out.__dict__ and part in x.__dict__:
+            x.__dict__[part] = out.__dict__[part]
     x._array = out._array
     if x._view is not None:
         x._view = out._view

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.autograd.levels import unwrapped
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.ops.factory import ones_like as _ones_like
 from flowtorch.ops.families import normalize_dims, op
@@ -41,7 +42,7 @@ def _cumprod_backward(g, input, out, dim):
     if input.dim() == 0 or input.numel() == 0:
         return g
     zeros = input == 0
-    if not zeros.any().item() and not _differentiated(input):
+    if not unwrapped(zeros).any().item() and not _differentiated(input):
         return _reverse_cumsum(g * conj(out), dim) / conj(input)
     # With zeros (and to be differentiable again there): d out_j / d x_i is the product of x_0 .. x_j without x_i.
     n = input.shape[dim]

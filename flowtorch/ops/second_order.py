@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 
 def gradients_of(function: Callable, g: list, inputs: tuple, needs: tuple) -> tuple:
     """Gradients with a graph of their own: those of ``function``, which makes the op's results of single ops.
 
-    ``g`` belongs to the first results. Aliases stand in for the inputs: one input may depend on another, and only what
-    passes through the op itself counts.
+    ``g`` belongs to the first results. A level of its own stands in for the inputs: one input may depend on another, and
+    only what passes through the op itself counts.
     """
-    from flowtorch.autograd.engine import grad
+    from flowtorch.func.gradients import vjp
 
-    aliases = [None if t is None else t.view_as(t) for t in inputs]
-    outputs = function(*aliases)
-    pairs = [(o, v) for o, v in zip(outputs, g, strict=False) if v is not None]
-    wanted = [t for t, need in zip(aliases, needs, strict=True) if need]
-    weights = [v for _, v in pairs]
-    found = iter(grad([o for o, _ in pairs], wanted, weights, create_graph=True, allow_unused=True))
-    return tuple(next(found) if need else None for need in needs)
+    def chosen(*wanted: Any) -> tuple:
+        given = iter(wanted)
+        outputs = function(*[next(given) if need else t for t, need in zip(inputs, needs, strict=True)])
+        return tuple([o for o, v in zip(outputs, g, strict=False) if v is not None])
+
+    _, pull = vjp(chosen, *[t for t, need in zip(inputs, needs, strict=True) if need])
+    found = iter(pull(tuple([v for v in g if v is not None])))
+    return tuple([next(found) if need else None for need in needs])

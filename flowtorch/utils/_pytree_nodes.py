@@ -380,7 +380,7 @@ def _register_builtins() -> None:
     register(
         namedtuple,
         lambda node: (list(node), type(node)),
-        lambda values, cls: cls(*values),
+        lambda values, cls: cls(list(values)) if is_structseq_class(cls) else cls(*values),
         serialized_type_name="collections.namedtuple",
         to_dumpable_context=_dump_namedtuple,
         from_dumpable_context=_load_namedtuple,
