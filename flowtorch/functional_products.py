@@ -456,7 +456,7 @@ def einsum(*args):
             a, la = _drop(a, la, needed.union(lb), sizes)
         operands = [_pair(a, la, b, lb, needed, result if not rest else [], sizes), *rest]
     x, labels = operands[0]
-    x, labels = _drop(x, labels, set(result), {label: 1 for label in labels}, last=len(tensors) == 1)
+    x, labels = _drop(x, labels, set(result), dict.fromkeys(labels, 1), last=len(tensors) == 1)
     if labels == result:
         return x if len(tensors) > 1 or x is not tensors[0] else x.permute(list(range(x.dim())))
     x = _aligned(x, labels, result)

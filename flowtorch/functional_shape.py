@@ -110,6 +110,13 @@ def swapdims(input, dim0, dim1):
     return transpose(input, dim0, dim1)
 
 
+def _reversed(self):
+    """The slices along the first dimension from the last to the first, as a copy."""
+    return self if self.dim() == 0 else flip(self, (0,))
+
+
+Tensor.__reversed__ = _reversed                                         # type: ignore[attr-defined]
+
 # ---------------------------------------------------------------- transposes as attributes
 
 def _T(self):
@@ -205,9 +212,9 @@ def type_as(self, other):
 # ---------------------------------------------------------------- broadcasting
 
 @composite(method=True)
-def broadcast_to(input, *size):
-    """Repeat dimensions of size 1 to the shape ``size``, without copying."""
-    return input.expand(*size)
+def broadcast_to(input, *sizes, shape=None):
+    """Repeat dimensions of size 1 to the given shape, without copying."""
+    return input.expand(*sizes) if shape is None else input.expand(shape)
 
 
 @composite

@@ -65,7 +65,7 @@ def explain_index(error: Exception, arrays: list, dims: tuple, shape: tuple) -> 
 
 
 def result_shape(shape: tuple, arrays: list, dims: tuple) -> tuple:
-    """The shape of what an array of ``shape`` gives at ``arrays``; IndexError for indices into a dimension of size 0."""
+    """The shape of what an array of ``shape`` gives at ``arrays``; IndexError for indices into a size of 0."""
     flat, where = expand_masks(arrays, dims)
     try:
         block = np.broadcast_shapes(*[i.shape for i in flat])

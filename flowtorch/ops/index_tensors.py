@@ -66,7 +66,8 @@ def _record_index(input: Any, indices: list, dims: tuple, t: Any) -> None:
     e = view_edge(input) if input._view is not None else input._node or input
     if e is None:
         return
-    t._node = n = _new(_index.node_class)
+    n: Any = _new(_index.node_class)
+    t._node = n
     n.seq = next_seq()
     n.edges = (e,) + (None,) * len(indices)
     n.hooks = None

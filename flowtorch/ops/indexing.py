@@ -236,7 +236,7 @@ def _getitem(self: Any, index: Any) -> Any:
     if tensors:
         return index_tensors(getitem(self, items) if items else self, tensors, dims)
     out = interpret(_record, (self, items), {})
-    node = out._node
+    node: Any = out._node
     if type(node) is _record.node_class:
         node.__class__ = _alias if index is ... else _node_class(
             items if type(index) is tuple or len(items) != 1 else items[0], tuple(self.shape))

@@ -108,7 +108,8 @@ def _record_join(op: Op, tensors: Any, dim: int, t: Any) -> None:
     )
     if not any(e is not None for e in edges) or t._type.dtype.rank < 2:
         return
-    t._node = n = _new(op.node_class)
+    n: Any = _new(op.node_class)
+    t._node = n
     n.seq = next_seq()
     n.edges = edges
     n.hooks = None

@@ -31,7 +31,7 @@ class Contraction(General):
     name = "contraction"
 
     def compute(self, op: Op, values: list) -> Any:
-        check = CHECKS.get(op.name)
+        check = CHECKS.get(op.name)             # type: ignore[operator]
         if check is not None:
             for i in op.tensor_index:
                 if not isinstance(values[i], Tensor) and not (values[i] is None and op.names[i] in op.defaults):
@@ -221,7 +221,7 @@ def _kind(a: int, b: int) -> Any:
 
 def _named(t: Any) -> Any:
     """Name the node as PyTorch does for these ranks."""
-    node = getattr(t, "_node", None)
+    node: Any = getattr(t, "_node", None)
     if type(node) is _matmul.node_class:
         node.__class__ = _kind(len(node.shapes[0][0]), len(node.shapes[1][0]))
     return t
@@ -320,7 +320,7 @@ def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any
         except Exception:
             pass
     t = interpret(_linear, (input, weight, bias), {"out": out})
-    node = getattr(t, "_node", None)
+    node: Any = getattr(t, "_node", None)
     if type(node) is _linear.node_class:
         node.__class__ = _linear_kind(len(node.shapes[0][0]), bias)
     return t

@@ -229,7 +229,7 @@ def _bmm_shapes(batch1: Any, batch2: Any) -> None:
                            f"({batch1.shape[1]}x{batch1.shape[2]} and {batch2.shape[1]}x{batch2.shape[2]})")
 
 
-CHECKS = {
+CHECKS: dict[str, Any] = {
     "matmul": check_matmul,
     "linear": _linear,
     "mm": _mm,

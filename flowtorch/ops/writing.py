@@ -64,6 +64,7 @@ def writing(
 
         def prepared(*args: Any, **kwargs: Any) -> Any:
             out = kwargs.pop("out", None)
+            assert prepare is not None
             return interpret(op, tuple(prepare(op.bind(args, kwargs))), {"out": out})
 
         def call_(*args: Any, **kwargs: Any) -> Any:
@@ -71,11 +72,12 @@ def writing(
             return write_inplace(op, write, values if prepare is None else prepare(values))
 
         call: Any = closure(op) if prepare is None else prepared
-        for public, label in ((call, name), (call_, name + "_")):
+        named: tuple[tuple[Any, str], ...] = ((call, name), (call_, name + "_"))
+        for public, label in named:
             dispatch.name_function(public, op, label)
             if public is not call or prepare is not None:
                 dispatch.attach_signature(public, op)
-            public.derivative = op.derivative                           # type: ignore[attr-defined]
+            public.derivative = op.derivative
         op.public, op.public_inplace = call, call_                      # type: ignore[attr-defined]
         return call
     return define
