@@ -23,14 +23,15 @@ ROOT = HERE.parent
 FILE = HERE / "ratchet.json"
 REPLAYER = ROOT.parent / "shared" / "conformance" / "replay.py"
 ENV = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+ENV.pop("PYTHONDONTWRITEBYTECODE", None)  # imports are measured with byte code in place, as in an installed package
 
-# better: which way is good; slack: the share by which noise may move the figure, or a count with "items".
+# better: which way is good; slack: the share by which a figure may drift before somebody has to say why.
 RULES: dict[str, dict[str, Any]] = {
-    "wheel_bytes": {"better": "less", "slack": 0.02},
-    "import_ratio_to_numpy": {"better": "less", "slack": 0.15},
-    "import_modules": {"better": "less", "slack": 0.02},
-    "primitives": {"better": "less", "slack": 0.0},
-    "conformance": {"better": "more", "slack": 0.001},
+    "wheel_bytes": {"better": "less", "slack": 0.05},
+    "import_ratio_to_numpy": {"better": "less", "slack": 0.2},
+    "import_modules": {"better": "less", "slack": 0.05},
+    "primitives": {"better": "less", "slack": 0.05},
+    "conformance": {"better": "more", "slack": 0.002},
 }
 
 

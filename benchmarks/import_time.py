@@ -34,6 +34,7 @@ def cold(name: str) -> tuple[float, float, int, list[str]]:
     """Import a module in a new process; return cpu and wall seconds, number of modules, watched libraries."""
     code = CHILD.format(name=name, watched=list(FORBIDDEN))
     env = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed package has its byte code
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     return tuple(json.loads(done.stdout))  # type: ignore[return-value]
 
