@@ -359,11 +359,11 @@ def narrow(input, dim, start, length):
 @composite(method=True, out=True)
 def narrow_copy(input, dim, start, length):
     """A copy of the ``length`` slices of ``dim`` from ``start`` on."""
-    if not -input.dim() <= dim < input.dim():
+    if 0 < input.dim() <= dim:
         raise RuntimeError("Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  (Could "
                            "this "
                            f"error message be improved? narrow_copy: dim {dim} of a {input.dim()}-d tensor)")
-    if length < 0:
+    if length < 0 and -input.dim() <= dim < input.dim():
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({input.size(dim)}).")
     return clone(narrow(input, dim, start, length), memory_format=contiguous_format)
 

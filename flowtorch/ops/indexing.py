@@ -240,7 +240,7 @@ def _getitem(self: Any, index: Any) -> Any:
     if type(node) is _record.node_class:
         node.__class__ = _alias if index is ... else _node_class(
             items if type(index) is tuple or len(items) != 1 else items[0], tuple(self.shape))
-        node.params, node.shapes = items, node.shapes[0][0]
+        node.params, node.shapes = items, node.shapes[0][0]      # type: ignore[attr-defined]
     return out
 
 

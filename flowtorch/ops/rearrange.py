@@ -155,7 +155,6 @@ def select_scatter(input, src, dim, index):
     ("input", "src"),
     linear=True,
     inplace=False,
-    out=False,
     vjp=(
         lambda g, dim, start, end, step, src_shape: slice_scatter(g, g.new_zeros(src_shape), dim, start, end, step),
         lambda g, dim, start, end, step: views.slice_(g, dim, start, end, step),
