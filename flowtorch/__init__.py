@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import importlib
-from math import e, inf, nan, pi  # noqa: F401
+from math import e, inf, nan, pi
 from typing import Any
 
 from flowtorch import devices, dtypes, namespace, overrides
@@ -121,11 +121,6 @@ _LAZY = {
     "func",
     "linalg",
     "fft",
-    "special",
-    "windows",
-    "spectral",
-    "differences",
-    "lowrank",
     "special",
     "windows",
     "spectral",

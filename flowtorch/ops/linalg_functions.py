@@ -27,7 +27,7 @@ def _cat(tensors: Any, dim: int) -> Any:
 
 def _tolerances(name: str, A: Any, atol: Any, rtol: Any) -> Any:
     """The threshold below which a singular value counts as 0, as a function of the largest."""
-    if atol is None and rtol is None or rtol is None and not isinstance(atol, Tensor) and atol <= 0:
+    if (atol is None and rtol is None) or (rtol is None and not isinstance(atol, Tensor) and atol <= 0):
         rtol = dtypes.finfo(A.dtype).eps * max(A.shape[-2:])
     elif rtol is None:
         rtol = 0.0
@@ -249,7 +249,7 @@ def cond(A, p=None):
     """The condition number in the norm ``p`` (None: 2)."""
     if A.dim() < 2:
         raise RuntimeError("linalg.cond: The input tensor must have at least 2 dimensions.")
-    if isinstance(p, str) and p not in _ORDERS or p is not None and not isinstance(p, str) and abs(p) not in (1, 2, math.inf):
+    if (isinstance(p, str) and p not in _ORDERS) or (p is not None and not isinstance(p, str) and abs(p) not in (1, 2, math.inf)):
         raise RuntimeError(f"linalg.cond got an invalid norm type: {p}")
     if p is None or p in (2, -2):
         S = checked_svd(A, False)[1]

@@ -48,6 +48,30 @@ def same(source: str, setup: str = "", *, message: bool = True) -> None:
     assert repr(got) == repr(expected)
 
 
+def close(source: str, setup: str = "") -> None:
+    """Assert the same structure, dtypes and shapes, and values that agree but for rounding; strides may differ."""
+    compare_closely(run(source, torch, setup), run(source, flowtorch, setup))
+
+
+def compare_closely(expected: Any, got: Any) -> None:
+    if isinstance(expected, Exception):
+        raise expected
+    if isinstance(expected, (tuple, list)):
+        assert len(got) == len(expected)
+        for e, g in zip(expected, got, strict=True):
+            compare_closely(e, g)
+    elif hasattr(expected, "grad_fn"):
+        assert str(got.dtype).split(".")[1] == str(expected.dtype).split(".")[1]
+        single = expected.dtype not in (torch.float64, torch.complex128)
+        low = str(expected.dtype).endswith(("float16", "bfloat16"))
+        e, g = (t.detach().resolve_conj() for t in (expected, got))
+        e, g = ((t.float() if low else t).numpy() for t in (e, g))
+        np.testing.assert_allclose(g, e, rtol=1e-2 if low else 2e-5 if single else 1e-7, atol=1e-2 if low else 1e-5 if single else 1e-8)
+        assert g.shape == e.shape
+    else:
+        assert got == expected
+
+
 def gradients(source: str, module: Any, inputs: list[np.ndarray], second: bool) -> list:
     """Gradients of a weighted sum of ``source`` in ``a``, ``b``, ...; with ``second`` also those of their own sum."""
     tensors = [module.from_numpy(x.copy()).requires_grad_() for x in inputs]
@@ -57,15 +81,21 @@ def gradients(source: str, module: Any, inputs: list[np.ndarray], second: bool) 
         warnings.simplefilter("ignore")
         out = eval(source, names)
         outs = [o for o in (out if isinstance(out, (tuple, list)) else (out,)) if o.requires_grad]
-        total = sum((o * weights(o.shape, module)).sum() for o in outs)
+        total = sum(weighted(o, module) for o in outs)
         grads = module.autograd.grad(total, tensors, create_graph=second, allow_unused=True)
-        results = [None if g is None else g.detach().numpy().copy() for g in grads]
+        results = [None if g is None else g.detach().resolve_conj().numpy().copy() for g in grads]
         if second:
-            again = sum((g * weights(g.shape, module)).sum() for g in grads if g is not None and g.requires_grad)
+            again = sum(weighted(g, module) for g in grads if g is not None and g.requires_grad)
             if not isinstance(again, int):
                 more = module.autograd.grad(again, tensors, allow_unused=True)
-                results += [None if g is None else g.detach().numpy().copy() for g in more]
+                results += [None if g is None else g.detach().resolve_conj().numpy().copy() for g in more]
     return results
+
+
+def weighted(t: Any, module: Any) -> Any:
+    """A real number that depends on every element, on real and imaginary parts alike."""
+    total = (t * weights(t.shape, module)).sum()
+    return total.real + 0.5 * total.imag if total.is_complex() else total
 
 
 def weights(shape: Any, module: Any) -> Any:
