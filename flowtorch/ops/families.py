@@ -98,7 +98,7 @@ class Pointwise(Family):
             op.plans[t] = plan
             if not op.numbers and len(op.tensors) > 1:       # maximum(x, 2): a number is an error
                 return plan
-            if d.rank >= 1 and op.check is None:
+            if d.rank >= 2 or (d.rank == 1 and op.check is None):
                 op.int_plans[t] = plan
             if d.rank >= 2:
                 op.float_plans[t] = plan
