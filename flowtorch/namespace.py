@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowtorch.ops import dispatch
+from flowtorch.ops import dispatch, fast_pointwise
 from flowtorch.ops.op import COMPOSITES, REGISTRY
 from flowtorch.tensor import Tensor
 
@@ -79,8 +79,8 @@ def attach_operators(op: Any) -> None:
     if len(op.tensors) == 1:
         setattr(Tensor, f"__{d}__", op.public)
         return
-    setattr(Tensor, f"__{d}__", dispatch.binary(op, operator=True))
+    setattr(Tensor, f"__{d}__", fast_pointwise.binary(op, operator=True))
     if d in _REFLECTED:
-        setattr(Tensor, f"__r{d}__", dispatch.binary(op, reverse=True, operator=True))
+        setattr(Tensor, f"__r{d}__", fast_pointwise.binary(op, reverse=True, operator=True))
         if op.inplace:
             setattr(Tensor, f"__i{d}__", op.public_inplace)

@@ -18,7 +18,7 @@ LAYERS = [
     ["array", "autograd.mode", "random", "streams"],
     ["codegen"],
     ["tensor"],
-    ["autograd.node", "autograd.anomaly", "errors", "utils.hooks"],
+    ["autograd.node", "autograd.anomaly", "autograd.levels", "errors", "utils.hooks"],
     ["ops.op", "ops.dispatch", "ops.families"],
     ["ops"],
     ["functional", "namespace"],

@@ -12,7 +12,7 @@ from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import make_view
 from flowtorch.dtypes import LOW_PRECISION, can_cast, promote_types, scalar_dtype
-from flowtorch.ops import dispatch
+from flowtorch.ops import dispatch, fast_pointwise
 from flowtorch.ops.dispatch import interpret, kernel_providers
 from flowtorch.ops.op import Family, Op
 from flowtorch.tensor import Tensor, wrap
@@ -144,11 +144,11 @@ class Pointwise(Family):
     def fast(self, op: Op) -> Callable:
         if not op.params:
             if len(op.tensors) == 1:
-                return dispatch.unary(op)
+                return fast_pointwise.unary(op)
             if len(op.tensors) == 2:
-                return dispatch.binary(op)
+                return fast_pointwise.binary(op)
         if op.params == ("alpha",) and len(op.tensors) == 2:
-            return dispatch.binary_alpha(op)
+            return fast_pointwise.binary_alpha(op)
         return dispatch.general(op)
 
 
