@@ -184,6 +184,12 @@ _ELSEWHERE = {
     "save": "serialization", "load": "serialization", "set_printoptions": "printing",
     "is_storage": "storage", "to_dlpack": "utils.dlpack", "vmap": "func",
 }
+_ELSEWHERE |= dict.fromkeys((
+    "autocast_decrement_nesting", "autocast_increment_nesting", "clear_autocast_cache", "get_autocast_cpu_dtype",
+    "get_autocast_dtype", "get_autocast_gpu_dtype", "is_autocast_available", "is_autocast_cache_enabled",
+    "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_cpu_dtype",
+    "set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled", "set_autocast_gpu_dtype"), "amp.state")
+_ELSEWHERE["autocast"] = "amp.autocast_mode"
 _ELSEWHERE |= {
     prefix + "Storage": "storage"
     for prefix in ("Untyped", "Typed", "Double", "Float", "Half", "Long", "Int", "Short", "Char", "Byte", "Bool",

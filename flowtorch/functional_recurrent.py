@@ -118,7 +118,8 @@ def _run_layer(kind: str, x, state, weights, has_biases: bool, batch_sizes, reve
         arguments = (gates, *state, w_hh, b_hh)
     else:
         arguments = (gates, *state, w_hh)
-    if not ops.supported(*arguments):
+    # Under autocast the products are of low precision; the GRU's state is not.
+    if not ops.supported(*arguments) or (kind == "gru" and gates.dtype != state[0].dtype):
         output, *last = steps(kind, *arguments, batch_sizes=batch_sizes, reverse=reverse)
     elif kind == "lstm":
         output, *last = ops.lstm_layer(*arguments, batch_sizes=batch_sizes, reverse=reverse)[:3]

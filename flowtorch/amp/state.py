@@ -2,14 +2,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from flowtorch import overrides
+from flowtorch import devices, overrides
+from flowtorch.autograd.mode import grad_enabled
 from flowtorch.dtypes import bfloat16, dtype, float16, float32, float64, promote_types
+from flowtorch.ops.autocast import AS_GIVEN, BANNED, FLOAT32, LOW_PRECISION, PROMOTE
 from flowtorch.tensor import Tensor
-
-from .lists import BANNED, FLOAT32, LOW_PRECISION, PROMOTE
 
 DEVICES = ("cuda", "cpu")
 
@@ -37,7 +37,7 @@ def _check(device_type: str, function: str) -> str:
 
 def is_autocast_available(device_type: str) -> bool:
     """Whether there is autocast for a kind of device."""
-    return device_type in DEVICES
+    return devices.device(device_type).type in DEVICES
 
 
 def is_autocast_enabled(device_type: str | None = None) -> bool:
@@ -135,9 +135,9 @@ def _watch() -> None:
 
 # ---- what a call gets to see
 
-def cast_arguments(name: str, values: Iterable[Any]) -> list[Any]:
-    """The arguments of a call of the op or function ``name``, cast as the lists say."""
-    values = list(values)
+def cast_arguments(name: str, values: Sequence[Any]) -> list[Any] | None:
+    """The arguments of a call of the op or function ``name``, cast as the lists say; None if they say nothing."""
+    result: list[Any] | None = None
     for device in DEVICES:
         if not _state.enabled[device]:
             continue
@@ -151,10 +151,13 @@ def cast_arguments(name: str, values: Iterable[Any]) -> list[Any]:
             if any(_eligible(t, device) for t in _tensors(values)):
                 raise RuntimeError(BANNED[device][name])
             continue
+        elif name in AS_GIVEN[device]:
+            result = list(result or values)
+            continue
         else:
             continue
-        values = [_cast(value, target, device) for value in values]
-    return values
+        result = [_cast(value, target, device) for value in result or values]
+    return result
 
 
 def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
@@ -170,7 +173,7 @@ def _eligible(tensor: Tensor, device: str) -> bool:
     return kind.dtype.is_floating_point and kind.dtype is not float64 and kind.device.type == device
 
 
-def _widest(values: list[Any], device: str) -> dtype:
+def _widest(values: Sequence[Any], device: str) -> dtype:
     """The low precision, unless an input is wider."""
     widest = _state.dtypes[device]
     for tensor in _tensors(values):
@@ -192,7 +195,7 @@ def _cast_tensor(tensor: Tensor, target: dtype) -> Tensor:
         return tensor
     # A parameter is used many times in one forward pass; cast once, it also gets one gradient.
     keep = (_state.cache_enabled and target is not float32 and tensor._type.dtype is float32
-            and tensor.requires_grad and tensor.is_leaf and tensor._view is None)
+            and grad_enabled() and tensor.requires_grad and tensor.is_leaf and tensor._view is None)
     if not keep:
         return tensor.to(target)
     kept = _state.cache.get(id(tensor))

@@ -34,8 +34,8 @@ def _batch_mahalanobis(bL: Tensor, bx: Tensor) -> Tensor:
     inner = [*range(extra + 1, extra + 2 * len(sizes), 2)]
     columns = split.permute((*outer, *inner, split.dim() - 1))
     shape = columns.shape[:-1]
-    flat_L = bL.reshape(-1, n, n)
-    flat_x = columns.reshape(-1, flat_L.size(0), n).permute(1, 2, 0)
+    flat_L = bL.reshape((-1, n, n))
+    flat_x = columns.reshape((-1, flat_L.size(0), n)).permute((1, 2, 0))
     squares = ft.linalg.solve_triangular(flat_L, flat_x, upper=False).pow(2).sum(-2).t().reshape(shape)
     back = list(range(extra))
     for i in range(len(sizes)):

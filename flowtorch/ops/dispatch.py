@@ -21,6 +21,7 @@ from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import Output, edge, kept, next_seq, save, save_output
 from flowtorch.dtypes import can_cast
+from flowtorch.ops.autocast import LISTED, watch
 from flowtorch.ops.op import REGISTRY, Composite, Op
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
@@ -48,7 +49,7 @@ def interpret(op: Op, args: tuple, kwargs: dict) -> Any:
         if result is not NotImplemented:
             return result
     if overrides.state.autocast is not None and out is None:
-        values = overrides.state.autocast(op.name, values)
+        values = overrides.state.autocast(op.name, values) or values
     result = compute(op, values)
     if grad_mode.enabled and op.differentiable:
         record(op, values, result)
@@ -425,7 +426,7 @@ def attach_signature(call: Any, op: Op) -> None:
 
 def compose(record: Composite) -> Callable:
     """The public function of a composite: itself, or with ``out=`` handling around it."""
-    f = record.function
+    f = watch(record) if record.name in LISTED else record.function
     f.record = record                                           # type: ignore[attr-defined]
     record.public = f                                           # type: ignore[attr-defined]
     if not record.out:

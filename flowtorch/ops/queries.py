@@ -139,14 +139,6 @@ def cuda(self, device=None, non_blocking=False, memory_format=dtypes.preserve_fo
 
 
 @composite
-def is_autocast_enabled(device_type=None):
-    """Whether autocast is on."""
-    from flowtorch import amp
-
-    return amp.is_autocast_enabled(device_type) if hasattr(amp, "is_autocast_enabled") else False
-
-
-@composite
 def are_deterministic_algorithms_enabled():
     """Whether only deterministic algorithms may run (all are)."""
     return _deterministic[0]

@@ -28,7 +28,7 @@ BLOCK = 32768           # elements: the arrays of one block stay in a second-lev
 SMALL = 1024            # rows of at most this many elements are cheaper to copy than to treat alone
 PACK_COST = 4           # calls per row that packing must save to be worth its copies
 
-Columns = Sequence[Sequence[Tensor] | None]
+Columns = Sequence[Sequence[Any] | None]       # of tensors; None for an array that is not there
 
 _memory = threading.local()     # plans hold work arrays, so each thread has its own
 
@@ -119,7 +119,7 @@ def run_kernel(kernel: Kernel, columns: list[list[np.ndarray]], numbers: tuple) 
     if dtype.kind == "c":
         return _run_complex(kernel, columns, numbers)
     key = kernel, dtype.char, tuple([a.shape for a in columns[0]])
-    plans = _memory.__dict__
+    plans: dict[Any, _Plan] = _memory.__dict__      # type: ignore[assignment]
     try:
         plan = plans[key]
     except KeyError:

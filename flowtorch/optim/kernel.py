@@ -50,6 +50,8 @@ class Kernel:
 
     __slots__ = ("booleans", "cost", "floats", "name", "native", "numbers", "run", "source", "writes")
 
+    name: str
+    source: str             # of ``run``
     run: Callable[..., None]
     numbers: Callable[..., tuple]
     writes: tuple[int, ...]
@@ -80,7 +82,7 @@ def compile_kernel(name: str, present: Sequence[bool], outputs: dict[int, Any],
     kernel.numbers = eval(f"lambda {', '.join(arguments)}: ({tuple_text})")
     kernel.writes = tuple(position[i] for i in outputs)
     kernel.floats, kernel.booleans, kernel.cost = program.floats, program.booleans, len(program.lines)
-    kernel.native = Native(outputs, present, program.constants)
+    kernel.native = Native(outputs, present, list(program.constants))
     return kernel
 
 

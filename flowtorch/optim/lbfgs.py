@@ -207,7 +207,7 @@ def _strong_wolfe(probe: Callable[[Any], _Point], start: _Point, t: Any, longest
     best = 0 if previous.loss <= point.loss else 1
     stalled = False
     while rounds < limit and not abs(bracket[1].t - bracket[0].t) * longest < tolerance:
-        t, stalled = _within(bracket, _cubic_interpolate(*bracket), stalled)
+        t, stalled = _within(bracket, _cubic_interpolate(bracket[0], bracket[1]), stalled)
         point = probe(t)
         rounds += 1
         if too_high(point) or point.loss >= bracket[best].loss:

@@ -96,6 +96,13 @@ class Optimizer:
               "_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
               "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks")
 
+    _optimizer_step_pre_hooks: dict[int, Callable]
+    _optimizer_step_post_hooks: dict[int, Callable]
+    _optimizer_state_dict_pre_hooks: dict[int, Callable]
+    _optimizer_state_dict_post_hooks: dict[int, Callable]
+    _optimizer_load_state_dict_pre_hooks: dict[int, Callable]
+    _optimizer_load_state_dict_post_hooks: dict[int, Callable]
+
     # Options that state saved by an old release may lack, with the value that means what that release did.
     _options_added: tuple[tuple[str, Any], ...] = ()
     # State that old releases saved as numbers and that is now a 0-d tensor.
@@ -222,33 +229,29 @@ class Optimizer:
     # ---- hooks
     def register_step_pre_hook(self, hook: Callable) -> Any:
         """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new (args, kwargs)."""
-        return _register(self._optimizer_step_pre_hooks, hook)           # type: ignore[attr-defined]
+        return _register(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook: Callable) -> Any:
         """Call ``hook(optimizer, args, kwargs)`` after each step."""
-        return _register(self._optimizer_step_post_hooks, hook)          # type: ignore[attr-defined]
+        return _register(self._optimizer_step_post_hooks, hook)
 
     def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Any:
         """Call ``hook(optimizer)`` before ``state_dict`` collects the state."""
-        return _register(self._optimizer_state_dict_pre_hooks, hook,
-                         prepend)         # type: ignore[attr-defined]
+        return _register(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
     def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Any:
         """Call ``hook(optimizer, state_dict)`` on what ``state_dict`` returns; it may change or replace
         it."""
-        return _register(self._optimizer_state_dict_post_hooks, hook,
-                         prepend)        # type: ignore[attr-defined]
+        return _register(self._optimizer_state_dict_post_hooks, hook, prepend)
 
     def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> Any:
         """Call ``hook(optimizer, state_dict)`` on a shallow copy of what is to be loaded; it may return
         another."""
-        return _register(self._optimizer_load_state_dict_pre_hooks, hook,
-                         prepend)    # type: ignore[attr-defined]
+        return _register(self._optimizer_load_state_dict_pre_hooks, hook, prepend)
 
     def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> Any:
         """Call ``hook(optimizer)`` after ``load_state_dict``."""
-        return _register(self._optimizer_load_state_dict_post_hooks, hook,
-                         prepend)   # type: ignore[attr-defined]
+        return _register(self._optimizer_load_state_dict_post_hooks, hook, prepend)
 
     # ---- state dictionaries
     def state_dict(self) -> StateDict:

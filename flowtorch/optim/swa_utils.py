@@ -9,7 +9,8 @@ from typing import Any
 
 import flowtorch as ft
 from flowtorch.autograd.mode import no_grad
-from flowtorch.nn import Module
+from flowtorch.nn.batchnorm import _BatchNorm
+from flowtorch.nn.module import Module
 from flowtorch.tensor import Tensor
 
 from .blocked import update
@@ -170,7 +171,7 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     ``loader``."""
     momenta = {}
     for module in model.modules():
-        if isinstance(module, ft.nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, _BatchNorm):
             module.reset_running_stats()
             momenta[module] = module.momentum
     if not momenta:

@@ -196,7 +196,8 @@ class AffineTransform(Transform):
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         shape, scale = x.shape, self.scale
-        result = ft.full_like(x, math.log(abs(scale))) if isinstance(scale, Number) else scale.abs().log()
+        fixed = isinstance(scale, Number)
+        result = ft.full_like(x, math.log(abs(scale))) if fixed else scale.abs().log()
         if self.event_dim:
             result = result.view((*result.size()[:-self.event_dim], -1)).sum(-1)
             shape = shape[:-self.event_dim]

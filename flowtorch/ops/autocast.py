@@ -4,6 +4,14 @@ The names are those of public functions. What stands in no list runs in the type
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from flowtorch import overrides
+
+if TYPE_CHECKING:
+    from flowtorch.ops.op import Composite
+
 _CONVOLUTIONS = ("conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d",
                  "conv_transpose3d")
 _PRODUCTS = ("addbmm", "addmm", "baddbmm", "bmm", "linear", "matmul", "mm", "prelu",
@@ -16,7 +24,7 @@ _LOSSES = ("binary_cross_entropy_with_logits", "cosine_embedding_loss", "hinge_e
 LOW_PRECISION = {
     "cuda": frozenset((*_CONVOLUTIONS, *_PRODUCTS, "addmv", "addr", "chain_matmul", "einsum", "gru_cell",
                        "lstm_cell", "multi_dot", "mv", "rnn_relu_cell", "rnn_tanh_cell")),
-    "cpu": frozenset((*_CONVOLUTIONS, *_PRODUCTS)),
+    "cpu": frozenset((*_CONVOLUTIONS, *_PRODUCTS, "chain_matmul", "einsum", "multi_dot", "tensordot")),
 }
 
 FLOAT32 = {
@@ -45,6 +53,9 @@ PROMOTE = {
     "cpu": frozenset(("cat", "index_copy", "stack")),
 }
 
+# Their parts would be cast, where PyTorch's are not.
+AS_GIVEN = {"cuda": frozenset[str](), "cpu": frozenset(("bilinear",))}
+
 BANNED = {
     "cuda": {"binary_cross_entropy":
              "torch.nn.functional.binary_cross_entropy and torch.nn.BCELoss are unsafe to autocast.\n"
@@ -55,3 +66,30 @@ BANNED = {
              "which are safe to autocast."},
     "cpu": {},
 }
+
+LISTED = frozenset().union(*(names for lists in (LOW_PRECISION, FLOAT32, PROMOTE, AS_GIVEN, BANNED)
+                             for names in lists.values()))
+
+_active, _state = overrides.active, overrides.state
+
+
+def watch(record: Composite) -> Callable:
+    """The function of a composite in the lists: under autocast it gets its arguments cast, as an op does."""
+    f, name = record.function, record.name
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not _active or _state.autocast is None:
+            return f(*args, **kwargs)
+        cast = _state.autocast
+        values = cast(name, (*args, *kwargs.values()))
+        if values is None:
+            return f(*args, **kwargs)
+        _state.autocast = None                  # what it calls computes in the types that it gets
+        try:
+            return f(*values[:len(args)], **dict(zip(kwargs, values[len(args):], strict=True)))
+        finally:
+            _state.autocast = cast
+
+    call.__name__, call.__qualname__, call.__module__ = f.__name__, f.__qualname__, f.__module__
+    call.__doc__, call.__wrapped__ = f.__doc__, f           # type: ignore[attr-defined]
+    return call
