@@ -9,6 +9,7 @@ import numpy as np
 from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, view_edge
+from flowtorch.dtypes import int64
 from flowtorch.ops.copy import dense
 from flowtorch.ops.dispatch import interpret
 from flowtorch.ops.families import op, view
@@ -232,6 +233,8 @@ def _getitem(self: Any, index: Any) -> Any:
         special = _find_special(self, index)
         if special and overrides.has_torch_function(special):
             return overrides.handle_torch_function(getitem, special, self, index)
+    elif type(index) is tuple and (quick := _only_tensors(self, index)) is not None:
+        return index_tensors(self, *quick)
     items, tensors, dims = parse(self, index)
     if tensors:
         return index_tensors(getitem(self, items) if items else self, tensors, dims)
@@ -242,6 +245,26 @@ def _getitem(self: Any, index: Any) -> Any:
             items if type(index) is tuple or len(items) != 1 else items[0], tuple(self.shape))
         node.params, node.shapes = items, node.shapes[0][0]      # type: ignore[attr-defined]
     return out
+
+
+def _only_tensors(self: Any, index: tuple) -> tuple[list, tuple] | None:
+    """(tensors, their dimensions) of an index of int64 tensors, full slices and an Ellipsis; None for any other."""
+    tensors, dims = [], []
+    d, n = 0, self._array.ndim
+    left = n - len(index) + 1                 # what an Ellipsis stands for; -1 once it is used up
+    for item in index:
+        if type(item) is Tensor and item._type.dtype is int64 and item._array.ndim:
+            tensors.append(item)
+            dims.append(d)
+            d += 1
+        elif type(item) is slice and item == _full:
+            d += 1
+        elif item is ... and left >= 0:
+            d += left
+            left = -1
+        else:
+            return None
+    return (tensors, tuple(dims)) if tensors and d <= n else None
 
 
 def _all_fast(index: Any) -> bool:
