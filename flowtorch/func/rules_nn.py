@@ -133,6 +133,7 @@ def _places(call: Call, input: Any, target: Any, weight: Any, ignore_index: int)
     if weight is None:
         w = (~ignored).to(input.dtype)
     else:
+        weight = weight.detach()                                        # no derivative in it
         w = weight[safe] if not call.flags[2] else weight.gather(1, safe.flatten(1)).reshape(safe.shape)
         w = w.masked_fill(ignored, 0)
     return safe, w

@@ -46,7 +46,7 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0):
 @attention.derivative
 def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, needs):
     g = g[0]  # nobody sees the weights
-    if grad_mode.enabled:
+    if grad_mode.enabled or not all(t is None or t._type.plain for t in (g, query, key, value, mask)):
         return _composite(g, (query, key, value, mask), needs, is_causal, scale)
     arrays = (t._array for t in (g, out[1], query, key, value))
     dq, dk, dv, dscores = _attention_backward(*arrays, scale)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.autograd.levels import unwrapped
 from flowtorch.ops.families import named_result, op
 from flowtorch.ops.linalg_base import (
     LinAlgError,
@@ -91,7 +92,7 @@ def _det_backward(g, A, out):
     if A.numel() == 0:
         return A * 0
     scale = g[..., None, None]
-    if bool((out.detach() == 0).any()):
+    if bool((unwrapped(out).detach() == 0).any()):
         return scale * conj(_cofactors(A))
     return scale * conj(out)[..., None, None] * adjoint(_inv(A)[0])
 

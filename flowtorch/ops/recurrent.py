@@ -101,9 +101,14 @@ def lstm_layer(gates, h0, c0, w_hh, w_hr=None, batch_sizes=(), reverse=False):
     return output, h, c, active, cells, squashed
 
 
+def _plain(*tensors: Any) -> bool:
+    """Whether the arrays of all these tensors may be read."""
+    return all(t is None or t._type.plain for t in tensors)
+
+
 @lstm_layer.derivative
 def _lstm_gradient(g, out, gates, h0, c0, w_hh, w_hr, batch_sizes, reverse, needs):
-    if grad_mode.enabled:
+    if grad_mode.enabled or not _plain(*g, gates, h0, w_hh):
         inputs = (gates, h0, c0, w_hh, w_hr)
         return _composite("lstm", g[:3], inputs, needs, batch_sizes=batch_sizes, reverse=reverse)
     arrays = [None if t is None else t._array for t in (h0, c0, w_hh, w_hr)]
@@ -195,7 +200,7 @@ def gru_layer(gates, h0, w_hh, b_hh=None, batch_sizes=(), reverse=False):
 
 @gru_layer.derivative
 def _gru_gradient(g, out, gates, h0, w_hh, b_hh, batch_sizes, reverse, needs):
-    if grad_mode.enabled:
+    if grad_mode.enabled or not _plain(*g, gates, h0, w_hh):
         inputs = (gates, h0, w_hh, b_hh)
         return _composite("gru", g[:2], inputs, needs, batch_sizes=batch_sizes, reverse=reverse)
     arrays = [t._array for t in (out[0], out[2], out[3], h0, w_hh)]
@@ -255,7 +260,7 @@ def rnn_layer(gates, h0, w_hh, batch_sizes=(), reverse=False, relu=False):
 
 @rnn_layer.derivative
 def _rnn_gradient(g, out, gates, h0, w_hh, batch_sizes, reverse, relu, needs):
-    if grad_mode.enabled:
+    if grad_mode.enabled or not _plain(*g, gates, h0, w_hh):
         kind = "rnn_relu" if relu else "rnn_tanh"
         return _composite(kind, g, (gates, h0, w_hh), needs, batch_sizes=batch_sizes, reverse=reverse)
     output, initial, w = out[0]._array, h0._array, w_hh._array

@@ -180,7 +180,9 @@ def _median_all(input: np.ndarray, ignore_nan: bool) -> np.ndarray:
 
 def _share(g: Any, input: Any, out: Any) -> Any:
     """The gradient of a value that several elements have: each gets an equal part."""
-    same = input.isnan() if input.dtype.is_floating_point and out.isnan() else input == out
+    same = input == out
+    if input.dtype.is_floating_point:
+        same = same | (input.isnan() & out.isnan())
     return same.to(g.dtype) * (g / same.sum().clamp(min=1))
 
 

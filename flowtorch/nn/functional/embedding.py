@@ -6,6 +6,7 @@ import warnings
 
 import flowtorch as torch
 
+from ...autograd.levels import unwrapped
 from ...ops.op import composite
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
@@ -132,14 +133,15 @@ def one_hot(tensor, num_classes: int = -1):
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
     else:
-        if int(tensor.min()) < 0:
+        values = unwrapped(tensor)
+        if int(values.min()) < 0:
             raise RuntimeError("Class values must be non-negative.")
-        largest = int(tensor.max())
+        largest = int(values.max())
         if num_classes == -1:
             num_classes = largest + 1
         elif num_classes < 1:
             raise RuntimeError("num_classes should be positive")
         elif largest >= num_classes:
             raise RuntimeError("Class values must be smaller than num_classes.")
-    result = torch.zeros((*tensor.shape, num_classes), dtype=torch.int64, device=tensor.device)
+    result = tensor.new_zeros((*tensor.shape, num_classes))
     return result.scatter_(-1, tensor.unsqueeze(-1), 1)
