@@ -11,7 +11,7 @@ from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, saved_hooks, view_edge
 from flowtorch.dtypes import complex64, complex128, float32, float64
-from flowtorch.ops import dispatch
+from flowtorch.ops import dispatch, fast_pointwise
 from flowtorch.ops.dispatch import interpret
 from flowtorch.ops.families import General
 from flowtorch.ops.fast_general import closure
@@ -179,7 +179,7 @@ def _matmul_closure(operator: bool) -> Any:
             except Exception:
                 pass
         if operator and not isinstance(other, Tensor):
-            return dispatch.interpret_operator(_matmul, input, other, False) if isinstance(other, np.ndarray) or (
+            return fast_pointwise.interpret_operator(_matmul, input, other, False) if isinstance(other, np.ndarray) or (
                 hasattr(type(other), "__torch_function__")) else NotImplemented
         return _named(interpret(_matmul, (input, other), {"out": out}))
 
