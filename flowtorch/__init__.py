@@ -198,8 +198,21 @@ _ELSEWHERE |= {
 
 
 # In-place functions that PyTorch also publishes beside the methods.
-_METHODS = {"addmv_", "as_strided_", "clamp_", "clamp_max_", "clamp_min_", "clip_", "conj_physical_", "detach_", "gcd_", "lcm_", "ldexp_",
-            "logit_", "xlogy_"}
+_METHODS = {
+    "addmv_",
+    "as_strided_",
+    "clamp_",
+    "clamp_max_",
+    "clamp_min_",
+    "clip_",
+    "conj_physical_",
+    "detach_",
+    "gcd_",
+    "lcm_",
+    "ldexp_",
+    "logit_",
+    "xlogy_",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,8 @@ from typing import Any
 
 from flowtorch import devices
 
-_NONE = ("No CUDA device is available: flowtorch runs on cuda with the extra 'cuda12' or 'cuda13' (cupy and triton) and a GPU, "
+_NONE = ("No CUDA device is available: flowtorch runs on cuda with the extra 'cuda12' or 'cuda13' (cupy and triton) "
+         "and a GPU, "
          "or with FLOWTORCH_CUDA=interpret on host memory")
 
 has_half = has_magma = False

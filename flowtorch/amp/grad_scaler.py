@@ -239,7 +239,7 @@ class GradScaler:
         factor = self._backoff_factor if overflow else 1.0
         if successes == self._growth_interval:
             # A scale that is no longer a float32 would never come back.
-            factor = self._growth_factor if math.isfinite((scale * self._growth_factor).item()) else 1.0
+            factor = self._growth_factor if math.isfinite((scale * self._growth_factor).item()) else 1.0  # type: ignore[attr-defined]
             successes = 0
         scale.mul_(factor)
         tracker.fill_(successes)

@@ -275,7 +275,7 @@ def gradgradcheck(
             values = drawn.standard_normal(tuple(o.shape))
             if o.dtype.is_complex:
                 values = values + 1j * drawn.standard_normal(tuple(o.shape))
-            return torch.tensor(values).to(o.dtype).requires_grad_()
+            return torch.tensor(values).to(o.dtype).requires_grad_()  # type: ignore[operator]
         weights = tuple(like(o) for o in outputs)
     else:
         weights = _tuple(grad_outputs)

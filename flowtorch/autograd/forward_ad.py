@@ -55,7 +55,7 @@ class Dual(Wrapped):
 
         return push_function(self.level, cls, args, kwargs)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         if all(level.number != self.level for level in _levels.alive):      # made by a transform, not by make_dual
             inner = "\n".join("    " + line for line in repr(self.value).splitlines())
             return f"GradTrackingTensor(lvl={self.depth}, value=\n{inner}\n)"
@@ -242,8 +242,13 @@ def _transposed(op: Op, values: list, primals: list, level: int) -> list:
     from flowtorch.autograd.engine import grad
     from flowtorch.ops.copy import alias
 
-    if not all(t._type.plain for i in op.tensor_index for p in (_flat(primals[i]), _tangents_in(values[i], level)) for t in p
-               if isinstance(t, Tensor)):
+    if not all(
+        t._type.plain
+        for i in op.tensor_index
+        for p in (_flat(primals[i]), _tangents_in(values[i], level))
+        for t in p
+        if isinstance(t, Tensor)
+    ):
         return _transposed_by_levels(op, values, primals, level)
     outer = grad_mode.enabled
     with enable_grad():
@@ -289,7 +294,12 @@ def _transposed_by_levels(op: Op, values: list, primals: list, level: int) -> li
     """``_transposed`` for tensors of other transforms, which the tape does not see: two nested levels of vjp."""
     from flowtorch.func.gradients import vjp
 
-    places = [(i, k) for i in op.tensor_index for k, t in enumerate(_flat(values[i])) if is_dual(t, level) and t.tangent is not None]
+    places = [
+        (i, k)
+        for i in op.tensor_index
+        for k, t in enumerate(_flat(values[i]))
+        if is_dual(t, level) and t.tangent is not None
+    ]
     duals = [_flat(values[i])[k] for i, k in places]
     outcome: list = []
 
@@ -380,8 +390,10 @@ def check_tangent(primal: Tensor, tangent: Tensor) -> None:
     if not (tangent.is_floating_point() or tangent.is_complex()):
         raise ValueError(f"Expected tangent to be floating point or complex, but got: {tangent.dtype}")
     if tangent.shape != primal.shape:
-        raise RuntimeError("Trying to set a forward gradient that has a different size than that of the original Tensor, this is "
-                           f"not supported. Tensor is of size {list(primal.shape)} while the given forward gradient is of size "
+        raise RuntimeError("Trying to set a forward gradient that has a different size than that of the original "
+                           "Tensor, this is "
+                           f"not supported. Tensor is of size {list(primal.shape)} while the given forward gradient "
+                           "is of size "
                            f"{list(tangent.shape)}.")
 
 

@@ -266,7 +266,7 @@ def _finish(cls: type, node: Any, args: tuple, tensors: list, edges: tuple, reco
     given = {id(a) for _, a in tensors}
     for o in outputs:
         if isinstance(o, Tensor) and id(o) in given and id(o) not in dirty and recording:
-            alias = wrap(o._array, o._type) if o._type.plain else o.detach()      # an input returned as it is: a view of it
+            alias = wrap(o._array, o._type) if o._type.plain else o.detach()  # an input returned as it is: a view of it
             make_view(o, alias, (lambda t: t, ()), "custom")
             o = alias
         wired.append(o)

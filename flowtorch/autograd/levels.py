@@ -75,7 +75,7 @@ class Wrapped(Tensor):
     value: Tensor
     __torch_function__ = staticmethod(_disabled_torch_function_impl)     # type: ignore[assignment]
 
-    @property
+    @property  # type: ignore[misc]
     def __class__(self) -> type:
         return Tensor
 
@@ -85,7 +85,8 @@ class Wrapped(Tensor):
 
     @data.setter
     def data(self, new: Tensor) -> None:
-        raise RuntimeError("x.data = y is not supported inside a function transform; use torch.no_grad() and x.copy_(y)")
+        raise RuntimeError("x.data = y is not supported inside a function transform; use torch.no_grad() and "
+                           "x.copy_(y)")
 
     def resize_(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("resize_ is not supported inside a function transform")
@@ -120,7 +121,7 @@ def unwrapped(t: Tensor) -> Tensor:
 
 def make_wrapper(cls: type, value: Tensor, level: Level | int, array: Any, depth: int = 0) -> Any:
     """A new wrapper of ``cls`` around ``value``, with no history of its own."""
-    t = _new(cls)
+    t = _new(cls)  # type: ignore[var-annotated]
     _fill(t, value, array)
     t.__dict__["value"] = value
     t.__dict__["level"] = level.number if isinstance(level, Level) else level
@@ -143,7 +144,7 @@ def become(t: Tensor, cls: type, level: Level) -> None:
     """
     if t._view is not None and t._view[0] is not t:
         base = t._view[0]
-        if not (type(base) is cls and base.level == level.number):
+        if not (type(base) is cls and base.level == level.number):  # type: ignore[attr-defined]
             become(base, cls, level)
     inner = _new(type(t))
     for name in ("_array", "_type", "_requires_grad", "_node", "_grad", "_view"):

@@ -291,7 +291,8 @@ def save_output(node: Node, out: Any) -> None:
 
 
 def kept(out: Any) -> Any:
-    """What a node keeps of its result: the array, or for a transform's tensor something with ``get()`` and ``shape``."""
+    """What a node keeps of its result: the array, or for a transform's tensor something with ``get()`` and
+    ``shape``."""
     return out._array if out._type.plain or not hasattr(out, "__flowtorch_saved__") else out.__flowtorch_saved__()
 
 

@@ -23,4 +23,4 @@ class Chi2(Gamma):
     @property
     def df(self) -> Tensor:
         """The degrees of freedom."""
-        return self.concentration * 2
+        return self.concentration * 2  # type: ignore[return-value]

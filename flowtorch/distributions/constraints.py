@@ -149,14 +149,14 @@ class MixtureSameFamilyConstraint(_Wrapping):
 
 class _Real(Constraint):
     def check(self, value: Tensor) -> Tensor:
-        return value == value       # False for NaN
+        return value == value       # type: ignore[return-value]  # False for NaN
 
 
 class _Boolean(Constraint):
     is_discrete = True
 
     def check(self, value: Tensor) -> Tensor:
-        return (value == 0) | (value == 1)
+        return (value == 0) | (value == 1)  # type: ignore[return-value]
 
 
 class _GreaterThan(Constraint):
@@ -201,7 +201,7 @@ class _HalfOpenInterval(_Interval):
 
 
 def _is_whole(value: Tensor) -> Tensor:
-    return value % 1 == 0
+    return value % 1 == 0  # type: ignore[return-value]
 
 
 class _IntegerInterval(_Interval):
@@ -232,14 +232,14 @@ class _OneHot(Constraint):
     event_dim = 1
 
     def check(self, value: Tensor) -> Tensor:
-        return ((value == 0) | (value == 1)).all(-1) & value.sum(-1).eq(1)
+        return ((value == 0) | (value == 1)).all(-1) & value.sum(-1).eq(1)  # type: ignore[attr-defined]
 
 
 class _Simplex(Constraint):
     event_dim = 1
 
     def check(self, value: Tensor) -> Tensor:
-        return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)
+        return (value >= 0).all(-1) & ((value.sum(-1) - 1).abs() < 1e-6)  # type: ignore[attr-defined]
 
 
 class _Multinomial(Constraint):
@@ -250,7 +250,7 @@ class _Multinomial(Constraint):
         self.upper_bound = upper_bound
 
     def check(self, x: Tensor) -> Tensor:
-        return (x >= 0).all(-1) & (x.sum(-1) <= self.upper_bound)
+        return (x >= 0).all(-1) & (x.sum(-1) <= self.upper_bound)  # type: ignore[attr-defined]
 
 
 # ---- matrices

@@ -34,9 +34,9 @@ class Dirichlet(ExponentialFamily):
 
     @property
     def mode(self) -> Tensor:
-        excess = (self.concentration - 1).clamp(min=0.0)
+        excess = (self.concentration - 1).clamp(min=0.0)  # type: ignore[attr-defined]
         mode = excess / excess.sum(-1, True)
-        corner = (self.concentration < 1).all(dim=-1)       # the density has its poles at the corners
+        corner = (self.concentration < 1).all(dim=-1)       # type: ignore[attr-defined]  # the density has its poles at the corners
         mode[corner] = ft.nn.functional.one_hot(mode[corner].argmax(dim=-1), excess.shape[-1]).to(mode)
         return mode
 

@@ -36,7 +36,7 @@ class FisherSnedecor(Distribution):
     @property
     def mode(self) -> Tensor:
         mode = (self.df1 - 2) / self.df1 * self.df2 / (self.df2 + 2)
-        return mode.masked_fill(self.df1 <= 2, float("nan"))
+        return mode.masked_fill(self.df1 <= 2, float("nan"))  # type: ignore[attr-defined]
 
     @property
     def variance(self) -> Tensor:
@@ -53,6 +53,6 @@ class FisherSnedecor(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         value = self._checked(value)
         half1, half2, ratio = self.df1 * 0.5, self.df2 * 0.5, self.df1 / self.df2
-        log_beta = half1.lgamma() + half2.lgamma() - (half1 + half2).lgamma()
+        log_beta = half1.lgamma() + half2.lgamma() - (half1 + half2).lgamma()  # type: ignore[attr-defined]
         return (-log_beta + half1 * ratio.log() + (half1 - 1) * ft.log(value)
                 - (half1 + half2) * ft.log1p(ratio * value))

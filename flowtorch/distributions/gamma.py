@@ -33,7 +33,7 @@ class Gamma(ExponentialFamily):
 
     @property
     def mode(self) -> Tensor:
-        return ((self.concentration - 1) / self.rate).clamp(min=0)
+        return ((self.concentration - 1) / self.rate).clamp(min=0)  # type: ignore[attr-defined]
 
     @property
     def variance(self) -> Tensor:
@@ -59,7 +59,7 @@ class Gamma(ExponentialFamily):
 
     @property
     def _natural_params(self) -> tuple[Tensor, ...]:
-        return self.concentration - 1, -self.rate
+        return self.concentration - 1, -self.rate  # type: ignore[return-value]
 
     def _log_normalizer(self, x: Tensor, y: Tensor) -> Tensor:
         return ft.lgamma(x + 1) + (x + 1) * ft.log(-y.reciprocal())

@@ -37,7 +37,7 @@ class Gumbel(TransformedDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.loc + self.scale * euler_constant
+        return self.loc + self.scale * euler_constant  # type: ignore[return-value]
 
     @property
     def mode(self) -> Tensor:
@@ -45,7 +45,7 @@ class Gumbel(TransformedDistribution):
 
     @property
     def stddev(self) -> Tensor:
-        return (math.pi / math.sqrt(6)) * self.scale
+        return (math.pi / math.sqrt(6)) * self.scale  # type: ignore[return-value]
 
     @property
     def variance(self) -> Tensor:

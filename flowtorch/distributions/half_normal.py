@@ -34,7 +34,7 @@ class HalfNormal(TransformedDistribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.scale * math.sqrt(2 / math.pi)
+        return self.scale * math.sqrt(2 / math.pi)  # type: ignore[return-value]
 
     @property
     def mode(self) -> Tensor:
@@ -49,10 +49,10 @@ class HalfNormal(TransformedDistribution):
         return ft.where(value >= 0, self.base_dist.log_prob(value) + math.log(2), -math.inf)
 
     def cdf(self, value: Tensor) -> Tensor:
-        return 2 * self.base_dist.cdf(self._checked(value)) - 1
+        return 2 * self.base_dist.cdf(self._checked(value)) - 1  # type: ignore[return-value]
 
     def icdf(self, prob: Tensor) -> Tensor:
-        return self.base_dist.icdf((prob + 1) / 2)
+        return self.base_dist.icdf((prob + 1) / 2)  # type: ignore[arg-type]
 
     def entropy(self) -> Tensor:
-        return self.base_dist.entropy() - math.log(2)
+        return self.base_dist.entropy() - math.log(2)  # type: ignore[return-value]

@@ -44,12 +44,12 @@ class InverseGamma(TransformedDistribution):
 
     @property
     def mode(self) -> Tensor:
-        return self.rate / (self.concentration + 1)
+        return self.rate / (self.concentration + 1)  # type: ignore[return-value]
 
     @property
     def variance(self) -> Tensor:
         a = self.concentration
-        return ft.where(a > 2, self.rate.square() / ((a - 1).square() * (a - 2)), math.inf)
+        return ft.where(a > 2, self.rate.square() / ((a - 1).square() * (a - 2)), math.inf)  # type: ignore[attr-defined]
 
     def entropy(self) -> Tensor:
         a = self.concentration

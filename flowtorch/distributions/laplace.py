@@ -39,7 +39,7 @@ class Laplace(Distribution):
 
     @property
     def stddev(self) -> Tensor:
-        return 2 ** 0.5 * self.scale
+        return 2 ** 0.5 * self.scale  # type: ignore[return-value]
 
     def rsample(self, sample_shape: Any = Size()) -> Tensor:
         # off -1, where the logarithm is infinite
@@ -56,7 +56,7 @@ class Laplace(Distribution):
 
     def icdf(self, value: Tensor) -> Tensor:
         away = value - 0.5
-        return self.loc - self.scale * away.sign() * ft.log1p(-2 * away.abs())
+        return self.loc - self.scale * away.sign() * ft.log1p(-2 * away.abs())  # type: ignore[attr-defined]
 
     def entropy(self) -> Tensor:
         return 1 + ft.log(2 * self.scale)

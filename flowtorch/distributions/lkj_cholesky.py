@@ -33,7 +33,7 @@ class LKJCholesky(Distribution):
         marginal = self.concentration + 0.5 * (dim - 2)
         offset = ft.arange(dim - 1, dtype=self.concentration.dtype, device=self.concentration.device)
         offset = ft.cat([offset.new_zeros((1,)), offset])
-        self._beta = Beta(offset + 0.5, marginal.unsqueeze(-1) - 0.5 * offset)
+        self._beta = Beta(offset + 0.5, marginal.unsqueeze(-1) - 0.5 * offset)  # type: ignore[attr-defined]
         super().__init__(self.concentration.size(), Size((dim, dim)), validate_args)
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
@@ -49,7 +49,7 @@ class LKJCholesky(Distribution):
     def log_prob(self, value: Tensor) -> Tensor:
         diagonal = self._checked(value).diagonal(dim1=-1, dim2=-2)[..., 1:]
         order = ft.arange(2, self.dim + 1, device=self.concentration.device)
-        order = 2 * (self.concentration - 1).unsqueeze(-1) + self.dim - order
+        order = 2 * (self.concentration - 1).unsqueeze(-1) + self.dim - order  # type: ignore[attr-defined]
         n = self.dim - 1
         alpha = self.concentration + 0.5 * n
         normalizer = 0.5 * n * math.log(math.pi) + ft.mvlgamma(alpha - 0.5, n) - ft.lgamma(alpha) * n

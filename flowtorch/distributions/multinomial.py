@@ -58,11 +58,11 @@ class Multinomial(Distribution):
 
     @property
     def mean(self) -> Tensor:
-        return self.probs * self.total_count
+        return self.probs * self.total_count  # type: ignore[return-value]
 
     @property
     def variance(self) -> Tensor:
-        return self.total_count * self.probs * (1 - self.probs)
+        return self.total_count * self.probs * (1 - self.probs)  # type: ignore[return-value]
 
     def sample(self, sample_shape: Any = Size()) -> Tensor:
         sample_shape = Size(sample_shape)

@@ -60,7 +60,7 @@ class OneHotCategorical(Distribution):
 
     @property
     def variance(self) -> Tensor:
-        return self.probs * (1 - self.probs)
+        return self.probs * (1 - self.probs)  # type: ignore[return-value]
 
     def _one_hot(self, index: Tensor) -> Tensor:
         return ft.nn.functional.one_hot(index, self._categorical._num_events).to(self.probs)

@@ -43,7 +43,7 @@ class Poisson(ExponentialFamily):
 
     def log_prob(self, value: Tensor) -> Tensor:
         rate, value = broadcast_all(self.rate, self._checked(value))
-        return value.xlogy(rate) - rate - (value + 1).lgamma()
+        return value.xlogy(rate) - rate - (value + 1).lgamma()  # type: ignore[attr-defined]
 
     @property
     def _natural_params(self) -> tuple[Tensor, ...]:

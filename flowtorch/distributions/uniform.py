@@ -37,7 +37,7 @@ class Uniform(Distribution):
 
     @property
     def mode(self) -> Tensor:
-        return float("nan") * self.high
+        return float("nan") * self.high  # type: ignore[return-value]
 
     @property
     def stddev(self) -> Tensor:

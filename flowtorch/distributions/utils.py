@@ -33,7 +33,7 @@ def broadcast_all(*values: Any) -> tuple[Tensor, ...]:
     like = next((v for v in values if isinstance(v, Tensor)), None)
     made_as = {"dtype": ft.get_default_dtype()} if like is None else {"dtype": like.dtype,
                                                                       "device": like.device}
-    return ft.broadcast_tensors(*(v if _is_tensor_like(v) else ft.tensor(v, **made_as) for v in values))
+    return ft.broadcast_tensors(*(v if _is_tensor_like(v) else ft.tensor(v, **made_as) for v in values))  # type: ignore[operator]
 
 
 def _standard_normal(shape: Any, dtype: Any, device: Any) -> Tensor:

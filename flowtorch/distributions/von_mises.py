@@ -34,10 +34,10 @@ def _log_modified_bessel_fn(x: Tensor, order: int = 0) -> Tensor:
     """``log I_order(x)`` for positive x and order 0 or 1."""
     if order not in (0, 1):
         raise AssertionError(f"order must be 0 or 1, got {order}")
-    small = _polynomial((x / 3.75) ** 2, _SMALL[order])
+    small = _polynomial((x / 3.75) ** 2, _SMALL[order])  # type: ignore[arg-type]
     if order == 1:
         small = x.abs() * small
-    large = x - 0.5 * x.log() + _polynomial(3.75 / x, _LARGE[order]).log()
+    large = x - 0.5 * x.log() + _polynomial(3.75 / x, _LARGE[order]).log()  # type: ignore[arg-type]
     return ft.where(x < 3.75, small.log(), large)
 
 

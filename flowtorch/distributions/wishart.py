@@ -53,7 +53,7 @@ class Wishart(ExponentialFamily):
                              "dimensions")
         if isinstance(df, Number):
             batch_shape = Size(matrix.shape[:-2])
-            self.df = ft.tensor(df, dtype=matrix.dtype, device=matrix.device)
+            self.df = ft.tensor(df, dtype=matrix.dtype, device=matrix.device)  # type: ignore[operator]
         else:
             batch_shape = ft.broadcast_shapes(matrix.shape[:-2], df.shape)
             self.df = df.expand(batch_shape)

@@ -13,13 +13,17 @@ from flowtorch.ops.families import return_type
 from flowtorch.ops.op import Op
 from flowtorch.tensor import Tensor
 
-_DATA = ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor, please "
-         "try to rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch internals, "
+_DATA = ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a "
+         "Tensor, please "
+         "try to rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch "
+         "internals, "
          "please file a bug report.")
-_FLOW = ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support that "
+_FLOW = ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support "
+         "that "
          "yet, please file an issue at https://github.com/pytorch/pytorch/issues .")
 _POINTER = "Cannot access data pointer of Tensor that doesn't have storage"
-_IN_PLACE = ("vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in extra_args "
+_IN_PLACE = ("vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
+             "extra_args "
              "that has more elements than `self`. This happened due to `other` being vmapped over but `self` not being "
              "vmapped over in a vmap. Please try to use out-of-place operators instead of inplace arithmetic. If said "
              "operator is being called inside the PyTorch framework, please file a bug report instead.")
@@ -100,7 +104,7 @@ class Batched(Wrapped):
 
     storage = _typed_storage = untyped_storage
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"BatchedTensor(lvl={self.depth}, bdim=0, value=\n{inner}\n)"
 
@@ -202,7 +206,8 @@ def find_rule(op: Op) -> Rule | None:
 def apply(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
     """Run ``op`` on batches of this level."""
     if out is not None:
-        raise RuntimeError(f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on out= or "
+        raise RuntimeError(f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on "
+                           "out= or "
                            "view ops.")
     call = Call(level, op, values)
     target = values[op.tensor_index[0]]
@@ -232,7 +237,8 @@ def loop(call: Call) -> Any:
     op = call.op
     if op.name not in looped:
         looped.add(op.name)
-    warnings.warn(f"There is a performance drop because we have not yet implemented the batching rule for aten::{op.name}. "
+    warnings.warn("There is a performance drop because we have not yet implemented the batching rule for "
+                  f"aten::{op.name}. "
                   "Please file us an issue on GitHub so that we can prioritize its implementation.", stacklevel=6)
     results = [call.run(_example(call, b)) for b in range(call.size)]
     if not results:

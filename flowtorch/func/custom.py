@@ -27,7 +27,8 @@ class VmapInfo(NamedTuple):
 
 def check_setup_context(cls: Any) -> None:
     if cls.setup_context is Function.setup_context:
-        raise RuntimeError("In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must "
+        raise RuntimeError("In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, "
+                           "...), it must "
                            f"override the setup_context staticmethod. {_MORE}")
 
 
@@ -45,7 +46,9 @@ def track_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
     own = {id(v): a for v, a in zip(inner, args, strict=True) if isinstance(v, Tensor)}
     wrapped = tree_map(lambda o: own.get(id(o)) or track(o, level) if isinstance(o, Tensor) else o, output)
     node = _new(cls._node_class)
-    tensors = [(i, a if is_tracked(a, number) else track(a, level)) for i, a in enumerate(args) if isinstance(a, Tensor)]
+    tensors = [
+        (i, a if is_tracked(a, number) else track(a, level)) for i, a in enumerate(args) if isinstance(a, Tensor)
+    ]
     lifted = dict(tensors)
     needs = {i: grad_mode.enabled and a.requires_grad for i, a in tensors}
     node.needs_input_grad = tuple(needs.get(i, False) for i in range(len(args)))
@@ -78,8 +81,10 @@ def push_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
             cls.setup_context(ctx, tuple(primals), output)
     if hasattr(ctx, "saved_for_forward"):
         ctx.to_save = ctx.saved_for_forward
-    tangents = [a.tangent if is_dual(a, number) else zeros_like(a) if isinstance(a, Tensor) and ctx.materialize_grads else None
-                for a in args]
+    tangents = [
+        a.tangent if is_dual(a, number) else zeros_like(a) if isinstance(a, Tensor) and ctx.materialize_grads else None
+        for a in args
+    ]
     slopes = cls.jvp(ctx, *tangents)
     single = isinstance(output, Tensor)
     outputs, slopes = ((output,), (slopes,)) if single else (tuple(output), tuple(slopes))
@@ -95,11 +100,14 @@ def batch_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
     check_setup_context(cls)
     own = cls.vmap is not Function.vmap
     if own and cls.generate_vmap_rule:
-        raise RuntimeError(f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an overridden vmap "
-                           "staticmethod. Please set generate_vmap_rule=False or delete the overridden vmap staticmethod to avoid "
+        raise RuntimeError(f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an "
+                           "overridden vmap "
+                           "staticmethod. Please set generate_vmap_rule=False or delete the overridden vmap "
+                           "staticmethod to avoid "
                            f"ambiguity. {_MORE}")
     if not own and not cls.generate_vmap_rule:
-        raise RuntimeError(f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please override and "
+        raise RuntimeError(f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please "
+                           "override and "
                            f"implement the vmap staticmethod or set generate_vmap_rule=True. {_MORE}")
     found: list = []
 

@@ -22,8 +22,10 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
     flat, spec = tree_flatten(primals)
     directions, other = tree_flatten(tangents)
     if spec != other:
-        raise RuntimeError(f"{head}: Expected primals and tangents to have the same python structure. For example, if primals is "
-                           f"a tuple of 3 tensors, tangents also must be. Got primals with structure {spec} and tangents with "
+        raise RuntimeError(f"{head}: Expected primals and tangents to have the same python structure. For example, if "
+                           "primals is "
+                           f"a tuple of 3 tensors, tangents also must be. Got primals with structure {spec} and "
+                           "tangents with "
                            f"structure {other}")
     for name, leaves in (("primals", flat), ("tangents", directions)):
         if not leaves:
@@ -43,7 +45,8 @@ def jvp(func: Callable, primals: Any, tangents: Any, *, strict: bool = False, ha
             raise RuntimeError(f"{head}: Expected f to be a function that has non-empty output (got output = [])")
         for r in results:
             if not isinstance(r, Tensor):
-                raise RuntimeError(f"{head}: expected f(*primals) to return only tensors, got unsupported type {type(r)}")
+                raise RuntimeError(f"{head}: expected f(*primals) to return only tensors, got unsupported type "
+                                   f"{type(r)}")
         values = tree_unflatten([r.primal if _is_dual(r, level) else r for r in results], out_spec)
         slopes = tree_unflatten([_slope(r, level, strict) for r in results], out_spec)
     return (values, slopes, aux) if has_aux else (values, slopes)
@@ -63,7 +66,8 @@ def _slope(t: Any, level: Level, strict: bool) -> Tensor:
     if _is_dual(t, level) and t.tangent is not None:
         return t.tangent
     if strict:
-        raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not "
+        raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. "
+                           "This is not "
                            "allowed with strict=True.")
     from flowtorch.ops.factory import zeros_like
 
@@ -71,7 +75,8 @@ def _slope(t: Any, level: Level, strict: bool) -> Tensor:
 
 
 def linearize(func: Callable, *primals: Any) -> tuple:
-    """``(func(*primals), jvp_fn)``: ``jvp_fn(*tangents)`` is the derivative of ``func`` at ``primals``, a linear function."""
+    """``(func(*primals), jvp_fn)``: ``jvp_fn(*tangents)`` is the derivative of ``func`` at ``primals``, a linear
+    function."""
     flat, spec = tree_flatten(primals)
     outputs = func(*primals)
 
@@ -81,13 +86,16 @@ def linearize(func: Callable, *primals: Any) -> tuple:
             raise RuntimeError(f"Expected the tangents {other} to have the same argspec as the primals {spec}")
         for i, (p, t) in enumerate(zip(flat, directions, strict=True)):
             if tuple(p.shape) != tuple(t.shape):
-                raise RuntimeError(f"tangent:{i} with shape {t.shape} in flattened pytree doesn't match the shape {p.shape} of the "
+                raise RuntimeError(f"tangent:{i} with shape {t.shape} in flattened pytree doesn't match the shape "
+                                   f"{p.shape} of the "
                                    "corresponding primal.")
             if p.device != t.device:
-                raise RuntimeError(f"tangent:{i} with device {t.device} in flattened pytree doesn't match the device {p.device} of "
+                raise RuntimeError(f"tangent:{i} with device {t.device} in flattened pytree doesn't match the device "
+                                   f"{p.device} of "
                                    "the corresponding primal.")
             if p.dtype is not t.dtype:
-                raise RuntimeError(f"tangent:{i} with dtype {t.dtype} in flattened pytree doesn't match the dtype {p.dtype} of the "
+                raise RuntimeError(f"tangent:{i} with dtype {t.dtype} in flattened pytree doesn't match the dtype "
+                                   f"{p.dtype} of the "
                                    "corresponding primal.")
         return jvp(func, primals, tangents)[1]
 

@@ -130,7 +130,8 @@ def _grad_and_value(func: Callable, argnums: Any, has_aux: bool, args: tuple, kw
             if not isinstance(value, Tensor):
                 raise RuntimeError(f"{head}: Expected f(*args) to return a Tensor, got {type(value)}")
             if value.dim() != 0:
-                raise RuntimeError(f"{head}: Expected f(*args) to return a scalar Tensor, got tensor with {value.dim()} dims. "
+                raise RuntimeError(f"{head}: Expected f(*args) to return a scalar Tensor, got tensor with "
+                                   f"{value.dim()} dims. "
                                    "Maybe you wanted to use the vjp or jacrev APIs instead?")
             leaves, spec = tree_flatten(watched)
             found = _close(level, [value], leaves, None)
@@ -170,7 +171,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
             raise RuntimeError(f"{head}: Expected f to be a function that has non-empty output (got output = [])")
         for o in flat:
             if not isinstance(o, Tensor):
-                raise RuntimeError(f"{head}: expected f(*primals) to return only tensors, got unsupported type {type(o)}")
+                raise RuntimeError(f"{head}: expected f(*primals) to return only tensors, got unsupported type "
+                                   f"{type(o)}")
         flat = [independent(o) for o in flat]
         results = unwrap(outputs, level)
     leaves, in_spec = tree_flatten(watched)
@@ -178,7 +180,8 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         weights, spec = tree_flatten(cotangents)
         if spec != out_spec:
-            raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree structure of outputs to the "
+            raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree structure of outputs "
+                               "to the "
                                f"function. cotangents: {describe(spec)}, primal output: {describe(out_spec)}")
         kept = grad_mode.enabled if create_graph is None else create_graph
         outs = [o if is_tracked(o, level.number) else None for o in flat]

@@ -48,9 +48,12 @@ def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, chunk
         flat, out_spec = tree_flatten(outputs)
         for o in flat:
             if not (o.is_floating_point() or o.is_complex()):
-                raise RuntimeError("vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor with "
+                raise RuntimeError("vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got "
+                                   "Tensor with "
                                    f"dtype {o.dtype}")
-        rows = vmap(lambda *weights: vjp_fn(tree_unflatten(list(weights), out_spec)), chunk_size=chunk_size)(*_basis(flat))
+        rows = vmap(lambda *weights: vjp_fn(tree_unflatten(list(weights), out_spec)), chunk_size=chunk_size)(
+            *_basis(flat)
+        )
         rows = rows[0] if single else rows
         leaves, in_spec = tree_flatten(rows)
         sizes = [o.numel() for o in flat]
@@ -63,7 +66,8 @@ def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, chunk
 
 
 def jacfwd(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error") -> Callable:
-    """The function that computes the Jacobian of ``func`` in the arguments ``argnums`` by forward mode; see ``jacrev``."""
+    """The function that computes the Jacobian of ``func`` in the arguments ``argnums`` by forward mode; see
+    ``jacrev``."""
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         nums = check_argnums(argnums, len(args))
@@ -73,7 +77,8 @@ def jacfwd(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, rando
         flat, spec = tree_flatten(primals)
         for x in flat:
             if not isinstance(x, Tensor):
-                raise RuntimeError(f"jvp(f, primals, tangents): Expected primals to only contain Tensors, got {type(x)}")
+                raise RuntimeError("jvp(f, primals, tangents): Expected primals to only contain Tensors, got "
+                                   f"{type(x)}")
 
         def of(*inputs: Any) -> Any:
             return func(*replace(args, nums, inputs[0] if single else inputs), **kwargs)

@@ -9,8 +9,15 @@ from flowtorch.nn.utils.stateless import _functional_call
 from flowtorch.tensor import Tensor
 
 
-def functional_call(module: Any, parameter_and_buffer_dicts: dict[str, Tensor] | Sequence[dict[str, Tensor]], args: Any = None,
-                    kwargs: dict[str, Any] | None = None, *, tie_weights: bool = True, strict: bool = False) -> Any:
+def functional_call(
+    module: Any,
+    parameter_and_buffer_dicts: dict[str, Tensor] | Sequence[dict[str, Tensor]],
+    args: Any = None,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
     """Call ``module`` with the tensors of a dictionary (or of several) in the place of its parameters and buffers.
 
     ``tie_weights``: a tensor also replaces what the module ties to the one it replaces. ``strict``: the dictionary must

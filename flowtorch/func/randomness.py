@@ -15,7 +15,8 @@ from flowtorch.tensor import Tensor
 
 _ERROR = ("vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' "
           "randomness flags on vmap or perform the randomness operation out of vmap")
-_UNBATCHED = ("vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same randomness. "
+_UNBATCHED = ("vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same "
+              "randomness. "
               "If this is necessary for your usage, please file an issue with functorch.")
 
 
@@ -73,7 +74,7 @@ def randomness_of(level: Level, randomness: str, size: int) -> Iterator[None]:
 def outside(level: int) -> Iterator[None]:
     """The block runs one level below this vmap."""
     kept = maps.stack
-    at = next((k for k, (l, _, _) in enumerate(kept) if l.number == level), len(kept))
+    at = next((k for k, (lev, _, _) in enumerate(kept) if lev.number == level), len(kept))
     maps.stack = kept[:at]
     try:
         yield
@@ -83,7 +84,7 @@ def outside(level: int) -> Iterator[None]:
 
 def randomness_at(level: int) -> str:
     """The randomness of the vmap of this level."""
-    return next((r for l, r, _ in maps.stack if l.number == level), "error")
+    return next((r for lev, r, _ in maps.stack if lev.number == level), "error")
 
 
 def fill_batch(call: Call, level: int) -> None:
@@ -111,7 +112,8 @@ def draw_batch(call: Call) -> Any:
     if mode == "error":
         raise RuntimeError(_ERROR)
     if mode == "same":
-        raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input. Please file an issue "
+        raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input. Please file "
+                           "an issue "
                            "with functorch")
     values = aligned(call, call.op.tensor_index)
     with outside(level):

@@ -10,7 +10,8 @@ from flowtorch.func.rules_pointwise import align, aligned, shifted
 from flowtorch.ops.op import REGISTRY
 from flowtorch.tensor import wrap
 
-_DYNAMIC = ("vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over aten::{}. Please "
+_DYNAMIC = ("vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
+            "aten::{}. Please "
             "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature.")
 
 
@@ -29,7 +30,8 @@ def positions(size: int, rank: int = 0) -> Any:
 
 @rule("gather", "_scatter", "scatter_add", "scatter_reduce")
 def along_index(call: Call) -> Any:
-    """Ops of input, index and perhaps source, all of one rank. Examples without dimensions get one for the time being."""
+    """Ops of input, index and perhaps source, all of one rank. Examples without dimensions get one for the time
+    being."""
     values = list(call.values)
     rank = call.rank(0)
     number = call.op.name == "_scatter" and call.rank(3) == 0 and rank > 0
@@ -127,7 +129,8 @@ class Places:
         indices, dims = call.values[at], call.values[at + 1]
         logical, flags = call.logical[at], call.flags[at]
         if any(f and t.dtype.name in ("bool", "uint8") for f, t in zip(flags, logical, strict=True)):
-            raise RuntimeError("vmap: We do not support batching operators that can support dynamic shape. Attempting to batch "
+            raise RuntimeError("vmap: We do not support batching operators that can support dynamic shape. Attempting "
+                               "to batch "
                                "over indexing with a boolean mask.")
         masks = [t for t in logical if t.dtype.name in ("bool", "uint8")]
         self.rank = max([1 if t.dtype.name in ("bool", "uint8") else t.dim() for t in logical])
@@ -156,14 +159,18 @@ class Places:
         if not self.many:
             return result
         result = result.movedim(self.block, 0)
-        block = tuple(range(self.block + 1, self.block + 1 + self.rank)) if self.block else tuple(range(1, 1 + self.rank))
+        block = (
+            tuple(range(self.block + 1, self.block + 1 + self.rank)) if self.block else tuple(range(1, 1 + self.rank))
+        )
         return result.movedim(block, tuple(range(1 + self.front, 1 + self.front + self.rank)))
 
     def from_front(self, values: Any) -> Any:
         """The inverse of ``to_front``: values for the places, laid out as indexing would give them."""
         if not self.many:
             return values
-        values = values.movedim(tuple(range(1 + self.front, 1 + self.front + self.rank)), tuple(range(1, 1 + self.rank)))
+        values = values.movedim(
+            tuple(range(1 + self.front, 1 + self.front + self.rank)), tuple(range(1, 1 + self.rank))
+        )
         return values.movedim(tuple(range(1 + self.rank)), tuple(range(self.block, self.block + 1 + self.rank)))
 
 

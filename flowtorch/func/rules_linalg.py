@@ -7,9 +7,28 @@ from flowtorch.func.batched import Call, rule
 from flowtorch.func.rules_pointwise import align, shifted
 
 
-@rule("_inv", "_det", "_slogdet", "_cholesky", "_cholesky_inverse", "_lu_factor", "_permutation", "_qr", "_eigh", "_eig", "_svd",
-      "_geqrf", "_matrix_exp", "_ldl_factor", "frexp", "_solve_triangular", "_cholesky_solve", "_ldl_solve", "_gamma_grad",
-      "_dirichlet_gradient")
+@rule(
+    "_inv",
+    "_det",
+    "_slogdet",
+    "_cholesky",
+    "_cholesky_inverse",
+    "_lu_factor",
+    "_permutation",
+    "_qr",
+    "_eigh",
+    "_eig",
+    "_svd",
+    "_geqrf",
+    "_matrix_exp",
+    "_ldl_factor",
+    "frexp",
+    "_solve_triangular",
+    "_cholesky_solve",
+    "_ldl_solve",
+    "_gamma_grad",
+    "_dirichlet_gradient",
+)
 def leading(call: Call) -> Any:
     """The op on all examples at once, their leading dimensions aligned."""
     values = list(call.values)

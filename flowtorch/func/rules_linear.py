@@ -40,7 +40,8 @@ def product(call: Call, i: int, j: int) -> Any:
 def simple(call: Call) -> Any:
     wanted = {"mm": (2, 2), "bmm": (3, 3), "mv": (2, 1), "dot": (1, 1)}.get(call.op.name)
     if wanted is not None and (call.rank(0), call.rank(1)) != wanted:
-        raise RuntimeError(f"Shape mismatch: got incorrect dims for {call.op.name}: {call.rank(0)}D and {call.rank(1)}D")
+        raise RuntimeError(f"Shape mismatch: got incorrect dims for {call.op.name}: {call.rank(0)}D and "
+                           f"{call.rank(1)}D")
     return product(call, 0, 1)
 
 

@@ -66,8 +66,20 @@ def convolution_weight(call: Call) -> Any:
     return unfold(call.run(values), 0, call.size)
 
 
-@rule("_max_pool", "_avg_pool", "_adaptive_avg_pool", "_adaptive_avg_pool_backward", "_avg_pool_backward", "_window_max",
-      "im2col", "col2im", "cross_map_lrn", "cross_map_lrn_backward", "resample", "resample_bytes")
+@rule(
+    "_max_pool",
+    "_avg_pool",
+    "_adaptive_avg_pool",
+    "_adaptive_avg_pool_backward",
+    "_avg_pool_backward",
+    "_window_max",
+    "im2col",
+    "col2im",
+    "cross_map_lrn",
+    "cross_map_lrn_backward",
+    "resample",
+    "resample_bytes",
+)
 def samples(call: Call) -> Any:
     """Ops of (N, ...) that treat every sample alike."""
     values = list(call.values)

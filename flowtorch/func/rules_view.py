@@ -55,8 +55,10 @@ def permute(call: Call) -> Any:
     rank = call.rank(0)
     dims = sizes((dims,), "permute")
     if len(dims) != rank:
-        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
-                           f"desired ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = {len(dims)}")
+        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length "
+                           "of the "
+                           f"desired ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = "
+                           f"{len(dims)}")
     return call.run([input, (0, *shifted(dims, rank))])
 
 

@@ -45,7 +45,7 @@ class Tracked(Wrapped):
 
         return track_function(self.level, cls, args, kwargs)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"GradTrackingTensor(lvl={self.depth}, value=\n{inner}\n)"
 
@@ -138,7 +138,8 @@ def _into(op: Op, values: list, out: Any) -> Any:
     targets, results = ((out,), (result,)) if isinstance(out, Tensor) else (out, result)
     for target, r in zip(targets, results, strict=True):
         if grad_mode.enabled and (target.requires_grad or r.requires_grad):
-            raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
+            raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic "
+                               "differentiation, "
                                "but one of the arguments requires grad.")
         if target.shape != r.shape:
             target.resize_(r.shape)
@@ -155,7 +156,9 @@ def _write(number: int, level: Level | None, op: Op, values: list) -> Any:
         isinstance(t, Tensor) and is_tracked(t, number) and t.requires_grad for t in flat_inputs(op, values))
     if recording:
         check_inplace(target, True)
-    lifted = [_lift(v, level) if i in op.tensor_index else v for i, v in enumerate(values)] if level is not None else values
+    lifted = (
+        [_lift(v, level) if i in op.tensor_index else v for i, v in enumerate(values)] if level is not None else values
+    )
     node = None
     if recording and target._type.dtype.rank >= 2 and op.differentiable:
         inputs = flat_inputs(op, lifted)

@@ -46,10 +46,12 @@ def read_inputs(in_dims: Dims, args: tuple, func: Callable) -> tuple:
     name = name_of(func)
     head = f"vmap({name}, in_dims={in_dims}, ...)(<inputs>)"
     if not isinstance(in_dims, (int, tuple, list)):
-        raise ValueError(f"{head}: expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, "
+        raise ValueError(f"{head}: expected `in_dims` to be int or a (potentially nested) tuple matching the "
+                         "structure of inputs, "
                          f"got: {type(in_dims)}.")
     if not args:
-        raise ValueError(f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over "
+        raise ValueError(f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying "
+                         "to vmap over "
                          "a function with no inputs. The latter is unsupported.")
     flat_args, spec = tree_flatten(args)
     in_dims = tuple(in_dims) if isinstance(in_dims, list) else in_dims
@@ -59,9 +61,11 @@ def read_inputs(in_dims: Dims, args: tuple, func: Callable) -> tuple:
                          f"{tree_flatten(in_dims)[1]} but inputs has structure {spec}.")
     for i, (arg, dim) in enumerate(zip(flat_args, flat_dims, strict=True)):
         if not isinstance(dim, int) and dim is not None:
-            raise ValueError(f"{head}: Got in_dim={dim} for an input but in_dim must be either an integer dimension or None.")
+            raise ValueError(f"{head}: Got in_dim={dim} for an input but in_dim must be either an integer dimension "
+                             "or None.")
         if isinstance(dim, int) and not isinstance(arg, Tensor):
-            raise ValueError(f"{head}: Got in_dim={dim} for an input but the input is of type {type(arg)}. We cannot vmap over "
+            raise ValueError(f"{head}: Got in_dim={dim} for an input but the input is of type {type(arg)}. We cannot "
+                             "vmap over "
                              "non-Tensor arguments, please use None as the respective in_dim")
         if dim is not None and not -arg.dim() <= dim < arg.dim():
             raise ValueError(f"{head}: Got in_dim={dim} for some input, but that input is a Tensor of dimensionality "
@@ -96,7 +100,8 @@ def unwrap_outputs(outputs: Any, level: Level, out_dims: Dims, size: int, func: 
     name = name_of(func)
     flat, spec = tree_flatten(outputs)
     if not isinstance(out_dims, (int, tuple, list, dict)) and out_dims is not None:
-        raise ValueError(f"vmap({name}, ..., out_dims={out_dims}): `out_dims` must be an int, None or a python collection of "
+        raise ValueError(f"vmap({name}, ..., out_dims={out_dims}): `out_dims` must be an int, None or a python "
+                         "collection of "
                          "ints representing where in the outputs the vmapped dimension should appear.")
     if isinstance(outputs, Tensor):
         # One tensor may be asked for by an int or by a tuple with one in it.
@@ -105,8 +110,10 @@ def unwrap_outputs(outputs: Any, level: Level, out_dims: Dims, size: int, func: 
     else:
         dims = _broadcast_to_and_flatten(out_dims, spec)
     if dims is None:
-        raise ValueError(f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the structure of "
-                         f"`outputs`. out_dims has structure {tree_flatten(out_dims)[1]} but outputs has structure {spec}.")
+        raise ValueError(f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims is not compatible with the "
+                         "structure of "
+                         f"`outputs`. out_dims has structure {tree_flatten(out_dims)[1]} but outputs has structure "
+                         f"{spec}.")
     return tree_unflatten([_unwrap(t, d, level, size, name) for t, d in zip(flat, dims, strict=True)], spec)
 
 
@@ -114,7 +121,8 @@ def _unwrap(t: Any, dim: Any, level: Level, size: int, name: str) -> Any:
     if not isinstance(t, Tensor):
         if dim is None:
             return t
-        raise ValueError(f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(t)}. Did you mean to set "
+        raise ValueError(f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(t)}. Did you mean to "
+                         "set "
                          "out_dims= to None for output?")
     mapped = is_batched(t, level.number)
     if dim is None:
@@ -134,7 +142,9 @@ def _chunked(func: Callable, flat_dims: list, flat_args: list, spec: Any, out_di
     structure: Any = None
     for start in range(0, size, chunk_size):
         n = min(chunk_size, size - start)
-        piece = [arg if dim is None else arg.narrow(dim, start, n) for arg, dim in zip(flat_args, flat_dims, strict=True)]
+        piece = [
+            arg if dim is None else arg.narrow(dim, start, n) for arg, dim in zip(flat_args, flat_dims, strict=True)
+        ]
         flat, structure = tree_flatten(run(func, n, flat_dims, piece, spec, out_dims, randomness, kwargs))
         parts.append(flat)
     dims = _broadcast_to_and_flatten(out_dims, structure)

@@ -51,8 +51,10 @@ def _check_joined(input: Any, extra: Any, dim: int) -> None:
         raise RuntimeError("diff expects prepend or append to be the same dimension as input")
     for d in range(input.dim()):
         if d != dim and extra.shape[d] != input.shape[d]:
-            raise RuntimeError("diff expects the shape of tensor to prepend or append to match that of input except along the "
-                               f"differencing dimension; input.size({d}) = {input.shape[d]}, but got tensor.size({d}) = "
+            raise RuntimeError("diff expects the shape of tensor to prepend or append to match that of input except "
+                               "along the "
+                               f"differencing dimension; input.size({d}) = {input.shape[d]}, but got tensor.size({d}) "
+                               "= "
                                f"{extra.shape[d]}")
 
 
@@ -79,14 +81,19 @@ def _uneven_gradient(x: Any, dim: int, places: Any, edge_order: int) -> Any:
     step = (places[1:] - places[:-1]).reshape(shape)
     left, right = _along(step, dim, 0, n - 2), _along(step, dim, 1, n - 2)
     total = left + right
-    middle = (_along(x, dim, 0, n - 2) * (-right / (left * total)) + _along(x, dim, 1, n - 2) * ((right - left) / (left * right))
-              + _along(x, dim, 2, n - 2) * (left / (right * total)))
+    middle = (
+        _along(x, dim, 0, n - 2) * (-right / (left * total))
+        + _along(x, dim, 1, n - 2) * ((right - left) / (left * right))
+        + _along(x, dim, 2, n - 2) * (left / (right * total))
+    )
     if edge_order == 1:
         first = (_along(x, dim, 1, 1) - _along(x, dim, 0, 1)) / _along(step, dim, 0, 1)
         last = (_along(x, dim, n - 1, 1) - _along(x, dim, n - 2, 1)) / _along(step, dim, n - 2, 1)
     else:
-        first = _edge(*(_along(x, dim, i, 1) for i in (0, 1, 2)), _along(step, dim, 0, 1), _along(step, dim, 1, 1))
-        last = -_edge(*(_along(x, dim, n - i, 1) for i in (1, 2, 3)), _along(step, dim, n - 2, 1), _along(step, dim, n - 3, 1))
+        first = _edge(*(_along(x, dim, i, 1) for i in (0, 1, 2)), _along(step, dim, 0, 1), _along(step, dim, 1, 1))  # type: ignore[call-arg]
+        last = -_edge(  # type: ignore[call-arg]
+            *(_along(x, dim, n - i, 1) for i in (1, 2, 3)), _along(step, dim, n - 2, 1), _along(step, dim, n - 3, 1)
+        )
     return _cat([first, middle, last], dim)
 
 
@@ -103,19 +110,27 @@ def gradient(input, *, spacing=1, dim=None, edge_order=1):
     spacing = 1 if spacing is None else spacing
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
-    if isinstance(dim, (list, tuple)) and len(set(d % max(input.dim(), 1) for d in dim)) != len(dim):
+    if isinstance(dim, (list, tuple)) and len({d % max(input.dim(), 1) for d in dim}) != len(dim):
         twice = [d % input.dim() for d in dim]
-        raise RuntimeError(f"dim {next(d for d in twice if twice.count(d) > 1)} appears multiple times in the list of dims")
+        raise RuntimeError(f"dim {next(d for d in twice if twice.count(d) > 1)} appears multiple times in the list of "
+                           "dims")
     dims = normalize_dims(dim, input.dim())
     if isinstance(spacing, Tensor):
-        raise TypeError("gradient(): argument 'spacing' must be a number, a tuple of numbers or a tuple of Tensors, not Tensor")
+        raise TypeError("gradient(): argument 'spacing' must be a number, a tuple of numbers or a tuple of Tensors, "
+                        "not Tensor")
     spacings = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
     if len(spacings) != len(dims):
         counted = "number" if dim is None else "length"
-        raise RuntimeError(f"{head} spacing to be unspecified, a scalar, or a list of length equal to 'self.dim() = {input.dim()}', "
-                           f"since dim argument was not given, but got a list of length {len(spacings)}" if counted == "number" else
-                           f"{head} spacing to be unspecified, a scalar or it's spacing and dim arguments to have the same length, "
-                           f"but got a spacing argument of length {len(spacings)} and a dim argument of length {len(dims)}.")
+        raise RuntimeError(
+            f"{head} spacing to be unspecified, a scalar, or a list of length equal to 'self.dim() = "
+            f"{input.dim()}', "
+            f"since dim argument was not given, but got a list of length {len(spacings)}"
+            if counted == "number"
+            else f"{head} spacing to be unspecified, a scalar or it's spacing and dim arguments to have the "
+            "same length, "
+            f"but got a spacing argument of length {len(spacings)} and a dim argument of length "
+            f"{len(dims)}."
+        )
     for d in dims:
         if input.shape[d] < edge_order + 1:
             raise RuntimeError(f"{head} each dimension size to be at least edge_order+1")
@@ -171,7 +186,11 @@ def _cdist_backward(g, x1, x2, p, out, needs):
     elif math.isinf(p):
         part = change.sgn() * weight * (change.abs() == length)
     elif p < 2:
-        part = change.sgn() * change.abs().pow(p - 1).masked_fill(change == 0, 0) * (weight / length.pow(p - 1)).masked_fill(length == 0, 0)
+        part = (
+            change.sgn()
+            * change.abs().pow(p - 1).masked_fill(change == 0, 0)
+            * (weight / length.pow(p - 1)).masked_fill(length == 0, 0)
+        )
     else:
         part = change * change.abs().pow(p - 2) * (weight / length.pow(p - 1)).masked_fill(length == 0, 0)
     return part.sum(-2) if needs[0] else None, -part.sum(-3) if needs[1] else None
@@ -209,7 +228,8 @@ def cdist(x1, x2, p=2.0, compute_mode=_MODES[0]):
 def cov(input, *, correction=1, fweights=None, aweights=None):
     """The covariances of the rows; columns are observations, ``fweights`` times each, weighted by ``aweights``."""
     if input.dim() > 2:
-        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions")
+        raise RuntimeError("cov(): expected input to have two or fewer dimensions but got an input with "
+                           f"{input.dim()} dimensions")
     if input.dtype is dtypes.bool_:
         raise RuntimeError("cov(): bool dtype is not supported for input")
     x = input.reshape(1, -1) if input.dim() < 2 else input
@@ -227,7 +247,8 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         if aweights is not None and correction != 0:
             factor = total - correction * (weight * aweights).sum() / total
     if float(factor) <= 0:
-        warnings.warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of observations.",
+        warnings.warn("cov(): degrees of freedom is <= 0. Correction should be strictly less than the number of "
+                      "observations.",
                       stacklevel=2)
         factor = 0
     x = x - mean.unsqueeze(1)
@@ -241,13 +262,17 @@ def _weights(x: Any, fweights: Any, aweights: Any) -> Any:
         if w is None:
             continue
         if w.dim() > 1:
-            raise RuntimeError(f"cov(): expected {word} to have one or fewer dimensions but got {word} with {w.dim()} dimensions")
+            raise RuntimeError(f"cov(): expected {word} to have one or fewer dimensions but got {word} with {w.dim()} "
+                               "dimensions")
         if word == "fweights" and w.dtype.rank >= 2:
-            raise RuntimeError(f"cov(): expected fweights to have integral dtype but got fweights with {w.dtype.label} dtype")
+            raise RuntimeError("cov(): expected fweights to have integral dtype but got fweights with "
+                               f"{w.dtype.label} dtype")
         if word == "aweights" and not w.dtype.is_floating_point:
-            raise RuntimeError(f"cov(): expected aweights to have floating point dtype but got aweights with {w.dtype.label} dtype")
+            raise RuntimeError("cov(): expected aweights to have floating point dtype but got aweights with "
+                               f"{w.dtype.label} dtype")
         if w.numel() != count:
-            raise RuntimeError(f"cov(): expected {word} to have the same numel as there are observations in the input but got "
+            raise RuntimeError(f"cov(): expected {word} to have the same numel as there are observations in the input "
+                               "but got "
                                f"{w.numel()} != {count}")
         if count and float(w.min()) < 0:
             raise RuntimeError(f"cov(): {word} cannot be negative")
@@ -260,7 +285,8 @@ def _weights(x: Any, fweights: Any, aweights: Any) -> Any:
 def corrcoef(input):
     """The correlation coefficients of the rows."""
     if input.dim() > 2:
-        raise RuntimeError(f"corrcoef(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions")
+        raise RuntimeError("corrcoef(): expected input to have two or fewer dimensions but got an input with "
+                           f"{input.dim()} dimensions")
     c = cov(input)
     if c.dim() == 0:
         return c / c

@@ -23,7 +23,7 @@ def erf(x: np.ndarray) -> np.ndarray:
     room = np.empty((4, min(_BLOCK, flat.size)))
     for start in range(0, flat.size, _BLOCK):
         part = flat[start : start + _BLOCK]
-        _rational(part, *room[:, : part.size], out[start : start + _BLOCK])
+        _rational(part, *room[:, : part.size], out[start : start + _BLOCK])  # type: ignore[call-arg]
     return out.reshape(x.shape)
 
 

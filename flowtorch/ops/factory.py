@@ -207,8 +207,11 @@ new_empty, new_zeros, new_ones = _new("new_empty", empty), _new("new_zeros", zer
 def new_full(self, size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None, pin_memory=False):
     """``torch.full`` with this tensor's dtype and device."""
     if not self._type.plain and hasattr(self, "__flowtorch_new__"):
-        return self.__flowtorch_new__(lambda t, *shape, **options: new_full(t, shape, fill_value, **options), tuple(size), {
-            "dtype": dtype, "device": device, "requires_grad": requires_grad})
+        return self.__flowtorch_new__(
+            lambda t, *shape, **options: new_full(t, shape, fill_value, **options),
+            tuple(size),
+            {"dtype": dtype, "device": device, "requires_grad": requires_grad},
+        )
     return full(size, fill_value, dtype=self.dtype if dtype is None else dtype,
                 device=self.device if device is None else device, requires_grad=requires_grad)
 

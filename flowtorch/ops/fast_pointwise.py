@@ -209,7 +209,7 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
 
     name_function(call, op)
     second = op.names[1]
-    if second != "other" and not reverse:                             # torch.pow(x, exponent=2): the op's own name for its second operand
+    if second != "other" and not reverse:  # torch.pow(x, exponent=2): the op's own name for its second operand
         code = call.__code__
         call.__code__ = code.replace(co_varnames=tuple(second if n == "other" else n for n in code.co_varnames))
     return call

@@ -95,7 +95,7 @@ def _maker(count: int, variadic: bool, check: bool) -> Callable:
             "next_seq": next_seq,
         }
         exec(compile(source, filename, "exec"), scope)
-        _makers[key] = scope["make"]
+        _makers[key] = scope["make"]  # type: ignore[assignment]
     return _makers[key]
 
 
@@ -123,7 +123,7 @@ def closure(op: Op) -> Callable:
 
 def several(op: Op) -> Callable:
     """The public function of a view op with several results: ``unbind``, ``split_with_sizes``."""
-    body, node_class, active, new = op.body, op.node_class, overrides.active, object.__new__
+    body, active, new = op.body, overrides.active, object.__new__
     nth: dict[int, Callable] = {}
 
     def step(k: int) -> Callable:

@@ -1,4 +1,5 @@
-"""Discrete Fourier transforms (torch.fft). Three kernels, complex to complex, real to half and back, carry all forms."""
+"""Discrete Fourier transforms (torch.fft). Three kernels, complex to complex, real to half and back, carry all
+forms."""
 from __future__ import annotations
 
 import math
@@ -60,7 +61,11 @@ def _fft_c2r_backward(g, dims, scale, size):
     from flowtorch.ops.join import cat
 
     # every element but the first (and the middle one of an even size) stands for two
-    pieces = [half.narrow(last, 0, 1), half.narrow(last, 1, mirrored) * 2, half.narrow(last, 1 + mirrored, half.shape[last] - 1 - mirrored)]
+    pieces = [
+        half.narrow(last, 0, 1),
+        half.narrow(last, 1, mirrored) * 2,
+        half.narrow(last, 1 + mirrored, half.shape[last] - 1 - mirrored),
+    ]
     return cat(pieces, last)
 
 
@@ -234,8 +239,11 @@ def _c2c_several(name: str, input: Any, s: Any, dim: Any, norm: Any, forward: bo
 def _r2c_several(name: str, input: Any, s: Any, dim: Any, norm: Any) -> Any:
     x = _checked(name, input, False)
     if x.is_complex():
-        raise RuntimeError("Only supports floating-point dtypes, but found: " + x.dtype.label if name.startswith("ih") else
-                           f"rfftn expects a real-valued input tensor, but got {x.dtype.label}")
+        raise RuntimeError(
+            "Only supports floating-point dtypes, but found: " + x.dtype.label
+            if name.startswith("ih")
+            else f"rfftn expects a real-valued input tensor, but got {x.dtype.label}"
+        )
     dims, sizes = _several(x, s, dim)
     if not dims:
         raise RuntimeError(f"{_family(name)} must transform at least one axis")
@@ -284,7 +292,10 @@ def _define(name: str, body: Callable, doc: str) -> None:
     def several(input, s=None, dim=None, norm=None):
         return body(name + "n", input, s, dim, norm)
 
-    for f, suffix, where in ((two, "2", "along the last two dimensions (or ``dim``)"), (several, "n", "along all dimensions (or ``dim``)")):
+    for f, suffix, where in (
+        (two, "2", "along the last two dimensions (or ``dim``)"),
+        (several, "n", "along all dimensions (or ``dim``)"),
+    ):
         f.__name__ = f.__qualname__ = name + suffix
         f.__doc__ = f"{doc} {where}, of the sizes ``s``."
         globals()[name + suffix] = composite(f, namespace="fft", out=True)
@@ -300,7 +311,9 @@ _define("ihfft", _ihfftn, "The inverse of ``hfftn``")
 
 # ---------------------------------------------------------------- frequencies and shifts
 
-def _frequencies(name: str, values: Callable, n: int, d: float, out: Any, dtype: Any, device: Any, requires_grad: bool) -> Any:
+def _frequencies(
+    name: str, values: Callable, n: int, d: float, out: Any, dtype: Any, device: Any, requires_grad: bool
+) -> Any:
     from flowtorch.ops.factory import as_tensor
 
     kind = dtype or (out.dtype if out is not None else dtypes.get_default_dtype())
@@ -321,8 +334,16 @@ def _frequencies(name: str, values: Callable, n: int, d: float, out: Any, dtype:
 @composite(namespace="fft")
 def fftfreq(n, d=1.0, *, out=None, dtype=None, layout=None, device=None, requires_grad=False):
     """The frequencies of the elements of an ``fft`` of ``n`` points, ``d`` apart."""
-    return _frequencies("fftfreq", lambda n: np.concatenate([np.arange((n + 1) // 2), np.arange(-(n // 2), 0)]), n, d, out,
-                        dtype, device, requires_grad)
+    return _frequencies(
+        "fftfreq",
+        lambda n: np.concatenate([np.arange((n + 1) // 2), np.arange(-(n // 2), 0)]),
+        n,
+        d,
+        out,
+        dtype,
+        device,
+        requires_grad,
+    )
 
 
 @composite(namespace="fft")

@@ -62,7 +62,8 @@ def _checked_qr(A: Any, mode: str) -> Any:
     check_matrix("linalg.qr", A)
     check_inexact("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
-        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or "
+                           "'complete'")
     check_kernel("geqrf_cpu", A)
     return _qr(A, mode)
 
@@ -202,7 +203,8 @@ def _svd(A, full_matrices):
     try:
         return tuple(np.linalg.svd(A, full_matrices=full_matrices))
     except np.linalg.LinAlgError:
-        _finite("linalg.svd", A, "The algorithm failed to converge because the input matrix contained non-finite values.")
+        _finite("linalg.svd", A, "The algorithm failed to converge because the input matrix contained non-finite "
+                                 "values.")
         raise LinAlgError("linalg.svd: " + _REPEATED.format(1)) from None
 
 
@@ -250,7 +252,8 @@ def checked_svd(A: Any, full_matrices: bool) -> Any:
 
 def _check_driver(driver: Any) -> None:
     if driver is not None:
-        raise RuntimeError("torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with cuSOLVER "
+        raise RuntimeError("torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with "
+                           "cuSOLVER "
                            "backend.")
 
 
@@ -272,7 +275,8 @@ def svdvals(A, *, driver=None):
 def _torch_svd(input, some=True, compute_uv=True):
     """(U, S, V) with ``input = U @ diag(S) @ V.mH``; see ``torch.linalg.svd``."""
     if input.dim() < 2:
-        raise RuntimeError(f"linalg.svd: input should have at least 2 dimensions, but has {input.dim()} dimensions instead")
+        raise RuntimeError(f"linalg.svd: input should have at least 2 dimensions, but has {input.dim()} dimensions "
+                           "instead")
     result = named_result("svd", ("U", "S", "V"))
     if not compute_uv:
         S = checked_svd(input, False)[1]
@@ -369,10 +373,12 @@ def ormqr(input, tau, other, left=True, transpose=False):
     if size < tau.shape[-1]:
         raise RuntimeError(f"{name}: other.shape[{-2 if left else -1}] must be greater than or equal to tau.shape[-1]")
     if other.dtype is not input.dtype:
-        raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but input has dtype {input.dtype.label} and "
+        raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but input has dtype "
+                           f"{input.dtype.label} and "
                            f"other has dtype {other.dtype.label}")
     if tau.shape[-1] != min(size, input.shape[-1]):
-        raise RuntimeError(f"{name}: tau.shape[-1] must be equal to min(other.shape[{-2 if left else -1}], input.shape[-1])")
+        raise RuntimeError(f"{name}: tau.shape[-1] must be equal to min(other.shape[{-2 if left else -1}], "
+                           "input.shape[-1])")
     _check_reflections(name, input, tau)
     check_kernel("ormqr_cpu", input)
     order = range(tau.shape[-1])

@@ -138,12 +138,15 @@ def cholesky_solve(B, L, upper=False):
         if t.dim() < 2:
             raise RuntimeError(f"{word} should have at least 2 dimensions, but has {t.dim()} dimensions instead")
     if B.dtype is not L.dtype:
-        raise RuntimeError(f"Expected b and A to have the same dtype, but found b of type {B.dtype.label} and A of type "
+        raise RuntimeError(f"Expected b and A to have the same dtype, but found b of type {B.dtype.label} and A of "
+                           "type "
                            f"{L.dtype.label} instead")
     if L.shape[-1] != L.shape[-2]:
-        raise RuntimeError(f"A must be batches of square matrices, but they are {L.shape[-2]} by {L.shape[-1]} matrices")
+        raise RuntimeError(f"A must be batches of square matrices, but they are {L.shape[-2]} by {L.shape[-1]} "
+                           "matrices")
     if L.shape[-2] != B.shape[-2]:
-        raise RuntimeError(f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-2]} by {L.shape[-1]} "
+        raise RuntimeError(f"Incompatible matrix sizes for cholesky_solve: each A matrix is {L.shape[-2]} by "
+                           f"{L.shape[-1]} "
                            f"but each b matrix is {B.shape[-2]} by {B.shape[-1]}")
     check_kernel("cholesky_solve_cpu", L)
     return _cholesky_solve(B, L, bool(upper))
@@ -227,8 +230,10 @@ def _checked_lu(name: str, A: Any, pivot: bool) -> Any:
     _check_lu("torch.lu_factor", A, pivot)
     LU, pivots, info = _lu_factor(A)
     if failure := first_failure(info):
-        raise RuntimeError(f"torch.linalg.{name}: {failure[0]}U[{failure[1]},{failure[1]}] is zero and using it on lu_solve would "
-                           "result in a division by zero. If you still want to perform the factorization, consider calling "
+        raise RuntimeError(f"torch.linalg.{name}: {failure[0]}U[{failure[1]},{failure[1]}] is zero and using it on "
+                           "lu_solve would "
+                           "result in a division by zero. If you still want to perform the factorization, consider "
+                           "calling "
                            "linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)")
     return LU, pivots, info
 
@@ -260,7 +265,8 @@ def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     """(P, L, U) from the results of ``lu_factor``; parts not asked for are empty."""
     if LU_pivots.dtype is not dtypes.int32:
         raise RuntimeError("torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype.\n"
-                           "Note: this function is intended to be used with the output produced by torch.linalg.lu_factor")
+                           "Note: this function is intended to be used with the output produced by "
+                           "torch.linalg.lu_factor")
     m, n = LU_data.shape[-2:]
     k = min(m, n)
     empty = LU_data.new_empty((0,))

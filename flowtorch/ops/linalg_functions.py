@@ -33,7 +33,7 @@ def _tolerances(name: str, A: Any, atol: Any, rtol: Any) -> Any:
         rtol = 0.0
         if isinstance(atol, Tensor):
             eps = dtypes.finfo(A.dtype).eps * max(A.shape[-2:])
-            rtol = (atol <= 0).to(A.dtype.to_real()) * eps
+            rtol = (atol <= 0).to(A.dtype.to_real()) * eps  # type: ignore[attr-defined]
     for word, t in (("atol", atol), ("rtol", rtol)):
         if isinstance(t, Tensor) and t.is_complex():
             raise RuntimeError(f"{name}: {word} tensor of complex type is not supported.")
@@ -76,7 +76,8 @@ def _pinv_backward(g, A, P):
 def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None):
     """The pseudo-inverse; singular values at or below ``max(atol, rtol * largest)`` count as 0."""
     if A.dim() < 2 or A.dtype.rank < 2 or A.dtype in dtypes.LOW_PRECISION:
-        raise RuntimeError(f"linalg.pinv({A.dtype.label}{{{list(A.shape)}}}): expected a tensor with 2 or more dimensions of "
+        raise RuntimeError(f"linalg.pinv({A.dtype.label}{{{list(A.shape)}}}): expected a tensor with 2 or more "
+                           "dimensions of "
                            "float, double, cfloat or cdouble types")
     if hermitian:
         check_square("linalg.pinv", A)
@@ -101,7 +102,9 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None):
     if A.dtype.rank < 2 or A.dtype in dtypes.LOW_PRECISION:
         raise RuntimeError("This function doesn't handle types other than float and double")
     A = A.detach()
-    atol, rtol = _tolerances("torch.linalg.matrix_rank", A, atol if tol is None else tol, 0.0 if tol is not None else rtol)
+    atol, rtol = _tolerances(
+        "torch.linalg.matrix_rank", A, atol if tol is None else tol, 0.0 if tol is not None else rtol
+    )
     if A.numel() == 0:
         return A.new_zeros(tuple(A.shape[:-2]), dtype=dtypes.int64)
     size = _eigh(A, "L")[0].abs() if hermitian else checked_svd(A, False)[1]
@@ -155,12 +158,14 @@ def lstsq(A, B, rcond=None, *, driver=None):
     if B.dim() < 1:
         raise RuntimeError(f"{name}: other must have at least 1 dimension.")
     if A.dtype is not B.dtype:
-        raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but got input's dtype {A.dtype.label} and "
+        raise RuntimeError(f"{name}: Expected input and other to have the same dtype, but got input's dtype "
+                           f"{A.dtype.label} and "
                            f"other's dtype {B.dtype.label}")
     if driver is not None and driver not in ("gels", "gelsy", "gelsd", "gelss"):
         raise RuntimeError(f"{name}: parameter `driver` should be one of (gels, gelsy, gelsd, gelss)")
     if A.dim() - B.dim() not in (0, 1):
-        raise RuntimeError(f"{name}: input.dim() must be greater or equal to other.dim() and (input.dim() - other.dim()) <= 1")
+        raise RuntimeError(f"{name}: input.dim() must be greater or equal to other.dim() and (input.dim() - "
+                           "other.dim()) <= 1")
     vector = B.dim() == A.dim() - 1 and tuple(A.shape[:-1]) == tuple(B.shape)
     if A.dim() - B.dim() == 1 and A.shape[-2] != B.shape[-1]:
         raise RuntimeError(f"{name}: input.size(-2) should match other.size(-1)")
@@ -249,7 +254,9 @@ def cond(A, p=None):
     """The condition number in the norm ``p`` (None: 2)."""
     if A.dim() < 2:
         raise RuntimeError("linalg.cond: The input tensor must have at least 2 dimensions.")
-    if (isinstance(p, str) and p not in _ORDERS) or (p is not None and not isinstance(p, str) and abs(p) not in (1, 2, math.inf)):
+    if (isinstance(p, str) and p not in _ORDERS) or (
+        p is not None and not isinstance(p, str) and abs(p) not in (1, 2, math.inf)
+    ):
         raise RuntimeError(f"linalg.cond got an invalid norm type: {p}")
     if p is None or p in (2, -2):
         S = checked_svd(A, False)[1]
@@ -359,11 +366,13 @@ def _check_chain(tensors: list) -> None:
     for i, t in enumerate(tensors):
         if i in (0, len(tensors) - 1):
             if t.dim() not in (1, 2):
-                raise RuntimeError(f"multi_dot(): the {'first' if i == 0 else 'last'} tensor must be 1D or 2D but got {t.dim()}D")
+                raise RuntimeError(f"multi_dot(): the {'first' if i == 0 else 'last'} tensor must be 1D or 2D but got "
+                                   f"{t.dim()}D")
         elif t.dim() != 2:
             raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {t.dim()}D")
         if t.dtype is not tensors[0].dtype:
-            raise RuntimeError(f"multi_dot(): all tensors must have be the same dtype but tensor 0 is {tensors[0].dtype.label.lower()} "
+            raise RuntimeError("multi_dot(): all tensors must have be the same dtype but tensor 0 is "
+                               f"{tensors[0].dtype.label.lower()} "
                                f"and tensor {i} {t.dtype.label.lower()}")
 
 
@@ -394,7 +403,8 @@ def tensorinv(A, ind=2):
         raise RuntimeError(f"Expected a strictly positive integer for 'ind', but got {ind}")
     head, tail = tuple(A.shape[:ind]), tuple(A.shape[ind:])
     if math.prod(head) != math.prod(tail):
-        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got "
+        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[ind:]) == "
+                           "prod(self.shape[:ind]), but got "
                            f"{math.prod(tail)} != {math.prod(head)}")
     from flowtorch.ops.linalg_solve import inv
 
@@ -410,7 +420,8 @@ def tensorsolve(A, B, dims=None):
         A = A.movedim(tuple(dims), where)
     head, tail = tuple(A.shape[:B.dim()]), tuple(A.shape[B.dim():])
     if math.prod(head) != math.prod(tail):
-        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim])"
+        raise RuntimeError("Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
+                           "prod(self.shape[:other.ndim])"
                            f", but got {math.prod(tail)} != {math.prod(head)}")
     from flowtorch.ops.linalg_solve import solve
 

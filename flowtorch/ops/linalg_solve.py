@@ -222,7 +222,8 @@ def _solve_checked(A: Any, B: Any, left: bool) -> Any:
     check_same(name, A, B)
     vector = is_vector(A, B)
     if vector and not left:
-        raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. In this "
+        raise RuntimeError("linalg.solve: Vector broadcasting of the left hand side is not supported for left=False. "
+                           "In this "
                            "case linalg.solve is equivalent to B / A.squeeze(-1)")
     X = B.unsqueeze(-1) if vector else B
     check_matrix(name, X, "B")
@@ -301,12 +302,15 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
     """(solution, cloned_coefficient) of a triangular system; see ``torch.linalg.solve_triangular``."""
     for t, word in ((b, "b"), (A, "A")):
         if t.dim() < 2:
-            raise RuntimeError(f"torch.triangular_solve: Expected {word} to have at least 2 dimensions, but it has {t.dim()} "
+            raise RuntimeError(f"torch.triangular_solve: Expected {word} to have at least 2 dimensions, but it has "
+                               f"{t.dim()} "
                                "dimensions instead")
     m, n = A.shape[-2:]
     if m != n or n != b.shape[-2]:
-        raise RuntimeError(f"torch.triangular_solve: A must be batches of square matrices, but they are {m} by {n} matrices"
-                           if m != n else f"Incompatible matrix sizes for triangular_solve: each A matrix is {m} by {n} but each "
+        raise RuntimeError(f"torch.triangular_solve: A must be batches of square matrices, but they are {m} by {n} "
+                           "matrices"
+                           if m != n else f"Incompatible matrix sizes for triangular_solve: each A matrix is {m} by "
+                                          f"{n} but each "
                            f"b matrix is {b.shape[-2]} by {b.shape[-1]}")
     matrix = adjoint(A) if transpose else A
     X = _solve_triangular(matrix, b, bool(upper) != bool(transpose), True, bool(unitriangular))
@@ -343,7 +347,8 @@ def ldl_factor(A, *, hermitian=False):
     """(LD, pivots): ``A = L D L^T`` (``L^H`` if ``hermitian``) of symmetric indefinite matrices."""
     LD, pivots, info = _checked_ldl(A, hermitian)
     if failure := first_failure(info):
-        raise LinAlgError(f"torch.linalg.ldl_factor: {failure[0]}The factorization could not be completed: D[{failure[1]},"
+        raise LinAlgError(f"torch.linalg.ldl_factor: {failure[0]}The factorization could not be completed: "
+                          f"D[{failure[1]},"
                           f"{failure[1]}] is zero.")
     return named_result("linalg_ldl_factor", ("LD", "pivots"))((LD, pivots))
 
@@ -384,7 +389,8 @@ def ldl_solve(LD, pivots, B, *, hermitian=False):
     if B.dim() < 2:
         raise RuntimeError(f"{name}: Expected B to have at least 2 dimensions, but it has {B.dim()} dimensions instead")
     if LD.shape[-2] != B.shape[-2]:
-        raise RuntimeError(f"Incompatible matrix sizes for {name}: each A matrix is {LD.shape[-2]} by {LD.shape[-1]} but each "
+        raise RuntimeError(f"Incompatible matrix sizes for {name}: each A matrix is {LD.shape[-2]} by {LD.shape[-1]} "
+                           "but each "
                            f"b matrix is {B.shape[-2]} by {B.shape[-1]}")
     if tuple(LD.shape[:-1]) != tuple(pivots.shape):
         raise RuntimeError(f"{name}: Expected LD.shape[:-1] and pivots.shape to be the same, but got pivots with shape "

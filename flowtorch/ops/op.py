@@ -159,7 +159,7 @@ class Op:
             self.savers = tuple(every if ("input", i) in self.joint[1] else () for i in every)
             self.out_savers = every if self.wants_out else ()
         if not overrides.active:                          # FLOWTORCH_FAST_PATH=0 leaves Node.apply, and so ``backward``
-            self.node_class.apply = _first_apply
+            self.node_class.apply = _first_apply  # type: ignore[attr-defined]
 
     def derivative(self, f: Callable) -> Callable:
         """Decorator: ``f(g, ..., needs)`` gives the gradients of all inputs as a tuple (None where not needed)."""

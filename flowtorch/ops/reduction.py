@@ -314,7 +314,7 @@ def _moments(input: np.ndarray, dim: Any, correction: Any, keepdim: bool) -> tup
     mean = np.mean(input, axis=axes, keepdims=True, dtype=input.dtype)
     deviation = input - mean
     square = (deviation * deviation.conj()).real if input.dtype.kind == "c" else deviation * deviation
-    total = _add_reduce(square, axis=axes, keepdims=keepdim)
+    total = _add_reduce(square, axis=axes, keepdims=keepdim)  # type: ignore[call-overload]
     d = square.dtype.type
     divisor = n - correction
     variance = total / d(divisor if divisor > 0 else 0)

@@ -9,7 +9,8 @@ from typing import Any
 def gradients_of(function: Callable, g: list, inputs: tuple, needs: tuple) -> tuple:
     """Gradients with a graph of their own: those of ``function``, which makes the op's results of single ops.
 
-    ``g`` belongs to the first results. A level of its own stands in for the inputs: one input may depend on another, and
+    ``g`` belongs to the first results. A level of its own stands in for the inputs: one input may depend on another,
+    and
     only what passes through the op itself counts.
     """
     from flowtorch.func.gradients import vjp

@@ -35,9 +35,23 @@ def _define(name: str, kernel: Callable, doc: str, vjp: Any = None, low: bool = 
 
 # ---------------------------------------------------------------- one argument
 
-i0 = _define("i0", _scipy("i0"), "The modified Bessel function of the first kind, order 0.", lambda g, input: g * i1(input), True,
-             namespace="torch", method=True, inplace=True)
-i0e = _define("i0e", _scipy("i0e"), "``i0`` scaled by exp(-|x|).", lambda g, input, out: g * (i1e(input) - input.sgn() * out), True)
+i0 = _define(
+    "i0",
+    _scipy("i0"),
+    "The modified Bessel function of the first kind, order 0.",
+    lambda g, input: g * i1(input),
+    True,
+    namespace="torch",
+    method=True,
+    inplace=True,
+)
+i0e = _define(
+    "i0e",
+    _scipy("i0e"),
+    "``i0`` scaled by exp(-|x|).",
+    lambda g, input, out: g * (i1e(input) - input.sgn() * out),
+    True,
+)
 i1 = _define("i1", _scipy("i1"), "The modified Bessel function of the first kind, order 1.",
              lambda g, input, out: g * _at_zero(input, lambda x: i0(x) - out / x), True)
 i1e = _define("i1e", _scipy("i1e"), "``i1`` scaled by exp(-|x|).",
@@ -56,9 +70,16 @@ ndtri = _define("ndtri", _scipy("ndtri"), "The inverse of ``ndtr``.",
                 lambda g, out: g * (math.sqrt(2 * math.pi) * (0.5 * out * out).exp()))
 log_ndtr = _define("log_ndtr", _scipy("log_ndtr"), "The logarithm of ``ndtr``, accurate far below 0.",
                    lambda g, input: g / erfcx(input * -math.sqrt(0.5)) * math.sqrt(2 / math.pi))
-erfcx = _define("erfcx", _scipy("erfcx"), "exp(x^2) erfc(x).", lambda g, input, out: g * (2 * input * out - 2 / math.sqrt(math.pi)))
-entr = _define("entr", _scipy("entr"), "-x log(x): 0 at 0, -inf below.", lambda g, input: g * (-(1 + input.log())).masked_fill(input < 0, math.nan),
-               True)
+erfcx = _define(
+    "erfcx", _scipy("erfcx"), "exp(x^2) erfc(x).", lambda g, input, out: g * (2 * input * out - 2 / math.sqrt(math.pi))
+)
+entr = _define(
+    "entr",
+    _scipy("entr"),
+    "-x log(x): 0 at 0, -inf below.",
+    lambda g, input: g * (-(1 + input.log())).masked_fill(input < 0, math.nan),
+    True,
+)
 
 for _name, _scipy_name, _doc in (
         ("bessel_j0", "j0", "The Bessel function of the first kind, order 0."),
@@ -187,7 +208,9 @@ def _polynomial(name: str, kernel: Callable, doc: str, limited: bool = False) ->
         out = kernel(x, order, 128 if input.dtype == np.float32 else 512) if limited else kernel(x, order)
         return out.astype(input.dtype)
     body.__name__, body.__doc__ = name, doc
-    return pointwise(body, promote="float", namespace="special", method=False, inplace=False, numbers=("input", "n"), rejects=_NO_LOW)
+    return pointwise(
+        body, promote="float", namespace="special", method=False, inplace=False, numbers=("input", "n"), rejects=_NO_LOW
+    )
 
 
 for _letter, (_first, _closed, _which) in _CHEBYSHEV.items():
@@ -195,10 +218,13 @@ for _letter, (_first, _closed, _which) in _CHEBYSHEV.items():
     for _prefix in ("", "shifted_"):
         _name = f"{_prefix}chebyshev_polynomial_{_letter}"
         _body = _kernel if not _prefix else lambda x, n, f=_kernel: f(2 * x - 1, n)
-        globals()[_name] = _polynomial(_name, _body, f"The{' shifted' if _prefix else ''} Chebyshev polynomial of the {_which} kind, "
+        globals()[_name] = _polynomial(_name, _body, f"The{' shifted' if _prefix else ''} Chebyshev polynomial of the "
+                                                     f"{_which} kind, "
                                        "of order ``n``.")
-hermite_polynomial_h = _polynomial("hermite_polynomial_h", _hermite_h, "The physicist's Hermite polynomial of order ``n``.", True)
-hermite_polynomial_he = _polynomial("hermite_polynomial_he", _hermite_he, "The probabilist's Hermite polynomial of order ``n``.", True)
+hermite_polynomial_h = _polynomial("hermite_polynomial_h", _hermite_h, "The physicist's Hermite polynomial of order "
+                                                                       "``n``.", True)
+hermite_polynomial_he = _polynomial("hermite_polynomial_he", _hermite_he, "The probabilist's Hermite polynomial of "
+                                                                          "order ``n``.", True)
 laguerre_polynomial_l = _polynomial("laguerre_polynomial_l", _laguerre, "The Laguerre polynomial of order ``n``.")
 legendre_polynomial_p = _polynomial("legendre_polynomial_p", _legendre, "The Legendre polynomial of order ``n``.")
 

@@ -41,7 +41,8 @@ def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tru
     complex_in = input.is_complex() or (window is not None and window.is_complex())
     if return_complex is None:
         if not complex_in:
-            raise RuntimeError("stft requires the return_complex parameter be given for real inputs, and will further require that "
+            raise RuntimeError("stft requires the return_complex parameter be given for real inputs, and will further "
+                               "require that "
                                "return_complex=True in a future PyTorch release.")
         return_complex = True
     hop = n_fft // 4 if hop_length is None else hop_length
@@ -70,7 +71,8 @@ def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tru
 
 def _check_stft(x, n_fft, hop, win, window, normalized, onesided, return_complex, align):
     head = _describe("stft", f"torch.{x.dtype.label}Tensor", x, n_fft, hop, win, window,
-                     f"normalized={_flag(normalized)}, onesided={_flag(onesided)}, return_complex={_flag(return_complex)}, "
+                     f"normalized={_flag(normalized)}, onesided={_flag(onesided)}, "
+                     f"return_complex={_flag(return_complex)}, "
                      f"align_to_window={_flag(align)}")
     if x.dtype.rank < 2:
         raise RuntimeError(f"{head} : expected a tensor of floating point or complex values")
@@ -84,18 +86,31 @@ def _check_stft(x, n_fft, hop, win, window, normalized, onesided, return_complex
     if not 0 < win <= n_fft:
         raise RuntimeError(f"{head} : expected 0 < win_length <= n_fft, but got win_length={win}")
     if window is not None and tuple(window.shape) != (win,):
-        raise RuntimeError(f"{head} : expected a 1D window tensor of size equal to win_length={win}, but got window with size "
+        raise RuntimeError(f"{head} : expected a 1D window tensor of size equal to win_length={win}, but got window "
+                           "with size "
                            f"{list(window.shape)}")
 
 
 @composite(name="istft", method=True)
-def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=True, normalized=False, onesided=None, length=None,
-          return_complex=False):
-    """The signal whose ``stft`` is nearest to ``input``: frames overlap and are divided by the sum of the squared windows."""
+def istft(
+    input,
+    n_fft,
+    hop_length=None,
+    win_length=None,
+    window=None,
+    center=True,
+    normalized=False,
+    onesided=None,
+    length=None,
+    return_complex=False,
+):
+    """The signal whose ``stft`` is nearest to ``input``: frames overlap and are divided by the sum of the squared
+    windows."""
     hop = n_fft // 4 if hop_length is None else hop_length
     win = n_fft if win_length is None else win_length
     if not input.is_complex():
-        raise RuntimeError("istft requires a complex-valued input tensor matching the output from stft with return_complex=True.")
+        raise RuntimeError("istft requires a complex-valued input tensor matching the output from stft with "
+                           "return_complex=True.")
     head = _describe("istft", f"CPU{input.dtype.label}Type", input, n_fft, hop, win, window,
                      f"center={_flag(center)}, normalized={_flag(normalized)}, onesided={_flag(onesided)}, "
                      f"length={length}, return_complex={_flag(return_complex)}")
@@ -118,8 +133,11 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
     shape = frames.real.new_ones((win,)) if window is None else window
     shape = _centred(shape, n_fft)
     signal = _overlap(frames * conj(shape), hop)
-    weight = _overlap((shape * conj(shape)).real.expand(1, frames.shape[1], n_fft), hop) if shape.is_complex() else _overlap(
-        (shape * shape).expand(1, frames.shape[1], n_fft), hop)
+    weight = (
+        _overlap((shape * conj(shape)).real.expand(1, frames.shape[1], n_fft), hop)
+        if shape.is_complex()
+        else _overlap((shape * shape).expand(1, frames.shape[1], n_fft), hop)
+    )
     return _trimmed(head, signal, weight, n_fft, center, length, input.dim() == 2)
 
 
@@ -130,10 +148,12 @@ def _check_istft(head, x, n_fft, hop, win, window, onesided):
         raise RuntimeError(f"{head} : expected a tensor with 2 or 3 dimensions, but got {x.dim()}")
     size = x.shape[-2]
     if onesided and n_fft // 2 + 1 != size:
-        raise RuntimeError(f"{head} : expected the frequency dimension (3rd to the last) of the input tensor to match n_fft / 2 + 1 "
+        raise RuntimeError(f"{head} : expected the frequency dimension (3rd to the last) of the input tensor to match "
+                           "n_fft / 2 + 1 "
                            f"when onesided=True, but got {size}")
     if not onesided and n_fft != size:
-        raise RuntimeError(f"{head} : expected the frequency dimension (3rd to the last) of the input tensor to match n_fft when "
+        raise RuntimeError(f"{head} : expected the frequency dimension (3rd to the last) of the input tensor to match "
+                           "n_fft when "
                            f"onesided=False, but got {size}")
     if not 0 < hop <= win:
         raise RuntimeError(f"{head} : expected 0 < hop_length <= win_length")
@@ -171,7 +191,30 @@ def _trimmed(head: str, signal: Any, weight: Any, n_fft: int, center: bool, leng
 
 
 @composite(namespace="Tensor", method="stft", name="stft")
-def _stft_method(self, n_fft, hop_length=None, win_length=None, window=None, center=True, pad_mode="reflect", normalized=False,
-                 onesided=None, return_complex=None, align_to_window=None):
+def _stft_method(
+    self,
+    n_fft,
+    hop_length=None,
+    win_length=None,
+    window=None,
+    center=True,
+    pad_mode="reflect",
+    normalized=False,
+    onesided=None,
+    return_complex=None,
+    align_to_window=None,
+):
     """See ``torch.stft``."""
-    return stft(self, n_fft, hop_length, win_length, window, center, pad_mode, normalized, onesided, return_complex, align_to_window)
+    return stft(
+        self,
+        n_fft,
+        hop_length,
+        win_length,
+        window,
+        center,
+        pad_mode,
+        normalized,
+        onesided,
+        return_complex,
+        align_to_window,
+    )

@@ -387,7 +387,7 @@ def unbind(input, dim=0):
     return [input[(*before, i, ...)] for i in range(input.shape[dim])]
 
 
-unbind = several(REGISTRY["unbind"])
+unbind = several(REGISTRY["unbind"])  # noqa: F811
 
 
 def _unbind_backward(g, shape, dim):
@@ -417,7 +417,7 @@ def split_with_sizes(input, split_sizes, dim=0):
     return pieces
 
 
-split_with_sizes = several(REGISTRY["split_with_sizes"])
+split_with_sizes = several(REGISTRY["split_with_sizes"])  # noqa: F811
 
 
 def _split_backward(g, shape, split_sizes, dim):

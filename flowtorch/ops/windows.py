@@ -25,7 +25,9 @@ def _cosines(n: int, last: int, coefficients: Iterable[float]) -> np.ndarray:
 
 # ---------------------------------------------------------------- torch.*_window
 
-def _window(name: str, length: Any, periodic: bool, shape: Callable, dtype: Any, layout: Any, device: Any, requires_grad: bool) -> Any:
+def _window(
+    name: str, length: Any, periodic: bool, shape: Callable, dtype: Any, layout: Any, device: Any, requires_grad: bool
+) -> Any:
     if isinstance(length, bool) or not hasattr(length, "__index__"):
         raise TypeError(f"{name}(): argument 'window_length' (position 1) must be int, not {type(length).__name__}")
     if layout is not None and layout is not dtypes.strided:
@@ -40,24 +42,63 @@ def _window(name: str, length: Any, periodic: bool, shape: Callable, dtype: Any,
 
 
 @composite
-def hann_window(window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+def hann_window(
+    window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
     """The Hann window: a raised cosine."""
-    return _window("hann_window", window_length, periodic, lambda n, m: _cosines(n, m, (0.5, 0.5)), dtype, layout, device, requires_grad)
+    return _window(
+        "hann_window",
+        window_length,
+        periodic,
+        lambda n, m: _cosines(n, m, (0.5, 0.5)),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+    )
 
 
 @composite
-def hamming_window(window_length, periodic=True, alpha=0.54, beta=0.46, *, dtype=None, layout=None, device=None, pin_memory=False,
-                   requires_grad=False):
+def hamming_window(
+    window_length,
+    periodic=True,
+    alpha=0.54,
+    beta=0.46,
+    *,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+):
     """The Hamming window ``alpha - beta cos``."""
-    return _window("hamming_window", window_length, periodic, lambda n, m: _cosines(n, m, (alpha, beta)), dtype, layout, device,
-                   requires_grad)
+    return _window(
+        "hamming_window",
+        window_length,
+        periodic,
+        lambda n, m: _cosines(n, m, (alpha, beta)),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+    )
 
 
 @composite
-def blackman_window(window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+def blackman_window(
+    window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
     """The Blackman window."""
-    return _window("blackman_window", window_length, periodic, lambda n, m: _cosines(n, m, (0.42, 0.5, 0.08)), dtype, layout, device,
-                   requires_grad)
+    return _window(
+        "blackman_window",
+        window_length,
+        periodic,
+        lambda n, m: _cosines(n, m, (0.42, 0.5, 0.08)),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+    )
 
 
 def _triangle(n: int, last: int) -> np.ndarray:
@@ -65,7 +106,9 @@ def _triangle(n: int, last: int) -> np.ndarray:
 
 
 @composite
-def bartlett_window(window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
+def bartlett_window(
+    window_length, periodic=True, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
+):
     """The triangular window that is 0 at its ends."""
     return _window("bartlett_window", window_length, periodic, _triangle, dtype, layout, device, requires_grad)
 
@@ -78,12 +121,16 @@ def _kaiser(n: int, last: int, beta: float) -> np.ndarray:
 def kaiser_window(window_length, periodic=True, beta=12.0, *, dtype=None, layout=None, device=None, pin_memory=False,
                   requires_grad=False):
     """The Kaiser window with shape ``beta``."""
-    return _window("kaiser_window", window_length, periodic, lambda n, m: _kaiser(n, m, beta), dtype, layout, device, requires_grad)
+    return _window(
+        "kaiser_window", window_length, periodic, lambda n, m: _kaiser(n, m, beta), dtype, layout, device, requires_grad
+    )
 
 
 # ---------------------------------------------------------------- torch.signal.windows
 
-def _signal(name: str, M: Any, sym: bool, shape: Callable, dtype: Any, layout: Any, device: Any, requires_grad: bool) -> Any:
+def _signal(
+    name: str, M: Any, sym: bool, shape: Callable, dtype: Any, layout: Any, device: Any, requires_grad: bool
+) -> Any:
     if M < 0:
         raise ValueError(f"{name} requires non-negative window length, got M={M}")
     if layout is not dtypes.strided:
@@ -96,7 +143,9 @@ def _signal(name: str, M: Any, sym: bool, shape: Callable, dtype: Any, layout: A
 
 def _window_of(name: str, doc: str, coefficients: tuple) -> Any:
     def window(M, *, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False):
-        return _signal("general_cosine", M, sym, lambda n, m: _cosines(n, m, coefficients), dtype, layout, device, requires_grad)
+        return _signal(
+            "general_cosine", M, sym, lambda n, m: _cosines(n, m, coefficients), dtype, layout, device, requires_grad
+        )
     window.__name__ = window.__qualname__ = name
     window.__doc__ = doc
     return window
@@ -105,7 +154,9 @@ def _window_of(name: str, doc: str, coefficients: tuple) -> Any:
 hann = _window_of("hann", "The Hann window: a raised cosine.", (0.5, 0.5))
 hamming = _window_of("hamming", "The Hamming window.", (0.54, 0.46))
 blackman = _window_of("blackman", "The Blackman window.", (0.42, 0.5, 0.08))
-nuttall = _window_of("nuttall", "The minimum 4-term Blackman-Harris window of Nuttall.", (0.3635819, 0.4891775, 0.1365995, 0.0106411))
+nuttall = _window_of(
+    "nuttall", "The minimum 4-term Blackman-Harris window of Nuttall.", (0.3635819, 0.4891775, 0.1365995, 0.0106411)
+)
 
 
 def general_cosine(M, *, a, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False):
@@ -120,7 +171,9 @@ def general_cosine(M, *, a, sym=True, dtype=None, layout=dtypes.strided, device=
 
 def general_hamming(M, *, alpha=0.54, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False):
     """The window ``alpha - (1 - alpha) cos``."""
-    return general_cosine(M, a=[alpha, 1 - alpha], sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad)
+    return general_cosine(
+        M, a=[alpha, 1 - alpha], sym=sym, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad
+    )
 
 
 def bartlett(M, *, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False):
@@ -130,25 +183,52 @@ def bartlett(M, *, sym=True, dtype=None, layout=dtypes.strided, device=None, req
 
 def cosine(M, *, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False):
     """Half a period of a sine."""
-    return _signal("cosine", M, sym, lambda n, m: np.sin(math.pi * (np.arange(n) + 0.5) / (m + 1)), dtype, layout, device, requires_grad)
+    return _signal(
+        "cosine",
+        M,
+        sym,
+        lambda n, m: np.sin(math.pi * (np.arange(n) + 0.5) / (m + 1)),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+    )
 
 
-def exponential(M, *, center=None, tau=1.0, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False):
+def exponential(
+    M, *, center=None, tau=1.0, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False
+):
     """exp(-|i - center| / tau)."""
     if tau <= 0:
         raise ValueError(f"Tau must be positive, got: {tau} instead.")
     if sym and center is not None:
         raise ValueError("Center must be None for symmetric windows")
-    return _signal("exponential", M, sym, lambda n, m: np.exp(-np.abs(np.arange(n) - (m / 2 if center is None else center)) / tau),
-                   dtype, layout, device, requires_grad)
+    return _signal(
+        "exponential",
+        M,
+        sym,
+        lambda n, m: np.exp(-np.abs(np.arange(n) - (m / 2 if center is None else center)) / tau),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+    )
 
 
 def gaussian(M, *, std=1.0, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False):
     """The bell curve with standard deviation ``std``."""
     if std <= 0:
         raise ValueError(f"Standard deviation must be positive, got: {std} instead.")
-    return _signal("gaussian", M, sym, lambda n, m: np.exp(-0.5 * ((np.arange(n) - m / 2) / std) ** 2), dtype, layout, device,
-                   requires_grad)
+    return _signal(
+        "gaussian",
+        M,
+        sym,
+        lambda n, m: np.exp(-0.5 * ((np.arange(n) - m / 2) / std) ** 2),
+        dtype,
+        layout,
+        device,
+        requires_grad,
+    )
 
 
 def kaiser(M, *, beta=12.0, sym=True, dtype=None, layout=dtypes.strided, device=None, requires_grad=False):

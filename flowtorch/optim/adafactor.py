@@ -43,7 +43,7 @@ class Adafactor(GroupwiseOptimizer):
 
     def _init_state(self, group: dict[str, Any], param: Tensor, state: dict[str, Any]) -> None:
         grad = param.grad
-        state["step"] = ft.tensor(0.0, dtype=number_dtype())
+        state["step"] = ft.tensor(0.0, dtype=number_dtype())  # type: ignore[operator]
         if grad.dim() > 1:
             shape = list(grad.shape)
             state["row_var"] = grad.new_zeros([*shape[:-1], 1])

@@ -17,7 +17,7 @@ def new_number(group: dict[str, Any], param: Tensor, value: float = 0.0) -> Tens
     there."""
     fused = group.get("fused")
     device = param.device if group.get("capturable") or fused else "cpu"
-    return ft.tensor(value, dtype=number_dtype(fused), device=device)
+    return ft.tensor(value, dtype=number_dtype(fused), device=device)  # type: ignore[operator]
 
 
 def advance(steps: list[Tensor], as_tensors: bool = False) -> list[Any]:
@@ -33,7 +33,7 @@ def advance(steps: list[Tensor], as_tensors: bool = False) -> list[Any]:
             counts.append(count)
         else:
             step += 1
-            counts.append(step.clone() if as_tensors else step.item())
+            counts.append(step.clone() if as_tensors else step.item())  # type: ignore[union-attr]
     return counts
 
 

@@ -72,7 +72,7 @@ def get_ema_avg_fn(decay: float = 0.999) -> Callable:
 
     @no_grad()
     def ema_update(ema_param: Tensor, current_param: Tensor, num_averaged: Any) -> Tensor:
-        return decay * ema_param + (1 - decay) * current_param
+        return decay * ema_param + (1 - decay) * current_param  # type: ignore[return-value]
 
     return ema_update
 
@@ -113,7 +113,7 @@ class AveragedModel(Module):
         self.module = deepcopy(model)
         if device is not None:
             self.module = self.module.to(device)
-        self.register_buffer("n_averaged", ft.tensor(0, dtype=ft.long, device=device))
+        self.register_buffer("n_averaged", ft.tensor(0, dtype=ft.long, device=device))  # type: ignore[operator]
         self.avg_fn = avg_fn
         self.multi_avg_fn = multi_avg_fn
         self.use_buffers = use_buffers
@@ -136,7 +136,7 @@ class AveragedModel(Module):
         if not self.use_buffers:
             for mine, theirs in zip(self.module.buffers(), model.buffers(), strict=True):
                 mine.detach().copy_(theirs.detach().to(mine.device))
-        self.n_averaged += 1
+        self.n_averaged += 1  # type: ignore[assignment]
 
     def _pairs(self, model: Module) -> tuple[list[Tensor], list[Tensor]]:
         def tensors(module: Module, own: Module) -> Iterable[Tensor]:

@@ -117,7 +117,8 @@ def set_checkpoint_debug_enabled(enabled: bool | None) -> Any:
 
 
 class _StopRecomputation(BaseException):
-    """Everything that backward needs has been saved again. No Exception: an op's fast path would take it for its own."""
+    """Everything that backward needs has been saved again. No Exception: an op's fast path would take it for its
+    own."""
 
 
 class _Holder:
@@ -251,7 +252,7 @@ def checkpoint_sequential(
                 x = layers[j](x)
             return x
         return run
-    layers = list(functions.children()) if isinstance(functions, torch.nn.Sequential) else list(functions)
+    layers = list(functions.children()) if isinstance(functions, torch.nn.Sequential) else list(functions)  # type: ignore[attr-defined]
     size = len(layers) // segments
     end = -1
     for start in range(0, size * (segments - 1), size):

@@ -5,8 +5,28 @@ def simple(name, *shapes):
     return (name, lambda F, *xs: getattr(F, name)(*xs), shapes)
 
 
-UNARY = ["neg", "exp", "log1p", "sqrt", "tanh", "sin", "cos", "sigmoid", "abs", "square", "reciprocal", "rsqrt", "erf", "expm1",
-         "floor", "sign", "relu", "log2", "atan", "sinh"]
+UNARY = [
+    "neg",
+    "exp",
+    "log1p",
+    "sqrt",
+    "tanh",
+    "sin",
+    "cos",
+    "sigmoid",
+    "abs",
+    "square",
+    "reciprocal",
+    "rsqrt",
+    "erf",
+    "expm1",
+    "floor",
+    "sign",
+    "relu",
+    "log2",
+    "atan",
+    "sinh",
+]
 BINARY = ["add", "sub", "mul", "div", "pow", "maximum", "minimum", "atan2", "hypot", "logaddexp", "fmax"]
 
 POINTWISE = [
@@ -51,23 +71,53 @@ REDUCTIONS = [
 ]
 
 VIEWS = [
-    (name, function, [(2, 3, 4)]) for name, function in {
-        "view": lambda F, x: x.view(6, -1), "reshape": lambda F, x: x.transpose(0, 1).reshape(-1),
-        "permute": lambda F, x: x.permute(2, 0, 1), "transpose": lambda F, x: x.transpose(-1, 0), "mT": lambda F, x: x.mT,
-        "expand": lambda F, x: x[:1].expand(5, 2, -1, 4), "unsqueeze": lambda F, x: x.unsqueeze(-2),
-        "squeeze": lambda F, x: x[:1].squeeze(), "squeeze dim": lambda F, x: x[:, :1].squeeze(1), "select": lambda F, x: x.select(1, -1),
-        "narrow": lambda F, x: x.narrow(2, 1, 2), "unfold": lambda F, x: x.unfold(2, 2, 1), "diagonal": lambda F, x: x.diagonal(1, 1, 2),
-        "unbind": lambda F, x: x.unbind(1), "split": lambda F, x: x.split(2, -1), "chunk": lambda F, x: x.chunk(2, 1),
-        "index": lambda F, x: x[1, None, ::2, ..., 1:], "movedim": lambda F, x: x.movedim(0, -1), "flatten": lambda F, x: x.flatten(1),
-        "unflatten": lambda F, x: x.unflatten(2, (2, 2)), "as_strided": lambda F, x: x.as_strided((2, 2), (1, 3)),
-        "swapaxes_": lambda F, x: x.clone().swapaxes_(0, 2), "tril": lambda F, x: x.tril(1), "repeat": lambda F, x: x.repeat(2, 1, 1, 2),
-        "diag_embed": lambda F, x: F.diag_embed(x), "rot90": lambda F, x: F.rot90(x, 1, (0, 2)),
-        "pad": lambda F, x: F.nn.functional.pad(x, (1, 2)), "float64": lambda F, x: x.to(F.float64)}.items()]
+    (name, function, [(2, 3, 4)])
+    for name, function in {
+        "view": lambda F, x: x.view(6, -1),
+        "reshape": lambda F, x: x.transpose(0, 1).reshape(-1),
+        "permute": lambda F, x: x.permute(2, 0, 1),
+        "transpose": lambda F, x: x.transpose(-1, 0),
+        "mT": lambda F, x: x.mT,
+        "expand": lambda F, x: x[:1].expand(5, 2, -1, 4),
+        "unsqueeze": lambda F, x: x.unsqueeze(-2),
+        "squeeze": lambda F, x: x[:1].squeeze(),
+        "squeeze dim": lambda F, x: x[:, :1].squeeze(1),
+        "select": lambda F, x: x.select(1, -1),
+        "narrow": lambda F, x: x.narrow(2, 1, 2),
+        "unfold": lambda F, x: x.unfold(2, 2, 1),
+        "diagonal": lambda F, x: x.diagonal(1, 1, 2),
+        "unbind": lambda F, x: x.unbind(1),
+        "split": lambda F, x: x.split(2, -1),
+        "chunk": lambda F, x: x.chunk(2, 1),
+        "index": lambda F, x: x[1, None, ::2, ..., 1:],
+        "movedim": lambda F, x: x.movedim(0, -1),
+        "flatten": lambda F, x: x.flatten(1),
+        "unflatten": lambda F, x: x.unflatten(2, (2, 2)),
+        "as_strided": lambda F, x: x.as_strided((2, 2), (1, 3)),
+        "swapaxes_": lambda F, x: x.clone().swapaxes_(0, 2),
+        "tril": lambda F, x: x.tril(1),
+        "repeat": lambda F, x: x.repeat(2, 1, 1, 2),
+        "diag_embed": lambda F, x: F.diag_embed(x),
+        "rot90": lambda F, x: F.rot90(x, 1, (0, 2)),
+        "pad": lambda F, x: F.nn.functional.pad(x, (1, 2)),
+        "float64": lambda F, x: x.to(F.float64),
+    }.items()
+]
 
 PRODUCTS = [
-    *[(f"matmul {a} {b}", lambda F, x, y: x @ y, [a, b]) for a, b in (
-        ((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 4)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((2, 3), (5, 3, 4)), ((3,), (5, 3, 4)),
-        ((5, 2, 3), (3,)))],
+    *[
+        (f"matmul {a} {b}", lambda F, x, y: x @ y, [a, b])
+        for a, b in (
+            ((3,), (3,)),
+            ((2, 3), (3,)),
+            ((3,), (3, 4)),
+            ((2, 3), (3, 4)),
+            ((5, 2, 3), (3, 4)),
+            ((2, 3), (5, 3, 4)),
+            ((3,), (5, 3, 4)),
+            ((5, 2, 3), (3,)),
+        )
+    ],
     ("linear", lambda F, x, w, b: F.nn.functional.linear(x, w, b), [(4, 3), (2, 3), (2,)]),
     ("linear vector", lambda F, x, w, b: F.nn.functional.linear(x, w, b), [(3,), (2, 3), (2,)]),
     ("addmm", lambda F, x, y, z: F.addmm(x, y, z, beta=2, alpha=3), [(4,), (2, 3), (3, 4)]),
@@ -120,10 +170,18 @@ LAYERS = [
     ("layer_norm", lambda F, x, w, b: F.nn.functional.layer_norm(x, (3,), w, b), [(2, 3), (3,), (3,)]),
     ("batch_norm", lambda F, x: F.nn.functional.batch_norm(x, None, None, training=True), [(4, 3)]),
     ("cross_entropy", lambda F, x: F.nn.functional.cross_entropy(x, F.tensor([0, 2])), [(2, 3)]),
-    ("cross_entropy sum", lambda F, x, w: F.nn.functional.cross_entropy(x, F.tensor([0, 2]), w, reduction="sum"), [(2, 3), (3,)]),
+    (
+        "cross_entropy sum",
+        lambda F, x, w: F.nn.functional.cross_entropy(x, F.tensor([0, 2]), w, reduction="sum"),
+        [(2, 3), (3,)],
+    ),
     ("nll_loss", lambda F, x: F.nn.functional.nll_loss(x.log_softmax(1), F.tensor([0, 2]), ignore_index=2), [(2, 3)]),
     ("mse_loss", lambda F, x, y: F.nn.functional.mse_loss(x, y), [(2, 3), (2, 3)]),
-    ("attention", lambda F, q, k, v: F.nn.functional.scaled_dot_product_attention(q, k, v), [(2, 3, 4), (2, 5, 4), (2, 5, 4)]),
+    (
+        "attention",
+        lambda F, q, k, v: F.nn.functional.scaled_dot_product_attention(q, k, v),
+        [(2, 3, 4), (2, 5, 4), (2, 5, 4)],
+    ),
     ("gelu", lambda F, x: F.nn.functional.gelu(x), [(2, 3)]),
     ("interpolate", lambda F, x: F.nn.functional.interpolate(x, scale_factor=2), [(1, 2, 3, 3)]),
 ]

@@ -17,8 +17,11 @@ COMPOSITIONS = {
     "grad of grad": lambda N, x: N.func.grad(lambda x: N.func.grad(lambda x: body(N, x))(x).square().sum())(x[0]),
     "vmap of grad": lambda N, x: N.vmap(N.func.grad(lambda r: body(N, r)))(x),
     "grad of vmap of grad": lambda N, x: N.func.grad(
-        lambda x: N.vmap(N.func.grad(lambda r: body(N, r)))(x).square().sum())(x),
-    "vmap of grad of vmap": lambda N, x: N.vmap(N.func.grad(lambda m: N.vmap(lambda r: body(N, r))(m).sum()))(N.stack([x, x * 2])),
+        lambda x: N.vmap(N.func.grad(lambda r: body(N, r)))(x).square().sum()
+    )(x),
+    "vmap of grad of vmap": lambda N, x: N.vmap(N.func.grad(lambda m: N.vmap(lambda r: body(N, r))(m).sum()))(
+        N.stack([x, x * 2])
+    ),
     "jacrev": lambda N, x: N.func.jacrev(lambda r: r.exp().cumsum(0))(x[0]),
     "jacfwd": lambda N, x: N.func.jacfwd(lambda r: r.exp().cumsum(0))(x[0]),
     "jacfwd of jacrev": lambda N, x: N.func.jacfwd(N.func.jacrev(lambda r: r.sin().cumsum(0)))(x[0]),
@@ -32,10 +35,13 @@ COMPOSITIONS = {
     "jvp of grad": lambda N, x: N.func.jvp(N.func.grad(lambda r: body(N, r)), (x[0],), (x[1],)),
     "grad of jvp": lambda N, x: N.func.grad(lambda r: N.func.jvp(lambda r: body(N, r), (r,), (x[1],))[1])(x[0]),
     "jvp of jvp": lambda N, x: N.func.jvp(
-        lambda r: N.func.jvp(lambda r: r.sin() * r, (r,), (x[1],))[1], (x[0],), (x[2],)),
+        lambda r: N.func.jvp(lambda r: r.sin() * r, (r,), (x[1],))[1], (x[0],), (x[2],)
+    ),
     "vjp": lambda N, x: N.func.vjp(lambda a, b: (a @ b, a.sum()), x[0], x[1])[1]((N.tensor(2.0), N.tensor(3.0))),
     "linearize": lambda N, x: N.func.linearize(lambda r: r.sin(), x)[1](x),
-    "grad_and_value aux": lambda N, x: N.func.grad_and_value(lambda a, b: ((a * b).sum(), a.sum()), (0, 1), True)(x, x + 1),
+    "grad_and_value aux": lambda N, x: N.func.grad_and_value(lambda a, b: ((a * b).sum(), a.sum()), (0, 1), True)(
+        x, x + 1
+    ),
     "tree": lambda N, x: N.func.grad(lambda d: (d["a"] * d["b"][0]).sum())({"a": x, "b": [x * 2]})["b"][0],
     "assign into zeros": lambda N, x: N.func.grad(lambda r: _filled(N, r).sin().sum())(x[0]),
     "assign forward": lambda N, x: N.func.jvp(lambda r: _filled(N, r).sin().sum(), (x[0],), (x[1],)),
@@ -85,21 +91,37 @@ def test_composition(name):
 
 
 ERRORS = [
-    lambda N, x: N.func.grad(lambda x: x)(x), lambda N, x: N.func.grad(lambda x: (x, x))(x),
-    lambda N, x: N.func.grad(lambda x: x.sum(), has_aux=True)(x), lambda N, x: N.func.grad(lambda x: x.sum(), argnums=2)(x),
-    lambda N, x: N.func.grad(lambda x: x.sum(), argnums=())(x), lambda N, x: N.func.grad(lambda x: x.sum())(N.arange(3)),
-    lambda N, x: N.func.grad(lambda x: x * 2)(2.0), lambda N, x: N.func.vjp(lambda x: 3, x),
-    lambda N, x: N.func.vjp(lambda x: x.sin(), x)[1]((x,)), lambda N, x: N.func.vjp(lambda x: x.sin(), x)[1](N.ones(2)),
-    lambda N, x: N.func.jvp(lambda x: x, x, x), lambda N, x: N.func.jvp(lambda x: x, (x,), (x, x)),
-    lambda N, x: N.func.jvp(lambda x: x, (x,), (N.ones(2),)), lambda N, x: N.func.jvp(lambda x: 3, (x,), (x,)),
-    lambda N, x: N.func.jacrev(lambda x: x, chunk_size=0)(x), lambda N, x: N.vmap(lambda x: x, in_dims=5)(x),
-    lambda N, x: N.vmap(lambda x: x, in_dims="a")(x), lambda N, x: N.vmap(lambda x: x)(), lambda N, x: N.vmap(lambda x: x)(3),
-    lambda N, x: N.vmap(lambda x, y: x)(x, N.ones(5)), lambda N, x: N.vmap(lambda x: 3)(x),
-    lambda N, x: N.vmap(lambda x: x, out_dims=None)(x), lambda N, x: N.vmap(lambda x: x.sum().item())(x),
-    lambda N, x: N.vmap(lambda x: x if x.sum() > 0 else -x)(x), lambda N, x: N.vmap(lambda x: x[x > 1])(x),
-    lambda N, x: N.vmap(lambda x: x.nonzero())(x), lambda N, x: N.vmap(lambda x: _assign_captured(N, x))(x),
-    lambda N, x: N.vmap(lambda x: x, randomness="none")(x), lambda N, x: N.vmap(lambda x: x, chunk_size=0)(x),
-    lambda N, x: N.func.functional_call(N.nn.Linear(2, 2), 3, x), lambda N, x: N.func.stack_module_state([]),
+    lambda N, x: N.func.grad(lambda x: x)(x),
+    lambda N, x: N.func.grad(lambda x: (x, x))(x),
+    lambda N, x: N.func.grad(lambda x: x.sum(), has_aux=True)(x),
+    lambda N, x: N.func.grad(lambda x: x.sum(), argnums=2)(x),
+    lambda N, x: N.func.grad(lambda x: x.sum(), argnums=())(x),
+    lambda N, x: N.func.grad(lambda x: x.sum())(N.arange(3)),
+    lambda N, x: N.func.grad(lambda x: x * 2)(2.0),
+    lambda N, x: N.func.vjp(lambda x: 3, x),
+    lambda N, x: N.func.vjp(lambda x: x.sin(), x)[1]((x,)),
+    lambda N, x: N.func.vjp(lambda x: x.sin(), x)[1](N.ones(2)),
+    lambda N, x: N.func.jvp(lambda x: x, x, x),
+    lambda N, x: N.func.jvp(lambda x: x, (x,), (x, x)),
+    lambda N, x: N.func.jvp(lambda x: x, (x,), (N.ones(2),)),
+    lambda N, x: N.func.jvp(lambda x: 3, (x,), (x,)),
+    lambda N, x: N.func.jacrev(lambda x: x, chunk_size=0)(x),
+    lambda N, x: N.vmap(lambda x: x, in_dims=5)(x),
+    lambda N, x: N.vmap(lambda x: x, in_dims="a")(x),
+    lambda N, x: N.vmap(lambda x: x)(),
+    lambda N, x: N.vmap(lambda x: x)(3),
+    lambda N, x: N.vmap(lambda x, y: x)(x, N.ones(5)),
+    lambda N, x: N.vmap(lambda x: 3)(x),
+    lambda N, x: N.vmap(lambda x: x, out_dims=None)(x),
+    lambda N, x: N.vmap(lambda x: x.sum().item())(x),
+    lambda N, x: N.vmap(lambda x: x if x.sum() > 0 else -x)(x),
+    lambda N, x: N.vmap(lambda x: x[x > 1])(x),
+    lambda N, x: N.vmap(lambda x: x.nonzero())(x),
+    lambda N, x: N.vmap(lambda x: _assign_captured(N, x))(x),
+    lambda N, x: N.vmap(lambda x: x, randomness="none")(x),
+    lambda N, x: N.vmap(lambda x: x, chunk_size=0)(x),
+    lambda N, x: N.func.functional_call(N.nn.Linear(2, 2), 3, x),
+    lambda N, x: N.func.stack_module_state([]),
     lambda N, x: N.func.functionalize(lambda x: x, remove="a")(x),
 ]
 
@@ -112,7 +134,7 @@ def _assign_captured(N, x):
 
 @pytest.mark.parametrize("k", range(len(ERRORS)))
 def test_error(k):
-    with pytest.raises(Exception) as want:                              # noqa: PT011
+    with pytest.raises(Exception) as want:
         ERRORS[k](T, T.arange(12.0).reshape(3, 4))
     with pytest.raises(type(want.value)) as got:
         ERRORS[k](F, F.arange(12.0).reshape(3, 4))
@@ -123,7 +145,9 @@ def test_repr():
     shown: dict = {}
     for N in (T, F):
         lines: list = []
-        N.vmap(lambda x: lines.append(repr(x)))(N.ones(2)) if False else N.vmap(lambda x: (lines.append(repr(x)), x)[1])(N.ones(2))
+        N.vmap(lambda x: lines.append(repr(x)))(N.ones(2)) if False else N.vmap(
+            lambda x: (lines.append(repr(x)), x)[1]
+        )(N.ones(2))
         N.func.grad(lambda x: (lines.append(repr(x * 2)), x.sum())[1])(N.ones(2))
         shown[N] = lines
     assert shown[T] == shown[F]

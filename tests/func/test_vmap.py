@@ -12,7 +12,7 @@ from flowtorch.func import batched
 from flowtorch.utils._pytree import tree_leaves
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cases import CASES  # noqa: E402
+from cases import CASES
 
 IDS = [f"{name}-{shapes}" for name, _, shapes in CASES]
 SIZE = 3
@@ -96,7 +96,8 @@ def test_with_derivatives(case, how):
 def test_the_loop_serves_ops_without_rule_and_warns():
     x = F.rand(3, 5)
     edges = F.tensor([0.2, 0.5])
-    with pytest.warns(UserWarning, match="There is a performance drop because we have not yet implemented the batching rule"):
+    with pytest.warns(UserWarning, match="There is a performance drop because we have not yet implemented the "
+                                         "batching rule"):
         got = F.vmap(lambda x: F.bucketize(x, edges))(x)
     assert got.tolist() == F.bucketize(x, edges).tolist()
     assert "_searchsorted" in batched.looped

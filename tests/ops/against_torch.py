@@ -66,7 +66,9 @@ def compare_closely(expected: Any, got: Any) -> None:
         low = str(expected.dtype).endswith(("float16", "bfloat16"))
         e, g = (t.detach().resolve_conj() for t in (expected, got))
         e, g = ((t.float() if low else t).numpy() for t in (e, g))
-        np.testing.assert_allclose(g, e, rtol=1e-2 if low else 2e-5 if single else 1e-7, atol=1e-2 if low else 1e-5 if single else 1e-8)
+        np.testing.assert_allclose(
+            g, e, rtol=1e-2 if low else 2e-5 if single else 1e-7, atol=1e-2 if low else 1e-5 if single else 1e-8
+        )
         assert g.shape == e.shape
     else:
         assert got == expected

@@ -48,7 +48,7 @@ class StickBreakingTransform(_Plain):
 
     def _call(self, x: Tensor) -> Tensor:
         share = _clipped_sigmoid(x - self._offset(x, x.shape[-1] + 1).log())
-        left = (1 - share).cumprod(-1)
+        left = (1 - share).cumprod(-1)  # type: ignore[attr-defined]
         pad = ft.nn.functional.pad
         return pad(share, [0, 1], value=1) * pad(left, [1, 0], value=1)
 

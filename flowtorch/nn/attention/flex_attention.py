@@ -400,7 +400,7 @@ def flex_attention(
             stacklevel=2,
         )
     scores = _scores(query, key, score_mod, block_mask, scale)
-    empty = (scores == -math.inf).all(dim=-1, keepdim=True)
+    empty = (scores == -math.inf).all(dim=-1, keepdim=True)  # type: ignore[attr-defined]
     weights = torch.softmax(scores, dim=-1).masked_fill(empty, 0.0)  # a query without keys attends to nothing
     out = weights.to(query.dtype) @ _for_each_query_head(value, query).to(query.dtype)
     if not (return_lse or return_aux):

@@ -213,15 +213,15 @@ def _project(query, key, value, weights, bias, heads: int, batch_first: bool):
     if isinstance(weights, tuple):
         biases = (None,) * 3 if bias is None else bias.chunk(3)
         inputs = zip((query, key, value), weights, biases, strict=True)
-        return tuple(_split_heads(linear(x, w, b), 1, heads, batch_first)[0] for x, w, b in inputs)
+        return tuple(_split_heads(linear(x, w, b), 1, heads, batch_first)[0] for x, w, b in inputs)  # type: ignore[misc]
     if key is value:
         if query is key:
-            return _split_heads(linear(query, weights, bias), 3, heads, batch_first)
+            return _split_heads(linear(query, weights, bias), 3, heads, batch_first)  # type: ignore[misc]
         width = query.size(-1)
         w_q, w_kv = weights.split([width, 2 * width])
         b_q, b_kv = (None, None) if bias is None else bias.split([width, 2 * width])
-        (q,) = _split_heads(linear(query, w_q, b_q), 1, heads, batch_first)
-        return q, *_split_heads(linear(key, w_kv, b_kv), 2, heads, batch_first)
+        (q,) = _split_heads(linear(query, w_q, b_q), 1, heads, batch_first)  # type: ignore[misc]
+        return q, *_split_heads(linear(key, w_kv, b_kv), 2, heads, batch_first)  # type: ignore[misc]
     return _project(query, key, value, tuple(weights.chunk(3)), bias, heads, batch_first)
 
 

@@ -11,12 +11,12 @@ __all__ = ["convert_conv2d_weight_memory_format", "convert_conv3d_weight_memory_
 
 def convert_conv2d_weight_memory_format(module: Any, memory_format: Any) -> Any:
     """Put the weights of all 2-d convolutions in ``module`` into ``memory_format``."""
-    return _convert(module, memory_format, (modules.Conv2d, modules.ConvTranspose2d))
+    return _convert(module, memory_format, (modules.Conv2d, modules.ConvTranspose2d))  # type: ignore[attr-defined]
 
 
 def convert_conv3d_weight_memory_format(module: Any, memory_format: Any) -> Any:
     """Put the weights of all 3-d convolutions in ``module`` into ``memory_format``."""
-    return _convert(module, memory_format, (modules.Conv3d, modules.ConvTranspose3d))
+    return _convert(module, memory_format, (modules.Conv3d, modules.ConvTranspose3d))  # type: ignore[attr-defined]
 
 
 def _convert(module: Any, memory_format: Any, kinds: tuple[type, ...]) -> Any:

@@ -162,7 +162,7 @@ class SpectralNormStateDictHook:
 
 def output_dim(module: Any) -> int:
     """The dimension of the weight of ``module`` that counts its outputs."""
-    transposed = (modules.ConvTranspose1d, modules.ConvTranspose2d, modules.ConvTranspose3d)
+    transposed = (modules.ConvTranspose1d, modules.ConvTranspose2d, modules.ConvTranspose3d)  # type: ignore[attr-defined]
     return 1 if isinstance(module, transposed) else 0
 
 

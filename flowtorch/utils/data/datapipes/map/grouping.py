@@ -27,7 +27,7 @@ class BatcherMapDataPipe(MapDataPipe):
         batch = []
         try:
             for i in range(index * self.batch_size, (index + 1) * self.batch_size):
-                batch.append(self.datapipe[i])  # noqa: PERF401
+                batch.append(self.datapipe[i])
         except IndexError as error:
             if self.drop_last or not batch:
                 raise IndexError(f"Index {index} is out of bound.") from error
