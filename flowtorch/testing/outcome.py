@@ -1,0 +1,248 @@
+"""What a call leaves behind, in plain values, and how two such outcomes differ.
+
+Tolerances come from the dtype: an element may differ by ``UNITS`` units of the precision of its dtype, times the
+function's own factor (see ``samples.Spec``). Sums, whose terms cancel, are held against the largest element.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .samples import Sample, Spec
+
+# Two correctly working implementations of the same function differ by a few units in the last place; low-precision
+# results are computed in float32 and rounded once, so they may fall on the other side of one rounding.
+UNITS = 4
+EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7, "complex128": 2.0**-52,
+       "complex64": 2.0**-23, "complex32": 2.0**-10}
+TINY = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
+
+
+class Result:
+    """A tensor of an outcome: values as numpy, and what the call made of its memory."""
+
+    __slots__ = ("alias", "dtype", "requires_grad", "shape", "strides", "values")
+
+    def __init__(self, tensor: Any, inputs: dict[int, int], identities: dict[int, int]) -> None:
+        self.dtype = str(tensor.dtype).removeprefix("torch.")
+        self.shape, self.strides = tuple(tensor.shape), tuple(tensor.stride())
+        self.requires_grad = tensor.requires_grad
+        self.values = numbers(tensor, self.dtype)
+        self.alias: Any = None                       # which argument's memory it shows, and whether it is that object
+        if id(tensor) in identities:
+            self.alias = ("is", identities[id(tensor)])
+        elif tensor.numel():
+            number = inputs.get(tensor.untyped_storage().data_ptr())
+            self.alias = None if number is None else ("shares memory with", number)
+
+
+def numbers(tensor: Any, dtype: str) -> np.ndarray:
+    """The tensor's values as a numpy array of its own."""
+    t = tensor.detach().resolve_conj().resolve_neg() if hasattr(tensor, "resolve_neg") else tensor.detach()
+    if dtype == "bfloat16":                          # numpy has no such dtypes
+        t = t.float()
+    if dtype == "complex32":
+        return np.array(t.real.float().numpy() + 1j * t.imag.float().numpy())
+    return np.array(t.numpy())
+
+
+class Outcome:
+    """The results of one call and its arguments after it, or the error it raised."""
+
+    def __init__(self, error: Exception | None = None, results: Any = None, arguments: Any = None) -> None:
+        self.error, self.results, self.arguments = error, results, arguments
+
+
+def flatten(value: Any, library: Any) -> Iterator[Any]:
+    """Tensors and plain values within nested results; containers give their kind."""
+    if isinstance(value, library.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        yield f"{'list' if isinstance(value, list) else 'tuple'} of {len(value)}"
+        for v in value:
+            yield from flatten(v, library)
+    elif isinstance(value, dict):
+        for v in value.values():
+            yield from flatten(v, library)
+    else:
+        yield value
+
+
+def quietly(f: Callable, *args: Any, **kwargs: Any) -> Any:
+    """Call ``f`` with all warnings ignored."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return f(*args, **kwargs)
+
+
+def seed(library: Any) -> None:
+    library.manual_seed(1234)
+
+
+def run(library: Any, function: Callable, sample: Sample, random: bool = False) -> Outcome:
+    """Call ``function`` of ``library`` with the sample."""
+    args, kwargs = sample.build(library)
+    tensors = [t for t in flatten([args, kwargs], library) if isinstance(t, library.Tensor)]
+    memory = {t.untyped_storage().data_ptr(): i for i, t in reversed(list(enumerate(tensors))) if t.numel()}
+    identities = {id(t): i for i, t in enumerate(tensors)}
+    if random:
+        seed(library)
+    try:
+        results = quietly(function, *args, **kwargs)
+    except Exception as error:
+        return Outcome(error)
+    flat = [Result(r, memory, identities) if isinstance(r, library.Tensor) else plain(r) for r in flatten(results, library)]
+    return Outcome(None, flat, [Result(t, {}, {}) for t in tensors])
+
+
+def plain(value: Any) -> Any:
+    """A value that is not a tensor, for comparison: dtypes and the like by their names."""
+    if isinstance(value, (bool, int, float, complex, str, type(None))):
+        return value
+    return str(value).replace("flowtorch", "torch")
+
+
+def differences(expected: Outcome, got: Outcome, spec: Spec, strides: bool = True, precision: str = "") -> list[str]:
+    """How the outcome ``got`` differs from ``expected``, in words; empty if it does not.
+
+    ``precision``: the dtype that was computed in, where results are stored in a wider one.
+    """
+    if expected.error is not None or got.error is not None:
+        return error_difference(expected, got)
+    if len(expected.results) != len(got.results):
+        return [f"structure: expected {len(expected.results)} results, got {len(got.results)}"]
+    found = []
+    for e, g in zip(expected.results, got.results, strict=True):
+        found += result_difference(e, g, spec, strides, precision)
+    for k, (e, g) in enumerate(zip(expected.arguments, got.arguments, strict=True)):
+        found += [f"argument {k} after the call: {d}" for d in result_difference(e, g, spec, strides, precision)]
+    return found
+
+
+def error_difference(expected: Outcome, got: Outcome) -> list[str]:
+    """Both must raise exceptions of the same type."""
+    if expected.error is None:
+        return [f"error: expected none, got {describe(got.error)}"]
+    if got.error is None:
+        return [f"error: expected {describe(expected.error)}, got none"]
+    if type(expected.error).__name__ != type(got.error).__name__:
+        return [f"error: expected {describe(expected.error)}, got {describe(got.error)}"]
+    return []
+
+
+def describe(error: Any) -> str:
+    first = str(error).strip().split("\n")[0]
+    return f"{type(error).__name__}({first[:90]})"
+
+
+def result_difference(e: Any, g: Any, spec: Spec, strides: bool = True, precision: str = "") -> list[str]:
+    """How two results differ."""
+    if not isinstance(e, Result) or not isinstance(g, Result):
+        same = type(e) is type(g) and (e == g or (e != e and g != g))
+        if isinstance(e, float) and isinstance(g, float) and not same:
+            same = not value_difference(np.asarray(e), np.asarray(g), "float32", spec)
+        return [] if same else [f"value: expected {e!r}, got {g!r}"]
+    found = [f"{what}: expected {a}, got {b}" for what, a, b in (
+        ("dtype", e.dtype, g.dtype), ("shape", e.shape, g.shape), ("alias", e.alias, g.alias)) if a != b]
+    if found:
+        return found
+    if strides and meaningful(e.strides, e.shape) != meaningful(g.strides, g.shape):
+        found.append(f"strides: shape {e.shape} expected {e.strides}, got {g.strides}")
+    if not spec.undefined:
+        found += value_difference(e.values, g.values, precision if precision and e.dtype in EPS else e.dtype, spec)
+    return found
+
+
+def meaningful(strides: tuple, shape: tuple) -> list:
+    """The strides that can be seen: those of dimensions with more than one element."""
+    return [] if 0 in shape else [s for s, n in zip(strides, shape, strict=True) if n > 1]
+
+
+def value_difference(e: np.ndarray, g: np.ndarray, dtype: str, spec: Spec) -> list[str]:
+    """The worst element that is out of tolerance, if any."""
+    if e.size == 0:
+        return []
+    if dtype not in EPS:
+        wrong = e != g
+    else:
+        wrong = out_of_tolerance(e, g, dtype, spec)
+    if not wrong.any():
+        return []
+    at = np.unravel_index(np.argmax(wrong), wrong.shape)
+    return [f"value: {int(wrong.sum())} of {e.size} differ, at {tuple(map(int, at))} expected {e[at]!r}, got {g[at]!r}"]
+
+
+def out_of_tolerance(e: np.ndarray, g: np.ndarray, dtype: str, spec: Spec) -> np.ndarray:
+    if e.dtype.kind == "c":
+        # One part may cancel: the modulus measures the rounding of both. Which parts of a complex result become nan
+        # when one of them is infinite, IEEE arithmetic leaves to the order of operations.
+        with np.errstate(all="ignore"):
+            near = np.abs(e - g) <= UNITS * spec.factor * EPS[dtype] * (np.abs(e) + scale(e, spec)) + 2 * TINY["float32"]
+        return ~(near | (~np.isfinite(e) & ~np.isfinite(g)))
+    with np.errstate(all="ignore"):
+        e, g = e.astype(np.float64), g.astype(np.float64)
+        allowed = UNITS * spec.factor * EPS[dtype] * (np.abs(e) + scale(e, spec)) + 2 * TINY[dtype]
+        same = (e == g) | (np.isnan(e) & np.isnan(g)) | (np.abs(e - g) <= np.where(np.isfinite(e), allowed, 0))
+    return ~same
+
+
+def scale(e: np.ndarray, spec: Spec) -> float:
+    """What cancelled terms may have been as large as; nothing for pointwise functions."""
+    if spec.factor <= 1:
+        return 0.0
+    finite = np.abs(e[np.isfinite(e)])
+    return float(finite.max()) if finite.size else 0.0
+
+
+# ---------------------------------------------------------------- gradients
+
+def gradients(library: Any, function: Callable, sample: Sample, random: bool = False, double: bool = False) -> Outcome:
+    """The gradients of all inputs (and with ``double`` those of a sum of them), for fixed incoming gradients."""
+    args, kwargs = sample.build(library, grad=True)
+    leaves = [t for t in flatten([args, kwargs], library) if isinstance(t, library.Tensor) and t.requires_grad]
+    # a function may write into its arguments: give it results of an operation, which may be written
+    copies = {id(t): t.clone() for t in leaves}
+    args, kwargs = replace((args, kwargs), copies)
+    if random:
+        seed(library)
+    try:
+        results = quietly(function, *args, **kwargs)
+        outputs = [t for t in flatten(results, library) if isinstance(t, library.Tensor)]
+        wanted = [bool(t.requires_grad) for t in outputs]
+        outputs = [t for t in outputs if t.requires_grad]
+        if not outputs or not leaves:
+            return Outcome(None, wanted, [])
+        first = quietly(library.autograd.grad, outputs, leaves, [cotangent(t, library, i) for i, t in enumerate(outputs)],
+                        allow_unused=True, create_graph=double)
+        results = list(first)
+        if double:
+            again = [t for t in first if t is not None and t.requires_grad]
+            if again:
+                results += quietly(library.autograd.grad, again, leaves,
+                                   [cotangent(t, library, 9 + i) for i, t in enumerate(again)], allow_unused=True)
+    except Exception as error:
+        return Outcome(error)
+    return Outcome(None, wanted + [None if t is None else Result(t, {}, {}) for t in results], [])
+
+
+def replace(value: Any, by_id: dict) -> Any:
+    if id(value) in by_id:
+        return by_id[id(value)]
+    if isinstance(value, (list, tuple)):
+        return type(value)(replace(v, by_id) for v in value)
+    if isinstance(value, dict):
+        return {k: replace(v, by_id) for k, v in value.items()}
+    return value
+
+
+def cotangent(output: Any, library: Any, number: int) -> Any:
+    """A fixed incoming gradient for an output."""
+    rng = np.random.default_rng(number)
+    values = rng.uniform(0.5, 1.5, tuple(output.shape)) * rng.choice([-1.0, 1.0], tuple(output.shape))
+    if output.dtype.is_complex:
+        values = values + 1j * rng.uniform(-1, 1, tuple(output.shape))
+    return library.from_numpy(np.asarray(values)).to(output.dtype)

@@ -1,0 +1,40 @@
+"""Samples of products of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .samples import Maker, Sample, samples
+
+
+@samples("matmul", factor=8)
+def _matmul(make: Maker) -> Iterator[Sample]:
+    for a, b in (((3,), (3,)), ((2, 3), (3,)), ((3,), (3, 2)), ((2, 3), (3, 4)), ((5, 2, 3), (3, 4)), ((5, 2, 3), (5, 3, 4)),
+                 ((3,), (5, 3, 4)), ((2, 1, 2, 3), (5, 3, 4)), ((0, 3), (3, 2)), ((2, 0), (0, 3)), ((2, 3), (2, 3)), ((), (3,))):
+        yield make.call(make(*a), make(*b))
+    yield make.call(make(2, 3), make(3, 2, dtype="float64"))
+
+
+def products(*names: str, shapes: tuple) -> None:
+    """Products of tensors of these shapes."""
+    @samples(*names, factor=8)
+    def _(make: Maker) -> Iterator[Sample]:
+        for each in shapes:
+            yield make.call(*(make(*s) for s in each))
+
+
+products("mm", shapes=(((2, 3), (3, 4)), ((0, 3), (3, 2)), ((2, 3), (2, 3)), ((3,), (3, 2))))
+products("bmm", shapes=(((2, 2, 3), (2, 3, 4)), ((0, 2, 3), (0, 3, 4)), ((2, 2, 3), (1, 3, 4))))
+products("mv", shapes=(((2, 3), (3,)), ((2, 3), (2,))))
+products("dot", "vdot", "inner", shapes=(((3,), (3,)), ((3,), (4,)), ((2, 3), (3,))))
+products("outer", "ger", shapes=(((3,), (2,)), ((2, 2), (2,))))
+products("addmm", shapes=(((2, 4), (2, 3), (3, 4)), ((4,), (2, 3), (3, 4)), ((), (2, 3), (3, 4)), ((3,), (2, 3), (3, 4))))
+products("addmv", shapes=(((2,), (2, 3), (3,)), ((), (2, 3), (3,))))
+products("addr", shapes=(((2, 3), (2,), (3,)), ((3,), (2,), (3,))))
+products("baddbmm", shapes=(((2, 2, 4), (2, 2, 3), (2, 3, 4)), ((4,), (2, 2, 3), (2, 3, 4))))
+products("addbmm", shapes=(((2, 4), (2, 2, 3), (2, 3, 4)),))
+products("chain_matmul", shapes=(((2, 3), (3, 4), (4, 2)),))
+products("kron", shapes=(((2, 2), (2, 3)), ((3,), (2,))))
+products("linear", "nn.functional.linear", shapes=(((2, 3), (4, 3)), ((2, 3), (4, 3), (4,)), ((3,), (4, 3), (4,)),
+                                                  ((5, 2, 3), (4, 3), (4,)), ((2, 3), (3, 4)), ((2, 3), (3,))))
+products("bilinear", "nn.functional.bilinear", shapes=(((2, 3), (2, 4), (5, 3, 4)), ((2, 3), (2, 4), (5, 3, 4), (5,))))

@@ -1,0 +1,36 @@
+"""Where flowtorch means to differ from torch, each with its reason.
+
+(check, function, difference, reason): the first three are regular expressions; the first two must match wholly, the
+third is searched for in the line that a check gives. An entry that explains nothing any more fails a test.
+"""
+
+DIFFERENCES = [
+    (
+        "errors",
+        ".*",
+        r"(text|None|list) for a tensor: .*expected TypeError.*got AttributeError",
+        "a composite asks its argument for a method; a check of its type would cost every call",
+    ),
+]
+
+# Public names that the matrix leaves out: they are not functions on values, and have tests of their own.
+UNTESTED = {
+    "Tensor.__dlpack__": "hands out memory", "Tensor.__dlpack_device__": "hands out memory", "from_dlpack": "takes memory",
+    "Tensor.untyped_storage": "storages", "Tensor._typed_storage": "storages", "Tensor.storage": "storages",
+    "Tensor.storage_type": "storages", "is_storage": "storages", "Tensor.set_": "storages",
+    "Tensor.share_memory_": "processes", "Tensor.pin_memory": "devices", "Tensor.cuda": "devices",
+    "from_numpy": "makes every tensor of the matrix", "frombuffer": "takes memory",
+    "manual_seed": "generators", "seed": "generators", "initial_seed": "generators", "get_rng_state": "generators",
+    "set_rng_state": "generators", "thread_safe_generator": "generators",
+    "are_deterministic_algorithms_enabled": "settings", "use_deterministic_algorithms": "settings",
+    "is_autocast_enabled": "settings", "typename": "names the library itself",
+    "Tensor.getitem": "behind Tensor.__getitem__", "Tensor.getitem_backward": "behind Tensor.__getitem__",
+    "Tensor.index": "behind Tensor.__getitem__", "Tensor.index_backward": "behind Tensor.__getitem__",
+    "Tensor.embedding_dense_backward": "behind embedding", "copy": "behind Tensor.copy_",
+    "expand": "Tensor.expand has samples", "slice": "behind Tensor.__getitem__", "unfold": "Tensor.unfold has samples",
+    "linear": "nn.functional.linear has samples",
+    "_dirichlet_grad": "behind the distributions", "_standard_gamma_grad": "behind the distributions",
+}
+
+# Primitives that no sample reaches on the way of a public function.
+UNTESTED_PRIMITIVES: dict[str, str] = {}
