@@ -16,11 +16,32 @@ from .outcome import differences, gradients, run
 from .samples import LAYOUTS, Array, Sample, Spec, find
 from .samples_pointwise import mixed, special_sample
 
-OPERATORS = {"add": "add", "sub": "sub", "mul": "mul", "div": "truediv", "true_divide": "truediv", "floor_divide": "floordiv",
-             "remainder": "mod", "pow": "pow", "matmul": "matmul", "bitwise_and": "and_", "bitwise_or": "or_",
-             "bitwise_xor": "xor", "bitwise_left_shift": "lshift", "bitwise_right_shift": "rshift", "eq": "eq", "ne": "ne",
-             "lt": "lt", "le": "le", "gt": "gt", "ge": "ge", "neg": "neg", "abs": "abs", "bitwise_not": "invert",
-             "positive": "pos"}
+OPERATORS = {
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "div": "truediv",
+    "true_divide": "truediv",
+    "floor_divide": "floordiv",
+    "remainder": "mod",
+    "pow": "pow",
+    "matmul": "matmul",
+    "bitwise_and": "and_",
+    "bitwise_or": "or_",
+    "bitwise_xor": "xor",
+    "bitwise_left_shift": "lshift",
+    "bitwise_right_shift": "rshift",
+    "eq": "eq",
+    "ne": "ne",
+    "lt": "lt",
+    "le": "le",
+    "gt": "gt",
+    "ge": "ge",
+    "neg": "neg",
+    "abs": "abs",
+    "bitwise_not": "invert",
+    "positive": "pos",
+}
 IN_PLACE = {"add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_", "or_", "xor", "lshift", "rshift"}
 
 
@@ -121,18 +142,27 @@ def outs(pair: Pair, spec: Spec) -> Iterator[str]:
             for kind in ("empty", "right", "transposed", "wide", "narrow", "shape"):
                 made = [make_out(r, kind) for r in results]
                 call = Sample(sample.args, {**sample.kwargs, "out": made[0] if single else tuple(made)})
-                lines = list(pair.compare(spec.name, spec, call, f"out {kind} {dtype} ",
-                                          dtype if kind == "wide" and dtype in outcome.EPS else ""))
+                lines = list(
+                    pair.compare(
+                        spec.name,
+                        spec,
+                        call,
+                        f"out {kind} {dtype} ",
+                        dtype if kind == "wide" and dtype in outcome.EPS else "",
+                    )
+                )
                 yield from lines
                 refused = run(pair.reference, theirs, call, spec.random).error
-                if isinstance(refused, TypeError):           # the function takes no out=
+                if isinstance(refused, TypeError):  # the function takes no out=
                     return
 
 
 def make_out(r: Any, kind: str) -> Array:
     dtype = {"wide": "float64", "narrow": "bool"}.get(kind, r.dtype)
     shape = {"empty": (0,), "shape": (*r.shape, 2)}.get(kind, r.shape)
-    return Array(np.zeros(shape), dtype, layout="transposed" if kind == "transposed" and len(shape) > 1 else "contiguous")
+    return Array(
+        np.zeros(shape), dtype, layout="transposed" if kind == "transposed" and len(shape) > 1 else "contiguous"
+    )
 
 
 def first_gradients(pair: Pair, spec: Spec) -> Iterator[str]:
@@ -159,13 +189,15 @@ def _gradients(pair: Pair, spec: Spec, double: bool) -> Iterator[str]:
     if not spec.gradient or spec.undefined:
         return
     ours, theirs = pair.functions(spec.name)
-    for dtype in [d for d in ("float64", "complex128") if d in spec.dtypes or (d == "complex128" and "complex64" in spec.dtypes)]:
+    for dtype in [
+        d for d in ("float64", "complex128") if d in spec.dtypes or (d == "complex128" and "complex64" in spec.dtypes)
+    ]:
         for sample in spec.samples(dtype):
             if not any(a.grad for a in sample.arrays()):
                 continue
             expected = gradients(pair.reference, theirs, sample, spec.random, double)
             got = gradients(pair.candidate, ours, sample, spec.random, double)
-            for d in differences(expected, got, _Loose(spec), strides=False):      # type: ignore[arg-type]
+            for d in differences(expected, got, _Loose(spec), strides=False):  # type: ignore[arg-type]
                 yield f"{dtype} {sample}: {d}"
 
 
@@ -208,6 +240,7 @@ def change_last(sample: Sample, dtype: str) -> Sample:
 
 # ---------------------------------------------------------------- errors
 
+
 def errors(pair: Pair, spec: Spec) -> Iterator[str]:
     """Broken calls: wrong types, dimensions, shapes, dtypes and names of arguments raise what the reference raises."""
     if not spec.errors:
@@ -225,8 +258,10 @@ def breakages(sample: Sample) -> Iterator[tuple[str, Sample]]:
     """(what was done, the broken call)."""
     args = sample.args
     for i, a in enumerate(args):
+
         def put(value: Any, i: int = i) -> Sample:
-            return Sample((*args[:i], value, *args[i + 1:]), sample.kwargs)
+            return Sample((*args[:i], value, *args[i + 1 :]), sample.kwargs)
+
         if isinstance(a, Array):
             yield "text for a tensor", put("text")
             yield "None for a tensor", put(None)
@@ -248,6 +283,7 @@ def breakages(sample: Sample) -> Iterator[tuple[str, Sample]]:
 
 
 # ---------------------------------------------------------------- accuracy
+
 
 def accuracy(pair: Pair, spec: Spec) -> Iterator[str]:
     """float32 against the reference in float64: not worse than twice the reference's own error plus one unit."""
@@ -277,6 +313,7 @@ def enlarge(sample: Sample, spec: Spec) -> Sample:
     def grow(a: Array) -> Array:
         low, high = (a.values.min(), a.values.max()) if a.values.size else (0, 1)
         return a.with_(values=rng.uniform(low, high, (60, 50)).astype(np.float32).astype(np.float64))
+
     return sample.map_arrays(lambda a: grow(a) if a.dtype == "float64" else a)
 
 
@@ -289,5 +326,18 @@ def units(exact: np.ndarray, got: np.ndarray, spec: Spec) -> float:
     return float(np.quantile(e, 0.999)) if e.size else 0.0
 
 
-CHECKS = {f.__name__: f for f in (values, layouts, variants, outs, first_gradients, double_gradients, specials, promotion,
-                                  errors, accuracy)}
+CHECKS = {
+    f.__name__: f
+    for f in (
+        values,
+        layouts,
+        variants,
+        outs,
+        first_gradients,
+        double_gradients,
+        specials,
+        promotion,
+        errors,
+        accuracy,
+    )
+}

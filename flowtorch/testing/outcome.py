@@ -17,8 +17,15 @@ from .samples import Sample, Spec
 # Two correctly working implementations of the same function differ by a few units in the last place; low-precision
 # results are computed in float32 and rounded once, so they may fall on the other side of one rounding.
 UNITS = 4
-EPS = {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7, "complex128": 2.0**-52,
-       "complex64": 2.0**-23, "complex32": 2.0**-10}
+EPS = {
+    "float64": 2.0**-52,
+    "float32": 2.0**-23,
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+    "complex128": 2.0**-52,
+    "complex64": 2.0**-23,
+    "complex32": 2.0**-10,
+}
 TINY = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
 
 
@@ -32,7 +39,7 @@ class Result:
         self.shape, self.strides = tuple(tensor.shape), tuple(tensor.stride())
         self.requires_grad = tensor.requires_grad
         self.values = numbers(tensor, self.dtype)
-        self.alias: Any = None                       # which argument's memory it shows, and whether it is that object
+        self.alias: Any = None  # which argument's memory it shows, and whether it is that object
         if id(tensor) in identities:
             self.alias = ("is", identities[id(tensor)])
         elif tensor.numel():
@@ -43,7 +50,9 @@ class Result:
 def numbers(tensor: Any, dtype: str) -> np.ndarray:
     """The tensor's values as a numpy array of its own."""
     t = tensor.detach().resolve_conj().resolve_neg() if hasattr(tensor, "resolve_neg") else tensor.detach()
-    if dtype == "bfloat16":                          # numpy has no such dtypes
+    if getattr(t, "_is_zerotensor", bool)():  # PyTorch's zeros without memory
+        return np.zeros(tuple(t.shape), np.dtype(dtype))
+    if dtype == "bfloat16":  # numpy has no such dtypes
         t = t.float()
     if dtype == "complex32":
         return np.array(t.real.float().numpy() + 1j * t.imag.float().numpy())
@@ -95,7 +104,10 @@ def run(library: Any, function: Callable, sample: Sample, random: bool = False) 
         results = quietly(function, *args, **kwargs)
     except Exception as error:
         return Outcome(error)
-    flat = [Result(r, memory, identities) if isinstance(r, library.Tensor) else plain(r) for r in flatten(results, library)]
+    flat = [
+        Result(r, memory, identities) if isinstance(r, library.Tensor) else plain(r)
+        for r in flatten(results, library)
+    ]
     return Outcome(None, flat, [Result(t, {}, {}) for t in tensors])
 
 
@@ -146,8 +158,11 @@ def result_difference(e: Any, g: Any, spec: Spec, strides: bool = True, precisio
         if isinstance(e, float) and isinstance(g, float) and not same:
             same = not value_difference(np.asarray(e), np.asarray(g), "float32", spec)
         return [] if same else [f"value: expected {e!r}, got {g!r}"]
-    found = [f"{what}: expected {a}, got {b}" for what, a, b in (
-        ("dtype", e.dtype, g.dtype), ("shape", e.shape, g.shape), ("alias", e.alias, g.alias)) if a != b]
+    found = [
+        f"{what}: expected {a}, got {b}"
+        for what, a, b in (("dtype", e.dtype, g.dtype), ("shape", e.shape, g.shape), ("alias", e.alias, g.alias))
+        if a != b
+    ]
     if found:
         return found
     if strides and meaningful(e.strides, e.shape) != meaningful(g.strides, g.shape):
@@ -173,7 +188,9 @@ def value_difference(e: np.ndarray, g: np.ndarray, dtype: str, spec: Spec) -> li
     if not wrong.any():
         return []
     at = np.unravel_index(np.argmax(wrong), wrong.shape)
-    return [f"value: {int(wrong.sum())} of {e.size} differ, at {tuple(map(int, at))} expected {e[at]!r}, got {g[at]!r}"]
+    return [
+        f"value: {int(wrong.sum())} of {e.size} differ, at {tuple(map(int, at))} expected {e[at]!r}, got {g[at]!r}"
+    ]
 
 
 def out_of_tolerance(e: np.ndarray, g: np.ndarray, dtype: str, spec: Spec) -> np.ndarray:
@@ -181,7 +198,9 @@ def out_of_tolerance(e: np.ndarray, g: np.ndarray, dtype: str, spec: Spec) -> np
         # One part may cancel: the modulus measures the rounding of both. Which parts of a complex result become nan
         # when one of them is infinite, IEEE arithmetic leaves to the order of operations.
         with np.errstate(all="ignore"):
-            near = np.abs(e - g) <= UNITS * spec.factor * EPS[dtype] * (np.abs(e) + scale(e, spec)) + 2 * TINY["float32"]
+            near = (
+                np.abs(e - g) <= UNITS * spec.factor * EPS[dtype] * (np.abs(e) + scale(e, spec)) + 2 * TINY["float32"]
+            )
         return ~(near | (~np.isfinite(e) & ~np.isfinite(g)))
     with np.errstate(all="ignore"):
         e, g = e.astype(np.float64), g.astype(np.float64)
@@ -200,7 +219,10 @@ def scale(e: np.ndarray, spec: Spec) -> float:
 
 # ---------------------------------------------------------------- gradients
 
-def gradients(library: Any, function: Callable, sample: Sample, random: bool = False, double: bool = False) -> Outcome:
+
+def gradients(
+    library: Any, function: Callable, sample: Sample, random: bool = False, double: bool = False
+) -> Outcome:
     """The gradients of all inputs (and with ``double`` those of a sum of them), for fixed incoming gradients."""
     args, kwargs = sample.build(library, grad=True)
     leaves = [t for t in flatten([args, kwargs], library) if isinstance(t, library.Tensor) and t.requires_grad]
@@ -216,14 +238,25 @@ def gradients(library: Any, function: Callable, sample: Sample, random: bool = F
         outputs = [t for t in outputs if t.requires_grad]
         if not outputs or not leaves:
             return Outcome(None, wanted, [])
-        first = quietly(library.autograd.grad, outputs, leaves, [cotangent(t, library, i) for i, t in enumerate(outputs)],
-                        allow_unused=True, create_graph=double)
+        first = quietly(
+            library.autograd.grad,
+            outputs,
+            leaves,
+            [cotangent(t, library, i) for i, t in enumerate(outputs)],
+            allow_unused=True,
+            create_graph=double,
+        )
         results = list(first)
         if double:
             again = [t for t in first if t is not None and t.requires_grad]
             if again:
-                results += quietly(library.autograd.grad, again, leaves,
-                                   [cotangent(t, library, 9 + i) for i, t in enumerate(again)], allow_unused=True)
+                results += quietly(
+                    library.autograd.grad,
+                    again,
+                    leaves,
+                    [cotangent(t, library, 9 + i) for i, t in enumerate(again)],
+                    allow_unused=True,
+                )
     except Exception as error:
         return Outcome(error)
     return Outcome(None, wanted + [None if t is None else Result(t, {}, {}) for t in results], [])

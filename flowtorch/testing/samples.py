@@ -72,7 +72,7 @@ class Named:
 
 
 def _tensor(library: Any, values: np.ndarray, dtype: str) -> Any:
-    t = library.from_numpy(np.array(values, order="C"))       # a copy: no two tensors share memory
+    t = library.from_numpy(np.array(values, order="C"))  # a copy: no two tensors share memory
     wanted = getattr(library, dtype)
     return t if t.dtype == wanted else t.to(wanted)
 
@@ -87,7 +87,7 @@ def _lay_out(values: np.ndarray, layout: str) -> np.ndarray:
         return np.repeat(values, 2, axis=-1)
     if layout == "offset":
         return np.concatenate([values[:1], values]) if len(values) else values
-    return values[:1] if len(values) else values              # expanded: every row is the first
+    return values[:1] if len(values) else values  # expanded: every row is the first
 
 
 def _view(t: Any, shape: tuple, layout: str) -> Any:
@@ -135,7 +135,12 @@ class Sample:
     def arrays(self) -> list[Array]:
         """All tensor arguments, in order."""
         found: list[Array] = []
-        self.map_arrays(lambda a: found.append(a) or a)
+
+        def note(a: Array) -> Array:
+            found.append(a)
+            return a
+
+        self.map_arrays(note)
         return found
 
     def __repr__(self) -> str:
@@ -159,11 +164,18 @@ class Maker:
 
     @property
     def kind(self) -> str:
-        """"float", "complex", "int" or "bool"."""
+        """ "float", "complex", "int" or "bool"."""
         return next((k for k in ("float", "complex", "int", "bool") if k in self.dtype), "int")
 
-    def __call__(self, *shape: int, low: float | None = None, high: float | None = None, dtype: str | None = None,
-                 grad: bool = True, distinct: bool = False) -> Array:
+    def __call__(
+        self,
+        *shape: int,
+        low: float | None = None,
+        high: float | None = None,
+        dtype: str | None = None,
+        grad: bool = True,
+        distinct: bool = False,
+    ) -> Array:
         """A tensor with values in [low, high), the domain of the function unless given; ``distinct``: no two alike."""
         dtype = dtype or self.dtype
         low, high = self.low if low is None else low, self.high if high is None else high
@@ -229,10 +241,23 @@ class Spec:
     ``undefined`` the values are not defined: only dtype, shape and strides are compared
     """
 
-    def __init__(self, name: str, generator: Callable, *, family: str = "other", dtypes: tuple[str, ...] = SOME,
-                 domain: tuple[float, float] = (-3.0, 3.0), random: bool = False, factor: float = 1.0,
-                 gradient: bool = True, double: bool = True, layouts: bool = True, undefined: bool = False,
-                 accuracy: bool = False, errors: bool = True) -> None:
+    def __init__(
+        self,
+        name: str,
+        generator: Callable,
+        *,
+        family: str = "other",
+        dtypes: tuple[str, ...] = SOME,
+        domain: tuple[float, float] = (-3.0, 3.0),
+        random: bool = False,
+        factor: float = 1.0,
+        gradient: bool = True,
+        double: bool = True,
+        layouts: bool = True,
+        undefined: bool = False,
+        accuracy: bool = False,
+        errors: bool = True,
+    ) -> None:
         self.name, self.generator, self.family, self.dtypes, self.domain = name, generator, family, dtypes, domain
         self.random, self.factor, self.gradient, self.double = random, factor, gradient, double
         self.layouts, self.undefined, self.accuracy = layouts, undefined, accuracy
@@ -248,10 +273,12 @@ class Spec:
 
 def samples(*names: str, **options: Any) -> Callable:
     """Decorator: the function ``(make)`` yields the samples of these public functions."""
+
     def register(generator: Callable) -> Callable:
         for name in names:
             Spec(name, generator, **options)
         return generator
+
     return register
 
 
@@ -267,6 +294,17 @@ def load() -> dict[str, Spec]:
     """The whole registry."""
     import importlib
 
-    for family in ("pointwise", "reduction", "view", "indexing", "linear", "nn", "losses", "sorting", "factory", "random"):
+    for family in (
+        "pointwise",
+        "reduction",
+        "view",
+        "indexing",
+        "linear",
+        "nn",
+        "losses",
+        "sorting",
+        "factory",
+        "random",
+    ):
         importlib.import_module(f"{__package__}.samples_{family}")
     return SAMPLES

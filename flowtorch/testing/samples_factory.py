@@ -10,6 +10,7 @@ from .samples import ALL, Maker, Named, Sample, samples
 
 def fixed(*names: str, given: Any, **options: Any) -> None:
     """Functions without tensor arguments; the dtype is asked for by name."""
+
     @samples(*names, **{"family": "factory", "gradient": False, "layouts": False, **options})
     def _(make: Maker) -> Iterator[Sample]:
         for args in given:
@@ -21,7 +22,7 @@ fixed("zeros", "ones", given=[(2, 3), ((2, 3),), ((),), (0, 2), (-1,), (1.5,), (
 fixed("empty", given=[(2, 3), ((2, 3),)], undefined=True)
 fixed("full", given=[((2, 3), 2), ((), 1.5), ((2,), True), ((2,), 1 + 2j)])
 fixed("arange", given=[(5,), (1, 5), (1, 2.5, 0.5), (5, 1, -1), (1.5,), (0,), (5, 1)], domain=(0, 9))
-fixed("range", given=[(1, 5), (1, 2, 0.5)], dtypes=("float32", "float64"))   # torch dies of int64 with step 0.5
+fixed("range", given=[(1, 5), (1, 2, 0.5)], dtypes=("float32", "float64"))  # torch dies of int64 with step 0.5
 fixed("linspace", given=[(0, 1, 5), (3, -3, 4), (1, 2, 1), (0, 10, 0)], factor=2)
 fixed("logspace", given=[(0, 1, 5), (0, 3, 4, 2)], factor=4)
 fixed("eye", given=[(3,), (2, 3), (0,), (-1,)])
@@ -29,7 +30,12 @@ fixed("empty_strided", given=[((2, 3), (3, 1)), ((2, 3), (1, 2))], undefined=Tru
 fixed("empty_permuted", given=[((2, 3, 4), (0, 2, 1))], undefined=True)
 fixed("tril_indices", "triu_indices", given=[(3, 4), (4, 2, 1), (3, 3, -1)], dtypes=("int64", "int32"))
 fixed("scalar_tensor", given=[(2,), (1.5,)])
-fixed("tensor", "as_tensor", "asarray", given=[([1, 2, 3],), ([[1.5, 2], [3, 4]],), (True,), ([True, False],), (1 + 2j,), ([],), ([[1], [1, 2]],)])
+fixed(
+    "tensor",
+    "as_tensor",
+    "asarray",
+    given=[([1, 2, 3],), ([[1.5, 2], [3, 4]],), (True,), ([True, False],), (1 + 2j,), ([],), ([[1], [1, 2]],)],
+)
 
 
 @samples("zeros_like", "ones_like", family="factory", dtypes=ALL)

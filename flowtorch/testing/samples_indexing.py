@@ -154,10 +154,35 @@ def _put(make: Maker) -> Iterator[Sample]:
 @samples("Tensor.__getitem__", dtypes=("float64", "float32", "bfloat16", "int64", "bool"))
 def _getitem(make: Maker) -> Iterator[Sample]:
     i, j = make.given([0, 2, 1], "int64"), make.given([1, 3, 0], "int64")
-    for index in (0, -1, slice(1, None), slice(None, None, 2), None, Ellipsis, (0, 1), (slice(None), -1), (Ellipsis, 0),
-                  (None, slice(0, 2)), i, (i, j), (slice(None), j), [0, 2], (i, slice(1, 3)), (slice(None), [True, False, True, True]),
-                  True, (), 3, 1.5, "a", (0, 0, 0), make.mask(3, 4), make.mask(3), make.given(1, "int64"),
-                  make.given([1.0], "float32"), make.given([5], "int64")):
+    for index in (
+        0,
+        -1,
+        slice(1, None),
+        slice(None, None, 2),
+        None,
+        Ellipsis,
+        (0, 1),
+        (slice(None), -1),
+        (Ellipsis, 0),
+        (None, slice(0, 2)),
+        i,
+        (i, j),
+        (slice(None), j),
+        [0, 2],
+        (i, slice(1, 3)),
+        (slice(None), [True, False, True, True]),
+        True,
+        (),
+        3,
+        1.5,
+        "a",
+        (0, 0, 0),
+        make.mask(3, 4),
+        make.mask(3),
+        make.given(1, "int64"),
+        make.given([1.0], "float32"),
+        make.given([5], "int64"),
+    ):
         yield make.call(make(3, 4), index)
 
 
@@ -192,3 +217,18 @@ def _bincount(make: Maker) -> Iterator[Sample]:
     yield make.call(make(6))
     yield make.call(make(6), minlength=9)
     yield make.call(make(6), make(6, dtype="float32"))
+
+
+@samples("nn.functional.embedding_bag", dtypes=("float64", "float32"), double=False)
+def _f_embedding_bag(make: Maker) -> Iterator[Sample]:
+    for mode in ("mean", "sum", "max"):
+        yield make.call(make.index(3, 4, below=6), make(6, 3), mode=mode)
+        yield make.call(make.index(5, below=6), make(6, 3), make.given([0, 2, 2], "int64"), mode=mode)
+    yield make.call(
+        make.index(5, below=6), make(6, 3), make.given([0, 3], "int64"), mode="sum", per_sample_weights=make(5)
+    )
+
+
+@samples("embedding_bag", dtypes=("float64", "float32"), gradient=False, errors=False)
+def _embedding_bag(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(6, 3), make.index(5, below=6), make.given([0, 2], "int64"))

@@ -12,7 +12,9 @@ TRIED = ("float64", "float32", "bfloat16")
 
 
 def losses(*names: str, **options: Any) -> Any:
-    return samples(*(f"nn.functional.{n}" for n in names), **{"dtypes": TRIED, "factor": 8, "family": "loss", **options})
+    return samples(
+        *(f"nn.functional.{n}" for n in names), **{"dtypes": TRIED, "factor": 8, "family": "loss", **options}
+    )
 
 
 @losses("l1_loss", "mse_loss", "smooth_l1_loss", "huber_loss", "kl_div", "poisson_nll_loss")
@@ -146,3 +148,23 @@ def _normalize(make: Maker) -> Iterator[Sample]:
 @losses("linear_cross_entropy", double=False)
 def _linear_cross_entropy(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4), make(5, 4), make.index(3, below=5))
+
+
+@losses("ctc_loss", dtypes=("float64", "float32"), double=False, errors=False)
+def _ctc(make: Maker) -> Iterator[Sample]:
+    inputs, targets = make.given([5, 4], "int64"), make.given([2, 3], "int64")
+    yield make.call(make(5, 2, 4), make.index(2, 3, below=4, low=1), inputs, targets)
+    yield make.call(
+        make(5, 2, 4), make.index(5, below=4, low=1), (5, 4), (2, 3), reduction="none", zero_infinity=True
+    )
+
+
+@samples("ctc_loss", dtypes=("float64", "float32"), double=False, errors=False, factor=8)
+def _torch_ctc(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(5, 2, 4), make.index(2, 3, below=4, low=1), (5, 4), (2, 3), 0, 2)
+
+
+@samples("pdist", "nn.functional.pdist", dtypes=("float64", "float32"), factor=8, double=False)
+def _pdist(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(4, 3))
+    yield make.call(make(4, 3), 1)

@@ -12,6 +12,7 @@ TRIED = ("float64", "float32", "bfloat16", "int64")
 
 def activation(*names: str, given: Any = ((),), **options: Any) -> None:
     """Functions of one tensor of ``nn.functional``."""
+
     @samples(*names, **{"family": "unary", "dtypes": TRIED, "factor": 2, "accuracy": True, **options})
     def _(make: Maker) -> Iterator[Sample]:
         for rest in given:
@@ -24,8 +25,22 @@ def named(*names: str) -> tuple[str, ...]:
     return tuple(f"nn.functional.{n}" for n in names)
 
 
-activation(*named("relu", "relu6", "selu", "silu", "mish", "hardsigmoid", "hardswish", "softsign", "tanhshrink", "tanh",
-                  "sigmoid", "logsigmoid"))
+activation(
+    *named(
+        "relu",
+        "relu6",
+        "selu",
+        "silu",
+        "mish",
+        "hardsigmoid",
+        "hardswish",
+        "softsign",
+        "tanhshrink",
+        "tanh",
+        "sigmoid",
+        "logsigmoid",
+    )
+)
 activation(*named("leaky_relu"), given=[(), (0.2,)])
 activation(*named("elu", "celu"), given=[(), (0.5,)])
 activation("hardshrink", *named("softshrink", "hardshrink"), given=[(), (1.0,)])
@@ -101,8 +116,11 @@ def pooling(n: int, space: tuple[int, ...]) -> None:
         yield make.call(make(3, *space), 2, 1, 1)
         yield make.call(make(2, 3, *space), 3, 2, 1, True, False)
 
-    @samples(*named(f"adaptive_avg_pool{n}d", f"adaptive_max_pool{n}d", f"adaptive_max_pool{n}d_with_indices"),
-             dtypes=("float64", "float32", "bfloat16"), factor=4)
+    @samples(
+        *named(f"adaptive_avg_pool{n}d", f"adaptive_max_pool{n}d", f"adaptive_max_pool{n}d_with_indices"),
+        dtypes=("float64", "float32", "bfloat16"),
+        factor=4,
+    )
     def _adaptive(make: Maker) -> Iterator[Sample]:
         yield make.call(make(2, 3, *space, distinct=True), 2)
         yield make.call(make(3, *space, distinct=True), (2,) * n)
@@ -121,7 +139,7 @@ def pooling(n: int, space: tuple[int, ...]) -> None:
 def _distinct_indices(channels: int, n: int) -> Any:
     import numpy as np
 
-    one = (np.arange(2 ** n) * 2).reshape((2,) * n)
+    one = (np.arange(2**n) * 2).reshape((2,) * n)
     return np.stack([one] * channels)[None]
 
 
@@ -129,14 +147,22 @@ for _n, _space in ((1, (6,)), (2, (4, 5)), (3, (4, 4, 4))):
     pooling(_n, _space)
 
 
-@samples(*named("fractional_max_pool2d", "fractional_max_pool2d_with_indices"), dtypes=("float64", "float32"), random=True)
+@samples(
+    *named("fractional_max_pool2d", "fractional_max_pool2d_with_indices"), dtypes=("float64", "float32"), random=True
+)
 def _fractional2(make: Maker) -> Iterator[Sample]:
-    yield make.call(make(2, 3, 6, 6, distinct=True), 2, output_size=3, _random_samples=make(2, 3, 2, low=0, high=1, grad=False))
+    yield make.call(
+        make(2, 3, 6, 6, distinct=True), 2, output_size=3, _random_samples=make(2, 3, 2, low=0, high=1, grad=False)
+    )
 
 
-@samples(*named("fractional_max_pool3d", "fractional_max_pool3d_with_indices"), dtypes=("float64", "float32"), random=True)
+@samples(
+    *named("fractional_max_pool3d", "fractional_max_pool3d_with_indices"), dtypes=("float64", "float32"), random=True
+)
 def _fractional3(make: Maker) -> Iterator[Sample]:
-    yield make.call(make(1, 2, 6, 6, 6, distinct=True), 2, output_size=3, _random_samples=make(1, 2, 3, low=0, high=1, grad=False))
+    yield make.call(
+        make(1, 2, 6, 6, 6, distinct=True), 2, output_size=3, _random_samples=make(1, 2, 3, low=0, high=1, grad=False)
+    )
 
 
 @samples(*named("pad"))
@@ -198,7 +224,9 @@ def _f_batch_norm(make: Maker) -> Iterator[Sample]:
 
 @samples("batch_norm", dtypes=("float64", "float32"), factor=32, errors=False)
 def _batch_norm(make: Maker) -> Iterator[Sample]:
-    yield make.call(make(4, 3), make(3), make(3), make(3, grad=False), make(3, low=0.3, grad=False), False, 0.1, 1e-5, False)
+    yield make.call(
+        make(4, 3), make(3), make(3), make(3, grad=False), make(3, low=0.3, grad=False), False, 0.1, 1e-5, False
+    )
     yield make.call(make(4, 3, 2), None, None, None, None, True, 0.1, 1e-5, False)
 
 
@@ -290,3 +318,45 @@ def layers(name: str, gates: int) -> None:
 
 for _name, _gates in (("lstm", 4), ("gru", 3), ("rnn_tanh", 1), ("rnn_relu", 1)):
     layers(_name, _gates)
+
+
+@samples("affine_grid_generator", dtypes=("float64", "float32"), factor=8)
+def _affine_grid_generator(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 2, 3), (2, 3, 4, 5), False)
+    yield make.call(make(2, 3, 4), (2, 3, 4, 5, 2), True)
+
+
+@samples(*named("grid_sample"), dtypes=("float64", "float32"), factor=16)
+def _grid_sample(make: Maker) -> Iterator[Sample]:
+    for mode in ("bilinear", "nearest", "bicubic"):
+        for padding in ("zeros", "border", "reflection"):
+            yield make.call(
+                make(1, 2, 4, 5), make(1, 3, 3, 2, low=-1.2, high=1.2), mode, padding, align_corners=False
+            )
+    yield make.call(make(1, 2, 3, 4, 3), make(1, 2, 2, 2, 3, low=-1.2, high=1.2), align_corners=True)
+
+
+@samples("grid_sampler", "grid_sampler_2d", dtypes=("float64", "float32"), factor=16, errors=False)
+def _grid_sampler(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(1, 2, 4, 5), make(1, 3, 3, 2, low=-1.2, high=1.2), 0, 0, False)
+    yield make.call(make(1, 2, 4, 5), make(1, 3, 3, 2, low=-1.2, high=1.2), 1, 1, True)
+
+
+@samples("grid_sampler_3d", dtypes=("float64", "float32"), factor=16, errors=False)
+def _grid_sampler_3d(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(1, 2, 3, 4, 3), make(1, 2, 2, 2, 3, low=-1.2, high=1.2), 0, 0, False)
+
+
+@samples(*named("interpolate"), dtypes=("float64", "float32", "uint8"), factor=16)
+def _interpolate(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(1, 2, 4, 5), scale_factor=2)
+    yield make.call(make(1, 2, 4, 5), (3, 7))
+    yield make.call(make(1, 2, 4), 7, mode="linear", align_corners=True)
+    for mode in ("bilinear", "bicubic"):
+        yield make.call(make(1, 2, 4, 5), (3, 7), mode=mode, align_corners=False)
+        yield make.call(make(1, 2, 4, 5), (3, 3), mode=mode, antialias=True)
+    yield make.call(make(1, 2, 4, 5), (3, 7), mode="nearest-exact")
+    yield make.call(make(1, 2, 4, 5), (2, 3), mode="area")
+    yield make.call(make(1, 1, 2, 3, 2), scale_factor=1.5, mode="trilinear")
+    yield make.call(make(1, 2, 4, 5))
+    yield make.call(make(1, 2, 4, 5), (3,), mode="bilinear")

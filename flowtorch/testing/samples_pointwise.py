@@ -10,6 +10,7 @@ from .samples import ALL, Array, Maker, Sample, samples
 
 def unary(*names: str, low: float = -3.0, high: float = 3.0, **options: Any) -> None:
     """Functions of one tensor, with values in [low, high)."""
+
     @samples(*names, family="unary", dtypes=ALL, domain=(low, high), accuracy=True, **options)
     def _(make: Maker) -> Iterator[Sample]:
         yield make.call(make(3, 4))
@@ -17,7 +18,9 @@ def unary(*names: str, low: float = -3.0, high: float = 3.0, **options: Any) -> 
         yield make.call(make(0, 3))
 
 
-def binary(*names: str, numbers: tuple = (2, 0.5, True), second: tuple[float, float] | None = None, **options: Any) -> None:
+def binary(
+    *names: str, numbers: tuple = (2, 0.5, True), second: tuple[float, float] | None = None, **options: Any
+) -> None:
     """Functions of two tensors, the second of which may be a number; ``second``: its own domain."""
     low, high = second or (None, None)
 
@@ -35,8 +38,11 @@ def binary(*names: str, numbers: tuple = (2, 0.5, True), second: tuple[float, fl
 
 def mixed(dtype: str) -> tuple[str, ...]:
     """The dtypes that are tried beside ``dtype`` for promotion."""
-    return tuple(d for d in ("float32", "float64", "float16", "bfloat16", "complex64", "int64", "int8", "uint8", "bool")
-                 if d != dtype)
+    return tuple(
+        d
+        for d in ("float32", "float64", "float16", "bfloat16", "complex64", "int64", "int8", "uint8", "bool")
+        if d != dtype
+    )
 
 
 def special_values(dtype: str) -> list:
@@ -47,11 +53,35 @@ def special_values(dtype: str) -> list:
         return [0, 1, 2, 255]
     if "int" in dtype:
         bits = int(dtype[3:])
-        return [0, 1, -1, 2, -2, 7, 2 ** (bits - 1) - 1, -2 ** (bits - 1)]
-    largest, least = {"float64": (1.7e308, 5e-324), "float32": (3.4e38, 1e-45), "float16": (65504.0, 6e-8),
-                      "bfloat16": (3.38e38, 1e-40)}.get(dtype, (1e30, 1e-30))
-    values = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.5, -2.5, float("inf"), float("-inf"), float("nan"), least, -least,
-              largest, -largest, 1e-3, 30.0, -30.0, 100.0, -100.0]
+        return [0, 1, -1, 2, -2, 7, 2 ** (bits - 1) - 1, -(2 ** (bits - 1))]
+    largest, least = {
+        "float64": (1.7e308, 5e-324),
+        "float32": (3.4e38, 1e-45),
+        "float16": (65504.0, 6e-8),
+        "bfloat16": (3.38e38, 1e-40),
+    }.get(dtype, (1e30, 1e-30))
+    values = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -0.5,
+        2.5,
+        -2.5,
+        float("inf"),
+        float("-inf"),
+        float("nan"),
+        least,
+        -least,
+        largest,
+        -largest,
+        1e-3,
+        30.0,
+        -30.0,
+        100.0,
+        -100.0,
+    ]
     if "complex" in dtype:
         few = [0.0, -0.0, 1.0, -2.0, float("inf"), float("nan")]
         return [complex(a, b) for a in few for b in few]
@@ -62,34 +92,127 @@ def special_sample(sample: Sample, dtype: str) -> Sample:
     """The call with special values for its tensors: all pairs of them where there are two."""
     values, count = special_values(dtype), len(sample.arrays())
     if count > 1 and "int" in dtype:
-        values = values[:-1]            # the least integer divided by -1 kills the reference
+        values = values[:-1]  # the least integer divided by -1 kills the reference
     n = len(values)
     seen: list[Array] = []
 
     def replace(a: Array) -> Array:
         seen.append(a)
-        which = [values[i // n if len(seen) == 2 else (i if len(seen) == 1 else i * 7) % n]
-                 for i in range(n * n if count > 1 else n)]
+        which = [
+            values[i // n if len(seen) == 2 else (i if len(seen) == 1 else i * 7) % n]
+            for i in range(n * n if count > 1 else n)
+        ]
         return a.with_(values=which if a.dtype != "bool" else [bool(v) for v in which])
+
     return sample.map_arrays(replace)
 
 
 # Domains keep away from poles and kinks, where rounding of the input decides; those have their own test.
-unary("exp", "expm1", "exp2", "tanh", "sigmoid", "sin", "cos", "sinh", "cosh", "atan", "asinh", "erf", "erfc", "sinc", "arctan",
-      "arcsinh", "neg", "negative", "positive", "abs", "absolute", "sign", "sgn", "square", "relu", "conj_physical",
-      "deg2rad", "rad2deg", "isnan", "isinf", "isfinite", "isposinf", "isneginf", "signbit", "isreal",
-      "logical_not", "bitwise_not", "floor", "ceil", "trunc", "fix", "frac", "nan_to_num", "angle", "selu", "tan", "reciprocal")
+unary(
+    "exp",
+    "expm1",
+    "exp2",
+    "tanh",
+    "sigmoid",
+    "sin",
+    "cos",
+    "sinh",
+    "cosh",
+    "atan",
+    "asinh",
+    "erf",
+    "erfc",
+    "sinc",
+    "arctan",
+    "arcsinh",
+    "neg",
+    "negative",
+    "positive",
+    "abs",
+    "absolute",
+    "sign",
+    "sgn",
+    "square",
+    "relu",
+    "conj_physical",
+    "deg2rad",
+    "rad2deg",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "isposinf",
+    "isneginf",
+    "signbit",
+    "isreal",
+    "logical_not",
+    "bitwise_not",
+    "floor",
+    "ceil",
+    "trunc",
+    "fix",
+    "frac",
+    "nan_to_num",
+    "angle",
+    "selu",
+    "tan",
+    "reciprocal",
+)
 unary("log", "log2", "log10", "sqrt", "rsqrt", "lgamma", "digamma", low=0.1, high=5.0)
 unary("log1p", low=-0.9, high=4.0)
 unary("asin", "acos", "atanh", "erfinv", "arcsin", "arccos", "arctanh", low=-0.95, high=0.95)
 unary("acosh", "arccosh", low=1.05, high=6.0)
-unary("conj", "resolve_conj", "resolve_neg", "detach", "alias", "clone", "is_complex", "is_floating_point", "is_signed", "is_conj",
-      "is_neg", "is_inference", "numel", "is_tensor", "celu", "Tensor.contiguous")
+unary(
+    "conj",
+    "resolve_conj",
+    "resolve_neg",
+    "detach",
+    "alias",
+    "clone",
+    "is_complex",
+    "is_floating_point",
+    "is_signed",
+    "is_conj",
+    "is_neg",
+    "is_inference",
+    "numel",
+    "is_tensor",
+    "celu",
+    "Tensor.contiguous",
+    "Tensor.__pos__",
+)
 
-binary("add", "sub", "subtract", "mul", "multiply", "eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal",
-       "greater", "greater_equal")
+binary(
+    "add",
+    "sub",
+    "subtract",
+    "mul",
+    "multiply",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "not_equal",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+)
 binary("div", "divide", "true_divide", "floor_divide", "remainder", "fmod", second=(0.3, 3.0))
-binary("maximum", "minimum", "fmax", "fmin", "atan2", "arctan2", "hypot", "logaddexp", "logaddexp2", "nextafter", numbers=())
+binary(
+    "maximum",
+    "minimum",
+    "fmax",
+    "fmin",
+    "atan2",
+    "arctan2",
+    "hypot",
+    "logaddexp",
+    "logaddexp2",
+    "nextafter",
+    numbers=(),
+)
 binary("xlogy", "copysign", second=(0.3, 3.0))
 binary("heaviside", numbers=())
 binary("bitwise_and", "bitwise_or", "bitwise_xor", numbers=(3, True))

@@ -9,8 +9,18 @@ from .samples import FLOATS, REAL, Maker, Named, Sample, samples
 
 
 def drawn(*names: str, **options: Any) -> Any:
-    return samples(*names, **{"random": True, "gradient": False, "layouts": False, "dtypes": FLOATS, "factor": 8,
-                              "family": "random", **options})
+    return samples(
+        *names,
+        **{
+            "random": True,
+            "gradient": False,
+            "layouts": False,
+            "dtypes": FLOATS,
+            "factor": 8,
+            "family": "random",
+            **options,
+        },
+    )
 
 
 @drawn("rand", "randn")
@@ -46,6 +56,7 @@ def _randint_like(make: Maker) -> Iterator[Sample]:
 
 def written(name: str, *given: tuple, dtypes: tuple[str, ...] = FLOATS) -> None:
     """Methods that fill a tensor with random numbers."""
+
     @drawn(f"Tensor.{name}", dtypes=dtypes)
     def _(make: Maker) -> Iterator[Sample]:
         for args in given:
@@ -93,8 +104,16 @@ def _normal(make: Maker) -> Iterator[Sample]:
     yield make.call(1.0, 2.0, (3,))
 
 
-@drawn("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout",
-       "dropout_", "feature_dropout_", "alpha_dropout_", "feature_alpha_dropout_")
+@drawn(
+    "dropout",
+    "feature_dropout",
+    "alpha_dropout",
+    "feature_alpha_dropout",
+    "dropout_",
+    "feature_dropout_",
+    "alpha_dropout_",
+    "feature_alpha_dropout_",
+)
 def _dropout(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4), 0.4, True)
     yield make.call(make(3, 4), 0.4, False)

@@ -10,6 +10,7 @@ from .samples import ALL, FLOATS, Maker, Named, Sample, samples
 
 def reduction(*names: str, many: bool = True, dim: bool = False, dtype: bool = False, **options: Any) -> None:
     """Reductions: ``many`` take several dimensions, ``dim`` need one, ``dtype`` take another dtype."""
+
     @samples(*names, **{"family": "reduction", "dtypes": ALL, "factor": 8, "accuracy": True, **options})
     def _(make: Maker) -> Iterator[Sample]:
         if not dim:
@@ -134,6 +135,7 @@ def _sum_to_size(make: Maker) -> Iterator[Sample]:
 
 def scan(*names: str, dtype: bool = False, **options: Any) -> None:
     """Functions that keep the shape and run along one dimension."""
+
     @samples(*names, **{"dtypes": ALL, "family": "scan", "factor": 8, **options})
     def _(make: Maker) -> Iterator[Sample]:
         yield make.call(make(3, 4), 0)
@@ -152,8 +154,15 @@ scan("cummax", "cummin")
 scan("logcumsumexp", double=False)
 
 
-@samples("softmax", "log_softmax", "nn.functional.softmax", "nn.functional.log_softmax", "nn.functional.softmin",
-         dtypes=ALL, factor=8)
+@samples(
+    "softmax",
+    "log_softmax",
+    "nn.functional.softmax",
+    "nn.functional.log_softmax",
+    "nn.functional.softmin",
+    dtypes=ALL,
+    factor=8,
+)
 def _softmax(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4), 1)
     yield make.call(make(2, 3, 4), 0)

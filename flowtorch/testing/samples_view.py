@@ -10,6 +10,7 @@ from .samples import ALL, Maker, Named, Sample, samples
 
 def calls(*names: str, shapes: Any, given: Any = ((),), **options: Any) -> None:
     """Functions of one tensor: every shape with every tuple of further arguments."""
+
     @samples(*names, **{"family": "view", **options})
     def _(make: Maker) -> Iterator[Sample]:
         for shape in shapes:
@@ -18,7 +19,9 @@ def calls(*names: str, shapes: Any, given: Any = ((),), **options: Any) -> None:
                 yield make.call(make(*shape), *positional, **(rest[-1] if len(positional) < len(rest) else {}))
 
 
-calls("transpose", "swapaxes", "swapdims", "transpose_copy", shapes=[(2, 3, 4)], given=[(0, 1), (-1, 0), (1, 1), (0, 3)])
+calls(
+    "transpose", "swapaxes", "swapdims", "transpose_copy", shapes=[(2, 3, 4)], given=[(0, 1), (-1, 0), (1, 1), (0, 3)]
+)
 calls("t", "t_copy", shapes=[(), (3,), (2, 3), (2, 3, 4)])
 calls("permute", "permute_copy", shapes=[(2, 3, 4)], given=[((2, 0, 1),), ((-1, 0, 1),), ((0, 1),), ((0, 0, 1),)])
 calls("expand_copy", shapes=[(3, 1)], given=[((3, 4),), ((2, -1, 4),), ((2, 4),)])
@@ -29,13 +32,23 @@ calls("squeeze", "squeeze_copy", shapes=[(1, 3, 1), (2, 3)], given=[(), (0,), (-
 calls("select", "select_copy", shapes=[(2, 3, 4)], given=[(0, 1), (-1, -2), (1, 3), (3, 0)])
 calls("slice_copy", shapes=[(4, 3)], given=[(0, 1, 3), (1,), (0, 0, 9, 2), (0, -2)])
 calls("narrow", "narrow_copy", shapes=[(4, 3)], given=[(0, 1, 2), (1, 0, 3), (0, -2, 1), (0, 3, 2)])
-calls("as_strided", "as_strided_copy", "Tensor.as_strided_", shapes=[(4, 3)],
-      given=[((2, 2), (3, 1)), ((2, 3), (1, 2), 1), ((3, 3), (0, 1)), ((9, 9), (9, 9))])
+calls(
+    "as_strided",
+    "as_strided_copy",
+    "Tensor.as_strided_",
+    shapes=[(4, 3)],
+    given=[((2, 2), (3, 1)), ((2, 3), (1, 2), 1), ((3, 3), (0, 1)), ((9, 9), (9, 9))],
+)
 calls("diagonal", "diagonal_copy", shapes=[(3, 4), (2, 3, 4)], given=[(), (1,), (-1,), (0, -2, -1), (0, 0, 0)])
 calls("unbind", "unbind_copy", shapes=[(2, 3), (0, 2)], given=[(), (1,), (-1,), (2,)])
 calls("Tensor.unfold", "unfold_copy", shapes=[(7, 3)], given=[(0, 3, 2), (1, 2, 1), (0, 8, 1)])
-calls("split_with_sizes", "split_with_sizes_copy", "unsafe_split_with_sizes", shapes=[(5, 4)],
-      given=[([2, 3],), ([1, 3], 1), ([2, 2],)])
+calls(
+    "split_with_sizes",
+    "split_with_sizes_copy",
+    "unsafe_split_with_sizes",
+    shapes=[(5, 4)],
+    given=[([2, 3],), ([1, 3], 1), ([2, 2],)],
+)
 calls("split", shapes=[(5, 4)], given=[(2,), ([2, 3],), (3, 1), (5, -1), ([1], 0)])
 calls("split_copy", "unsafe_split", shapes=[(5, 4)], given=[(2,), (3, 1)])
 calls("chunk", "unsafe_chunk", shapes=[(5, 4)], given=[(2,), (3, 1), (9,), (0,)])
@@ -52,7 +65,9 @@ calls("movedim", "moveaxis", shapes=[(2, 3, 4)], given=[(0, 2), (-1, 0), ((0, 1)
 calls("real", shapes=[(3,), ()], dtypes=ALL)
 calls("imag", shapes=[(3,), ()], dtypes=ALL)
 calls("view_as_real", "view_as_real_copy", shapes=[(3,), (2, 2)], dtypes=("complex64", "complex128", "float32"))
-calls("view_as_complex", "view_as_complex_copy", shapes=[(3, 2), (2,), (3, 3)], dtypes=("float64", "float32", "int64"))
+calls(
+    "view_as_complex", "view_as_complex_copy", shapes=[(3, 2), (2,), (3, 3)], dtypes=("float64", "float32", "int64")
+)
 calls("fliplr", "flipud", shapes=[(2, 3), (3,)])
 calls("flip", shapes=[(2, 3, 4)], given=[((0,),), ((0, -1),), ((1, 1),), ([2],)])
 calls("roll", shapes=[(2, 3)], given=[(1,), (2, 1), ((1, -1), (0, 1)), (-4, 0), ((1, 2), (0,))])
@@ -71,7 +86,20 @@ calls("Tensor.resize_", shapes=[(2, 3)], given=[(3, 2), ((2,),), (1, 6)], gradie
 calls("Tensor.fill_diagonal_", shapes=[(3, 4), (5, 2)], given=[(2,), (1.5, True)])
 calls("Tensor.zero_", "zero_", shapes=[(2, 3), ()], dtypes=ALL)
 calls("Tensor.fill_", "fill", "fill_", shapes=[(2, 3), ()], given=[(2,), (1.5,), (True,)], dtypes=ALL)
-for name in ("float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "cfloat", "cdouble"):
+for name in (
+    "float",
+    "double",
+    "half",
+    "bfloat16",
+    "int",
+    "long",
+    "short",
+    "char",
+    "byte",
+    "bool",
+    "cfloat",
+    "cdouble",
+):
     calls(f"Tensor.{name}", shapes=[(2, 3), ()], dtypes=ALL, double=False)
 
 
