@@ -42,7 +42,7 @@ class Result:
         self.alias: Any = None  # which argument's memory it shows, and whether it is that object
         if id(tensor) in identities:
             self.alias = ("is", identities[id(tensor)])
-        elif tensor.numel():
+        elif inputs and tensor.numel():
             number = inputs.get(tensor.untyped_storage().data_ptr())
             self.alias = None if number is None else ("shares memory with", number)
 

@@ -300,6 +300,8 @@ def load() -> dict[str, Spec]:
         "view",
         "indexing",
         "linear",
+        "linalg",
+        "special",
         "nn",
         "losses",
         "sorting",
