@@ -100,9 +100,9 @@ def assert_allclose(
     import flowtorch
 
     if not isinstance(actual, flowtorch.Tensor):
-        actual = flowtorch.tensor(actual)
+        actual = flowtorch.as_tensor(actual)
     if not isinstance(expected, flowtorch.Tensor):
-        expected = flowtorch.tensor(expected, dtype=actual.dtype)
+        expected = flowtorch.as_tensor(expected, dtype=actual.dtype)
     assert_close(
         actual,
         expected,
