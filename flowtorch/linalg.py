@@ -6,3 +6,4 @@ from flowtorch.ops.linalg_base import LinAlgError as LinAlgError
 
 namespace.publish()
 globals().update(namespace.namespaces["linalg"])
+matmul = namespace.namespaces["torch"]["matmul"]

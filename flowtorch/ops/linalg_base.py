@@ -1,4 +1,5 @@
 """What the functions of linear algebra share: their checks, in PyTorch's words, and loops over batches."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -52,8 +53,10 @@ def check_kernel(kernel: str, a: Any) -> None:
 
 def check_same(name: str, a: Any, b: Any, first: str = "A", second: str = "B") -> None:
     if a.dtype is not b.dtype:
-        raise RuntimeError(f"{name}: Expected {first} and {second} to have the same dtype, but found {first} of type "
-                           f"{a.dtype.label} and {second} of type {b.dtype.label} instead")
+        raise RuntimeError(
+            f"{name}: Expected {first} and {second} to have the same dtype, but found {first} of type "
+            f"{a.dtype.label} and {second} of type {b.dtype.label} instead"
+        )
 
 
 def broadcast_batches(*arrays: np.ndarray) -> list[np.ndarray]:

@@ -1,4 +1,5 @@
 """Randomised decompositions of low rank."""
+
 from __future__ import annotations
 
 from typing import Any

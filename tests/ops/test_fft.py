@@ -1,4 +1,5 @@
 """Fourier transforms, short-time transforms and windows like torch's."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,4 +1,5 @@
 """Decompositions, systems, norms and powers of matrices: values, derivatives and errors like torch's."""
+
 from __future__ import annotations
 
 import numpy as np
