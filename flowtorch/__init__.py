@@ -218,6 +218,10 @@ _METHODS = {
 def __getattr__(name: str) -> Any:
     if name in _METHODS:
         return getattr(Tensor, name)
+    if name.startswith("_foreach_"):
+        found = importlib.import_module("flowtorch.foreach").FUNCTIONS.get(name[9:])
+        if found is not None:
+            return found
     if name in _ELSEWHERE:
         value = globals()[name] = getattr(importlib.import_module(f"flowtorch.{_ELSEWHERE[name]}"), name)
         return value
