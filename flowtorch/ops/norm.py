@@ -48,7 +48,8 @@ def _norm_backward(g: Any, input: Any, norm: Any, ord: float, dim: Any, keepdim:
     if ord == 1:
         return input.sgn() * g
     if ord == 2:
-        return input * (g / norm).masked_fill(norm == 0, 0)
+        zero = norm == 0                                # no 0 / 0: forward mode would see its nan
+        return input * (g / norm.masked_fill(zero, 1)).masked_fill(zero, 0)
     if math.isinf(ord):
         size = input.abs()
         mask = (size == norm).logical_or(size.isnan().logical_and(norm.isnan()))
