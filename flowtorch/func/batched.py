@@ -1,4 +1,5 @@
 """Tensors of a vmap level: one tensor that stands for a batch of them, and the way an op takes over them."""
+
 from __future__ import annotations
 
 import warnings
@@ -13,20 +14,27 @@ from flowtorch.ops.families import return_type
 from flowtorch.ops.op import Op
 from flowtorch.tensor import Tensor
 
-_DATA = ("vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a "
-         "Tensor, please "
-         "try to rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch "
-         "internals, "
-         "please file a bug report.")
-_FLOW = ("vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't support "
-         "that "
-         "yet, please file an issue at https://github.com/pytorch/pytorch/issues .")
+_DATA = (
+    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a "
+    "Tensor, please "
+    "try to rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch "
+    "internals, "
+    "please file a bug report."
+)
+_FLOW = (
+    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't "
+    "support that "
+    "yet, please file an issue at https://github.com/pytorch/pytorch/issues ."
+)
 _POINTER = "Cannot access data pointer of Tensor that doesn't have storage"
-_IN_PLACE = ("vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
-             "extra_args "
-             "that has more elements than `self`. This happened due to `other` being vmapped over but `self` not being "
-             "vmapped over in a vmap. Please try to use out-of-place operators instead of inplace arithmetic. If said "
-             "operator is being called inside the PyTorch framework, please file a bug report instead.")
+_IN_PLACE = (
+    "vmap: inplace arithmetic(self, *extra_args) is not possible because there exists a Tensor `other` in "
+    "extra_args "
+    "that has more elements than `self`. This happened due to `other` being vmapped over but `self` not "
+    "being "
+    "vmapped over in a vmap. Please try to use out-of-place operators instead of inplace arithmetic. If said "
+    "operator is being called inside the PyTorch framework, please file a bug report instead."
+)
 
 
 class Shell(np.ndarray):
@@ -48,7 +56,7 @@ class Batched(Wrapped):
         return apply(self.level, op, values, out, inplace)
 
     def __flowtorch_detach__(self) -> Tensor:
-        return batch(self.value.detach(), self.level, self.depth)       # type: ignore[attr-defined]
+        return batch(self.value.detach(), self.level, self.depth)  # type: ignore[attr-defined]
 
     def __flowtorch_like__(self, make: Any, args: tuple, options: dict) -> Tensor:
         from flowtorch.dtypes import contiguous_format, preserve_format
@@ -104,7 +112,7 @@ class Batched(Wrapped):
 
     storage = _typed_storage = untyped_storage
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"BatchedTensor(lvl={self.depth}, bdim=0, value=\n{inner}\n)"
 
@@ -128,8 +136,11 @@ class SavedBatch:
 def batch(value: Tensor, level: Level | int, depth: int = 0) -> Batched:
     """``value``, whose first dimension is the batch, as one tensor of the level."""
     a = value._array
-    shown = np.lib.stride_tricks.as_strided(a.view(np.ndarray), a.shape[1:], a.strides[1:]) if a.shape[0] else (
-        np.empty(a.shape[1:], a.dtype))
+    shown = (
+        np.lib.stride_tricks.as_strided(a.view(np.ndarray), a.shape[1:], a.strides[1:])
+        if a.shape[0]
+        else (np.empty(a.shape[1:], a.dtype))
+    )
     return make_wrapper(Batched, value, level, shown.view(Shell), depth)
 
 
@@ -178,21 +189,23 @@ class Call:
     def full(self, i: int) -> Any:
         """Argument ``i`` with the batch dimension, expanded if it has none."""
         v = self.values[i]
-        return v if self.flags[i] or not isinstance(v, Tensor) else v.expand(self.size, *v.shape)     # type: ignore[attr-defined]
+        return v if self.flags[i] or not isinstance(v, Tensor) else v.expand(self.size, *v.shape)  # type: ignore[attr-defined]
 
 
 Rule = Callable[[Call], Any]
-rules: dict[str, Rule] = {}                       # by the op's name
+rules: dict[str, Rule] = {}  # by the op's name
 family_rules: dict[type, Rule] = {}
-looped: set[str] = set()                          # ops that ran example by example for want of a rule
+looped: set[str] = set()  # ops that ran example by example for want of a rule
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
     """Decorator: the batching rule of these ops. It returns results whose first dimension is the batch."""
+
     def define(f: Rule) -> Rule:
         for n in names:
             rules[n] = f
         return f
+
     return define
 
 
@@ -206,9 +219,11 @@ def find_rule(op: Op) -> Rule | None:
 def apply(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
     """Run ``op`` on batches of this level."""
     if out is not None:
-        raise RuntimeError(f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on "
-                           "out= or "
-                           "view ops.")
+        raise RuntimeError(
+            f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on out= "
+            f"or "
+            "view ops."
+        )
     call = Call(level, op, values)
     target = values[op.tensor_index[0]]
     if inplace and not is_batched(target, level):
@@ -237,9 +252,12 @@ def loop(call: Call) -> Any:
     op = call.op
     if op.name not in looped:
         looped.add(op.name)
-    warnings.warn("There is a performance drop because we have not yet implemented the batching rule for "
-                  f"aten::{op.name}. "
-                  "Please file us an issue on GitHub so that we can prioritize its implementation.", stacklevel=6)
+    warnings.warn(
+        f"There is a performance drop because we have not yet implemented the batching rule for "
+        f"aten::{op.name}. "
+        "Please file us an issue on GitHub so that we can prioritize its implementation.",
+        stacklevel=6,
+    )
     results = [call.run(_example(call, b)) for b in range(call.size)]
     if not results:
         raise RuntimeError(f"vmap: the fallback for aten::{op.name} does not work on a batch of size 0")
@@ -264,5 +282,3 @@ def _example(call: Call, b: int) -> list:
         elif f:
             values[i] = values[i].select(0, b)
     return values
-
-

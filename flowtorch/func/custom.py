@@ -1,4 +1,5 @@
 """``autograd.Function`` under transforms: recorded at a tracking level, mapped by vmap, pushed forward."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -27,12 +28,15 @@ class VmapInfo(NamedTuple):
 
 def check_setup_context(cls: Any) -> None:
     if cls.setup_context is Function.setup_context:
-        raise RuntimeError("In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, "
-                           "...), it must "
-                           f"override the setup_context staticmethod. {_MORE}")
+        raise RuntimeError(
+            "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), "
+            "it must "
+            f"override the setup_context staticmethod. {_MORE}"
+        )
 
 
 # ---------------------------------------------------------------- grad and vjp
+
 
 def track_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
     """Apply the Function one level down and record the call on the wrappers."""
@@ -47,7 +51,9 @@ def track_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
     wrapped = tree_map(lambda o: own.get(id(o)) or track(o, level) if isinstance(o, Tensor) else o, output)
     node = _new(cls._node_class)
     tensors = [
-        (i, a if is_tracked(a, number) else track(a, level)) for i, a in enumerate(args) if isinstance(a, Tensor)
+        (i, a if is_tracked(a, number) else track(a, level))
+        for i, a in enumerate(args)
+        if isinstance(a, Tensor)
     ]
     lifted = dict(tensors)
     needs = {i: grad_mode.enabled and a.requires_grad for i, a in tensors}
@@ -60,6 +66,7 @@ def track_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
 
 
 # ---------------------------------------------------------------- forward mode
+
 
 def push_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
     """Apply the Function one level down; its ``jvp`` gives the tangents."""
@@ -82,33 +89,45 @@ def push_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
     if hasattr(ctx, "saved_for_forward"):
         ctx.to_save = ctx.saved_for_forward
     tangents = [
-        a.tangent if is_dual(a, number) else zeros_like(a) if isinstance(a, Tensor) and ctx.materialize_grads else None
+        a.tangent
+        if is_dual(a, number)
+        else zeros_like(a)
+        if isinstance(a, Tensor) and ctx.materialize_grads
+        else None
         for a in args
     ]
     slopes = cls.jvp(ctx, *tangents)
     single = isinstance(output, Tensor)
     outputs, slopes = ((output,), (slopes,)) if single else (tuple(output), tuple(slopes))
-    made = tuple([o if t is None or not isinstance(o, Tensor) else make(o, t, number, level.depth)
-                  for o, t in zip(outputs, slopes, strict=True)])
+    made = tuple(
+        [
+            o if t is None or not isinstance(o, Tensor) else make(o, t, number, level.depth)
+            for o, t in zip(outputs, slopes, strict=True)
+        ]
+    )
     return made[0] if single else made
 
 
 # ---------------------------------------------------------------- vmap
+
 
 def batch_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
     """Apply a Function to batches: by its own ``vmap``, or by mapping its static methods."""
     check_setup_context(cls)
     own = cls.vmap is not Function.vmap
     if own and cls.generate_vmap_rule:
-        raise RuntimeError(f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an "
-                           "overridden vmap "
-                           "staticmethod. Please set generate_vmap_rule=False or delete the overridden vmap "
-                           "staticmethod to avoid "
-                           f"ambiguity. {_MORE}")
+        raise RuntimeError(
+            f"You tried to vmap over {cls.__name__}, but it has both generate_vmap_rule=True and an "
+            f"overridden vmap "
+            "staticmethod. Please set generate_vmap_rule=False or delete the overridden vmap staticmethod to "
+            "avoid "
+            f"ambiguity. {_MORE}"
+        )
     if not own and not cls.generate_vmap_rule:
-        raise RuntimeError(f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please "
-                           "override and "
-                           f"implement the vmap staticmethod or set generate_vmap_rule=True. {_MORE}")
+        raise RuntimeError(
+            f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please override and "
+            f"implement the vmap staticmethod or set generate_vmap_rule=True. {_MORE}"
+        )
     found: list = []
 
     def unwrap(x: Any) -> Any:
@@ -116,6 +135,7 @@ def batch_function(number: int, cls: Any, args: tuple, kwargs: dict) -> Any:
             found.append(x)
             return x.value
         return x
+
     dims = tree_map(lambda x: 0 if is_batched(x, number) else None, args)
     inner = tree_map(unwrap, args)
     size, depth = found[0].value.shape[0], found[0].depth
@@ -132,7 +152,8 @@ def _wrap_mapped(output: Any, out_dims: Any, number: int, depth: int) -> Any:
     def one(o: Any, dim: Any) -> Any:
         if dim is None or not isinstance(o, Tensor):
             return o
-        return batch(o.movedim(dim, 0) if dim else o, number, depth)    # type: ignore[attr-defined]
+        return batch(o.movedim(dim, 0) if dim else o, number, depth)  # type: ignore[attr-defined]
+
     if isinstance(output, (tuple, list)):
         dims = out_dims if isinstance(out_dims, (tuple, list)) else (out_dims,) * len(output)
         return type(output)([one(o, d) for o, d in zip(output, dims, strict=True)])
@@ -155,8 +176,10 @@ class _Context:
 
     @property
     def saved_tensors(self) -> tuple:
-        return tuple(batch(t, self._level) if f else t
-                     for t, f in zip(self._ctx.saved_tensors, self._ctx.batched, strict=True))
+        return tuple(
+            batch(t, self._level) if f else t
+            for t, f in zip(self._ctx.saved_tensors, self._ctx.batched, strict=True)
+        )
 
     def mark_non_differentiable(self, *tensors: Any) -> None:
         self._ctx.mark_non_differentiable(*[_lower(t, self._level) for t in tensors])
@@ -177,6 +200,7 @@ def _lower(t: Any, level: Level) -> Any:
 
 def _mapped(cls: Any, flags: list, size: int, mode: str) -> Any:
     """A Function on whole batches made of ``cls``'s methods on their examples."""
+
     def inside(f: Callable) -> Any:
         with new_level() as level, randomness_of(level, mode, size):
             return f(level)
@@ -184,20 +208,24 @@ def _mapped(cls: Any, flags: list, size: int, mode: str) -> Any:
     def full(t: Any, level: Level) -> Any:
         if not isinstance(t, Tensor):
             return t
-        return t.value if is_batched(t, level.number) else t.expand(size, *t.shape)      # type: ignore[attr-defined]
+        return t.value if is_batched(t, level.number) else t.expand(size, *t.shape)  # type: ignore[attr-defined]
 
     def wrapped(args: Any, level: Level) -> list:
-        return [batch(a, level) if f and isinstance(a, Tensor) else a for a, f in zip(args, flags, strict=True)]
+        return [
+            batch(a, level) if f and isinstance(a, Tensor) else a for a, f in zip(args, flags, strict=True)
+        ]
 
     def forward(*args: Any) -> Any:
         def run(level: Level) -> Any:
             return tree_map(lambda o: full(o, level), cls.forward(*wrapped(args, level)))
+
         return inside(run)
 
     def setup_context(ctx: Any, inputs: tuple, output: Any) -> None:
         def run(level: Level) -> None:
             outputs = tree_map(lambda o: batch(o, level) if isinstance(o, Tensor) else o, output)
             cls.setup_context(_Context(ctx, level), tuple(wrapped(inputs, level)), outputs)
+
         inside(run)
 
     def backward(ctx: Any, *grads: Any) -> Any:
@@ -206,13 +234,21 @@ def _mapped(cls: Any, flags: list, size: int, mode: str) -> Any:
             result = cls.backward(_Context(ctx, level), *given)
             result = result if isinstance(result, tuple) else (result,)
             # An input that is no batch serves all examples: their gradients add up.
-            return tuple([full(g, level) if f or g is None else full(g, level).sum(0)
-                          for g, f in zip(result, flags, strict=True)])
+            return tuple(
+                [
+                    full(g, level) if f or g is None else full(g, level).sum(0)
+                    for g, f in zip(result, flags, strict=True)
+                ]
+            )
+
         return inside(run)
 
     def jvp(ctx: Any, *tangents: Any) -> Any:
         def run(level: Level) -> Any:
-            return tree_map(lambda o: full(o, level), cls.jvp(_Context(ctx, level), *wrapped(tangents, level)))
+            return tree_map(
+                lambda o: full(o, level), cls.jvp(_Context(ctx, level), *wrapped(tangents, level))
+            )
+
         return inside(run)
 
     methods = {f.__name__: staticmethod(f) for f in (forward, setup_context, backward, jvp)}

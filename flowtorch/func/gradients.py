@@ -1,4 +1,5 @@
 """Reverse-mode transforms: ``grad``, ``grad_and_value`` and ``vjp``."""
+
 from __future__ import annotations
 
 import functools
@@ -17,6 +18,7 @@ Argnums = int | tuple[int, ...]
 
 def watch(tree: Any, level: Level) -> Any:
     """The tensors of a pytree as leaves of the level that need a gradient."""
+
     def leaf(x: Any) -> Any:
         if not isinstance(x, Tensor):
             raise ValueError(f"Thing passed to transform API must be Tensor, got {type(x)}")
@@ -25,6 +27,7 @@ def watch(tree: Any, level: Level) -> Any:
         t = track(x, level)
         t._requires_grad = True
         return t
+
     return tree_map(leaf, tree)
 
 
@@ -40,13 +43,22 @@ def unwrap(tree: Any, level: Level) -> Any:
 
 def gradients(outputs: list, inputs: list, weights: list | None, create_graph: bool) -> list:
     """d(outputs)/d(inputs) by tensors of one level, zeros where there is no dependence."""
-    pairs = [(o, w) for o, w in zip(outputs, weights or [None] * len(outputs), strict=True)
-             if isinstance(o, Tensor) and o.requires_grad]
+    pairs = [
+        (o, w)
+        for o, w in zip(outputs, weights or [None] * len(outputs), strict=True)
+        if isinstance(o, Tensor) and o.requires_grad
+    ]
     found: tuple = (None,) * len(inputs)
     if pairs:
         given = None if weights is None else [w for _, w in pairs]
-        found = backward_grad([o for o, _ in pairs], inputs, given, retain_graph=True, create_graph=create_graph,
-                              allow_unused=True)
+        found = backward_grad(
+            [o for o, _ in pairs],
+            inputs,
+            given,
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
     return [t.new_zeros(t.shape) if g is None else g for t, g in zip(inputs, found, strict=True)]
 
 
@@ -61,12 +73,14 @@ def independent(t: Any) -> Any:
 
 def check_argnums(argnums: Any, count: int) -> Any:
     """``argnums`` counted from the front."""
+
     def one(n: Any) -> int:
         if not isinstance(n, int):
             raise RuntimeError(f"argnum must be int, got: {type(n)}")
         if not -count <= n < count:
             raise RuntimeError(f"Got argnum={n}, but only {count} positional inputs")
         return n % count
+
     if isinstance(argnums, int):
         return one(argnums)
     if not isinstance(argnums, tuple):
@@ -92,7 +106,9 @@ def replace(args: tuple, argnums: Any, new: Any) -> tuple:
 
 def split_aux(result: Any, head: str) -> tuple:
     if not (isinstance(result, tuple) and len(result) == 2):
-        raise RuntimeError(f"{head}: output of function f should be a tuple: (output, aux) if has_aux is True")
+        raise RuntimeError(
+            f"{head}: output of function f should be a tuple: (output, aux) if has_aux is True"
+        )
     return result
 
 
@@ -101,18 +117,22 @@ def grad(func: Callable, argnums: Argnums = 0, has_aux: bool = False) -> Callabl
 
     With ``has_aux`` ``func`` returns (scalar, anything) and the result is (gradient, anything).
     """
+
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         gradient, value = _grad_and_value(func, argnums, has_aux, args, kwargs)
         return (gradient, value[1]) if has_aux else gradient
+
     return wrapped
 
 
 def grad_and_value(func: Callable, argnums: Argnums = 0, has_aux: bool = False) -> Callable:
     """The function that computes (gradient, value) of ``func``; see ``grad``."""
+
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return _grad_and_value(func, argnums, has_aux, args, kwargs)
+
     return wrapped
 
 
@@ -130,9 +150,11 @@ def _grad_and_value(func: Callable, argnums: Any, has_aux: bool, args: tuple, kw
             if not isinstance(value, Tensor):
                 raise RuntimeError(f"{head}: Expected f(*args) to return a Tensor, got {type(value)}")
             if value.dim() != 0:
-                raise RuntimeError(f"{head}: Expected f(*args) to return a scalar Tensor, got tensor with "
-                                   f"{value.dim()} dims. "
-                                   "Maybe you wanted to use the vjp or jacrev APIs instead?")
+                raise RuntimeError(
+                    f"{head}: Expected f(*args) to return a scalar Tensor, got tensor with {value.dim()} "
+                    f"dims. "
+                    "Maybe you wanted to use the vjp or jacrev APIs instead?"
+                )
             leaves, spec = tree_flatten(watched)
             found = _close(level, [value], leaves, None)
         gradient = tree_unflatten(found, spec)
@@ -168,11 +190,14 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
                 aux = unwrap(aux, level)
         flat, out_spec = tree_flatten(outputs)
         if not flat:
-            raise RuntimeError(f"{head}: Expected f to be a function that has non-empty output (got output = [])")
+            raise RuntimeError(
+                f"{head}: Expected f to be a function that has non-empty output (got output = [])"
+            )
         for o in flat:
             if not isinstance(o, Tensor):
-                raise RuntimeError(f"{head}: expected f(*primals) to return only tensors, got unsupported type "
-                                   f"{type(o)}")
+                raise RuntimeError(
+                    f"{head}: expected f(*primals) to return only tensors, got unsupported type {type(o)}"
+                )
         flat = [independent(o) for o in flat]
         results = unwrap(outputs, level)
     leaves, in_spec = tree_flatten(watched)
@@ -180,9 +205,11 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> tuple:
     def vjp_fn(cotangents: Any, retain_graph: bool = True, create_graph: bool | None = None) -> Any:
         weights, spec = tree_flatten(cotangents)
         if spec != out_spec:
-            raise RuntimeError("Expected pytree structure of cotangents to be the same as pytree structure of outputs "
-                               "to the "
-                               f"function. cotangents: {describe(spec)}, primal output: {describe(out_spec)}")
+            raise RuntimeError(
+                "Expected pytree structure of cotangents to be the same as pytree structure of outputs to "
+                "the "
+                f"function. cotangents: {describe(spec)}, primal output: {describe(out_spec)}"
+            )
         kept = grad_mode.enabled if create_graph is None else create_graph
         outs = [o if is_tracked(o, level.number) else None for o in flat]
         found = gradients(outs, leaves, weights, kept)
@@ -200,5 +227,3 @@ def describe(spec: Any) -> str:
 class _Star:
     def __repr__(self) -> str:
         return "*"
-
-

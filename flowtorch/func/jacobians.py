@@ -1,4 +1,5 @@
 """Whole Jacobians: ``jacrev``, ``jacfwd`` and ``hessian``, which map vjp and jvp over a basis."""
+
 from __future__ import annotations
 
 import functools
@@ -20,13 +21,19 @@ def _basis(tensors: list) -> list:
     start, parts = 0, []
     for t in tensors:
         rows = wrap(np.eye(total, t.numel(), -start, t._type.numpy))
-        parts.append(rows.reshape(total, *t.shape).to(t.device))        # type: ignore[attr-defined]
+        parts.append(rows.reshape(total, *t.shape).to(t.device))  # type: ignore[attr-defined]
         start += t.numel()
     return parts
 
 
-def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, chunk_size: int | None = None,
-           _preallocate_and_copy: bool = False) -> Callable:
+def jacrev(
+    func: Callable,
+    argnums: Argnums = 0,
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
+    _preallocate_and_copy: bool = False,
+) -> Callable:
     """The function that computes the Jacobian of ``func`` in the arguments ``argnums`` by reverse mode.
 
     The result is the output's structure, with the input's structure in every place: tensors of shape
@@ -48,9 +55,11 @@ def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, chunk
         flat, out_spec = tree_flatten(outputs)
         for o in flat:
             if not (o.is_floating_point() or o.is_complex()):
-                raise RuntimeError("vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got "
-                                   "Tensor with "
-                                   f"dtype {o.dtype}")
+                raise RuntimeError(
+                    "vjp(f, ...): All outputs of f must be floating-point or complex Tensors, got Tensor "
+                    "with "
+                    f"dtype {o.dtype}"
+                )
         rows = vmap(lambda *weights: vjp_fn(tree_unflatten(list(weights), out_spec)), chunk_size=chunk_size)(
             *_basis(flat)
         )
@@ -58,16 +67,23 @@ def jacrev(func: Callable, argnums: Argnums = 0, *, has_aux: bool = False, chunk
         leaves, in_spec = tree_flatten(rows)
         sizes = [o.numel() for o in flat]
         per_input = [leaf.split(sizes, 0) for leaf in leaves]
-        blocks = [tree_unflatten([column[k].reshape(*o.shape, *column[k].shape[1:]) for column in per_input], in_spec)
-                  for k, o in enumerate(flat)]
+        blocks = [
+            tree_unflatten(
+                [column[k].reshape(*o.shape, *column[k].shape[1:]) for column in per_input], in_spec
+            )
+            for k, o in enumerate(flat)
+        ]
         result = tree_unflatten(blocks, out_spec)
         return (result, aux[0]) if has_aux else result
+
     return wrapped
 
 
-def jacfwd(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error") -> Callable:
-    """The function that computes the Jacobian of ``func`` in the arguments ``argnums`` by forward mode; see
-    ``jacrev``."""
+def jacfwd(
+    func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, randomness: str = "error"
+) -> Callable:
+    """The function that computes the Jacobian of ``func`` in the arguments ``argnums`` by forward mode."""
+
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         nums = check_argnums(argnums, len(args))
@@ -77,8 +93,9 @@ def jacfwd(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, rando
         flat, spec = tree_flatten(primals)
         for x in flat:
             if not isinstance(x, Tensor):
-                raise RuntimeError("jvp(f, primals, tangents): Expected primals to only contain Tensors, got "
-                                   f"{type(x)}")
+                raise RuntimeError(
+                    f"jvp(f, primals, tangents): Expected primals to only contain Tensors, got {type(x)}"
+                )
 
         def of(*inputs: Any) -> Any:
             return func(*replace(args, nums, inputs[0] if single else inputs), **kwargs)
@@ -92,8 +109,10 @@ def jacfwd(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, rando
         sizes = [x.numel() for x in flat]
         blocks = []
         for leaf in leaves:
-            parts = [p.movedim(0, -1).reshape(*leaf.shape[1:], *x.shape)
-                     for p, x in zip(leaf.split(sizes, 0), flat, strict=True)]
+            parts = [
+                p.movedim(0, -1).reshape(*leaf.shape[1:], *x.shape)
+                for p, x in zip(leaf.split(sizes, 0), flat, strict=True)
+            ]
             tree = tree_unflatten(parts, spec)
             blocks.append(tree[0] if single else tree)
         result = tree_unflatten(blocks, out_spec)
@@ -101,6 +120,7 @@ def jacfwd(func: Callable, argnums: Argnums = 0, has_aux: bool = False, *, rando
             return result
         aux_leaves, aux_spec = tree_flatten(columns[1])
         return result, tree_unflatten([x[0] if isinstance(x, Tensor) else x for x in aux_leaves], aux_spec)
+
     return wrapped
 
 

@@ -1,4 +1,5 @@
 """Modules as functions of their parameters: ``functional_call`` and ``stack_module_state``."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -31,11 +32,15 @@ def functional_call(
         names = [name for d in parameter_and_buffer_dicts for name in d]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise ValueError(f"{repeated} appeared in multiple dictionaries; behavior of functional call is ambiguous")
+            raise ValueError(
+                f"{repeated} appeared in multiple dictionaries; behavior of functional call is ambiguous"
+            )
         given = {name: t for d in parameter_and_buffer_dicts for name, t in d.items()}
     else:
-        raise ValueError("Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
-                         f"{type(parameter_and_buffer_dicts)}")
+        raise ValueError(
+            "Expected parameter_and_buffer_dicts to be a dict, or a list/tuple of dicts, but got "
+            f"{type(parameter_and_buffer_dicts)}"
+        )
     return _functional_call(module, given, args, kwargs, tie_weights=tie_weights, strict=strict)
 
 
@@ -47,9 +52,14 @@ def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[s
         raise RuntimeError("stack_module_state: Expected all models to have the same training/eval mode.")
     if not all(type(m) is type(models[0]) for m in models):
         raise RuntimeError("stack_module_state: Expected all models to be of the same class.")
-    parameters = {name: _stacked([dict(m.named_parameters())[name] for m in models])
-                  for name, _ in models[0].named_parameters()}
-    buffers = {name: _stacked([dict(m.named_buffers())[name] for m in models]) for name, _ in models[0].named_buffers()}
+    parameters = {
+        name: _stacked([dict(m.named_parameters())[name] for m in models])
+        for name, _ in models[0].named_parameters()
+    }
+    buffers = {
+        name: _stacked([dict(m.named_buffers())[name] for m in models])
+        for name, _ in models[0].named_buffers()
+    }
     return parameters, buffers
 
 
@@ -73,5 +83,3 @@ def replace_all_batch_norm_modules_(root: Module) -> Module:
             m.running_mean = m.running_var = m.num_batches_tracked = None
             m.track_running_stats = False
     return root
-
-

@@ -1,4 +1,5 @@
 """What random ops do inside vmap."""
+
 from __future__ import annotations
 
 import threading
@@ -13,11 +14,16 @@ from flowtorch.ops import random
 from flowtorch.ops.dispatch import flat_inputs, interpret_inplace
 from flowtorch.tensor import Tensor
 
-_ERROR = ("vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' "
-          "randomness flags on vmap or perform the randomness operation out of vmap")
-_UNBATCHED = ("vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same "
-              "randomness. "
-              "If this is necessary for your usage, please file an issue with functorch.")
+_ERROR = (
+    "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
+    "'different' "
+    "randomness flags on vmap or perform the randomness operation out of vmap"
+)
+_UNBATCHED = (
+    "vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same "
+    "randomness. "
+    "If this is necessary for your usage, please file an issue with functorch."
+)
 
 
 class _Maps(threading.local):
@@ -74,7 +80,7 @@ def randomness_of(level: Level, randomness: str, size: int) -> Iterator[None]:
 def outside(level: int) -> Iterator[None]:
     """The block runs one level below this vmap."""
     kept = maps.stack
-    at = next((k for k, (lev, _, _) in enumerate(kept) if lev.number == level), len(kept))
+    at = next((k for k, (opened, _, _) in enumerate(kept) if opened.number == level), len(kept))
     maps.stack = kept[:at]
     try:
         yield
@@ -84,7 +90,7 @@ def outside(level: int) -> Iterator[None]:
 
 def randomness_at(level: int) -> str:
     """The randomness of the vmap of this level."""
-    return next((r for lev, r, _ in maps.stack if lev.number == level), "error")
+    return next((r for opened, r, _ in maps.stack if opened.number == level), "error")
 
 
 def fill_batch(call: Call, level: int) -> None:
@@ -96,7 +102,9 @@ def fill_batch(call: Call, level: int) -> None:
     n = call.op.positional
     with outside(level):
         if mode == "different":
-            interpret_inplace(call.op, tuple(values[:n]), dict(zip(call.op.names[n:], values[n:], strict=True)))
+            interpret_inplace(
+                call.op, tuple(values[:n]), dict(zip(call.op.names[n:], values[n:], strict=True))
+            )
             return
         target = values[0]
         values[0] = target.select(0, 0).clone() if call.size else target
@@ -112,9 +120,11 @@ def draw_batch(call: Call) -> Any:
     if mode == "error":
         raise RuntimeError(_ERROR)
     if mode == "same":
-        raise RuntimeError("Vmap does not currently support same randomness with a batched tensor input. Please file "
-                           "an issue "
-                           "with functorch")
+        raise RuntimeError(
+            "Vmap does not currently support same randomness with a batched tensor input. Please file an "
+            "issue "
+            "with functorch"
+        )
     values = aligned(call, call.op.tensor_index)
     with outside(level):
         if call.op.name == "_multinomial" and call.rank(0) == 2:

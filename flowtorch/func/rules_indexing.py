@@ -1,6 +1,8 @@
 """Batching rules of indexing, gathering and scattering."""
+
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -10,14 +12,18 @@ from flowtorch.func.rules_pointwise import align, aligned, shifted
 from flowtorch.ops.op import REGISTRY
 from flowtorch.tensor import wrap
 
-_DYNAMIC = ("vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
-            "aten::{}. Please "
-            "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature.")
+_DYNAMIC = (
+    "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
+    "aten::{}. Please "
+    "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
+)
 
 
 @rule("_nonzero", "_unique", "_unique_consecutive", "masked_select")
 def dynamic(call: Call) -> Any:
-    name = {"_nonzero": "nonzero", "_unique": "_unique2", "_unique_consecutive": "unique_consecutive"}.get(call.op.name)
+    name = {"_nonzero": "nonzero", "_unique": "_unique2", "_unique_consecutive": "unique_consecutive"}.get(
+        call.op.name
+    )
     raise RuntimeError(_DYNAMIC.format(name or call.op.name))
 
 
@@ -28,10 +34,10 @@ def positions(size: int, rank: int = 0) -> Any:
 
 # ---------------------------------------------------------------- along one dimension
 
+
 @rule("gather", "_scatter", "scatter_add", "scatter_reduce")
 def along_index(call: Call) -> Any:
-    """Ops of input, index and perhaps source, all of one rank. Examples without dimensions get one for the time
-    being."""
+    """Ops of input, index and perhaps source, all of one rank. Examples without dimensions get one meanwhile."""
     values = list(call.values)
     rank = call.rank(0)
     number = call.op.name == "_scatter" and call.rank(3) == 0 and rank > 0
@@ -70,14 +76,40 @@ def index_write(call: Call) -> Any:
     at = call.op.names.index("index")
     rank = call.rank(0)
     last = call.op.tensor_index[-1]
-    if call.flags[at] or rank == 0 or (call.op.name == "index_fill" and call.flags[last]):
+    if rank == 0 or (call.op.name == "index_reduce" and call.flags[at]):
         return loop(call)
+    if call.flags[at] or (call.op.name == "index_fill" and call.flags[last]):
+        return _own_index(call, at, last)
     values = list(call.values)
     values[0] = call.full(0)
     if call.op.name != "index_fill":
         values[last] = call.full(last)
     values[1] = shifted(values[1], rank)
     return call.run(values)
+
+
+def _own_index(call: Call, at: int, last: int) -> Any:
+    """Slices written where each example's own index says."""
+    dim = shifted(call.values[1], call.rank(0))
+    target = call.full(0).movedim(dim, 1)
+    index = call.full(at).reshape(call.size, -1)
+    source = call.values[last]
+    if call.op.name == "index_fill":
+        ones = (1,) * (target.dim() - 1)
+        source = (
+            source.to(target.dtype).reshape(-1, *ones).expand(call.size, index.shape[1], *target.shape[2:])
+        )
+    else:
+        source = (
+            call.full(last).movedim(dim, 1)
+            if call.rank(last)
+            else call.full(last).reshape(call.size, *(1,) * call.rank(0))
+        )
+    if "alpha" in call.op.names:
+        source = source * call.values[call.op.names.index("alpha")]
+    put = REGISTRY["_index_put"].public
+    written = put(target, source, [positions(call.size, 1), index], (0, 1), call.op.name == "index_add")
+    return written.movedim(1, dim)
 
 
 @rule("take")
@@ -118,6 +150,7 @@ def masked_fill(call: Call) -> Any:
 
 # ---------------------------------------------------------------- index tensors
 
+
 class Places:
     """Index tensors over a batch: with the numbers of the examples as one more index where they are needed.
 
@@ -129,9 +162,11 @@ class Places:
         indices, dims = call.values[at], call.values[at + 1]
         logical, flags = call.logical[at], call.flags[at]
         if any(f and t.dtype.name in ("bool", "uint8") for f, t in zip(flags, logical, strict=True)):
-            raise RuntimeError("vmap: We do not support batching operators that can support dynamic shape. Attempting "
-                               "to batch "
-                               "over indexing with a boolean mask.")
+            raise RuntimeError(
+                "vmap: We do not support batching operators that can support dynamic shape. Attempting to "
+                "batch "
+                "over indexing with a boolean mask."
+            )
         masks = [t for t in logical if t.dtype.name in ("bool", "uint8")]
         self.rank = max([1 if t.dtype.name in ("bool", "uint8") else t.dim() for t in logical])
         spans = [t.dim() if t.dtype.name in ("bool", "uint8") else 1 for t in logical]
@@ -151,8 +186,8 @@ class Places:
             self.block = -1
         else:
             inner = self.dims
-            adjacent = all(d + 1 == e for d, e in zip(inner, inner[1:], strict=False))
-            self.block = inner[0] if adjacent else 0           # where numpy puts (batch, *block)
+            adjacent = all(d + 1 == e for d, e in itertools.pairwise(inner))
+            self.block = inner[0] if adjacent else 0  # where numpy puts (batch, *block)
 
     def to_front(self, result: Any) -> Any:
         """What indexing gave, with the batch first and the block where an example has it."""
@@ -160,7 +195,9 @@ class Places:
             return result
         result = result.movedim(self.block, 0)
         block = (
-            tuple(range(self.block + 1, self.block + 1 + self.rank)) if self.block else tuple(range(1, 1 + self.rank))
+            tuple(range(self.block + 1, self.block + 1 + self.rank))
+            if self.block
+            else tuple(range(1, 1 + self.rank))
         )
         return result.movedim(block, tuple(range(1 + self.front, 1 + self.front + self.rank)))
 
@@ -171,7 +208,9 @@ class Places:
         values = values.movedim(
             tuple(range(1 + self.front, 1 + self.front + self.rank)), tuple(range(1, 1 + self.rank))
         )
-        return values.movedim(tuple(range(1 + self.rank)), tuple(range(self.block, self.block + 1 + self.rank)))
+        return values.movedim(
+            tuple(range(1 + self.rank)), tuple(range(self.block, self.block + 1 + self.rank))
+        )
 
 
 def _without_masks(indices: list, flags: list, dims: tuple) -> tuple:
@@ -193,14 +232,14 @@ def index(call: Call) -> Any:
 
 @rule("index_backward")
 def index_backward(call: Call) -> Any:
-    input, _, _, shape = call.values
+    _input, _, _, shape = call.values
     places = Places(call, 1, True)
     return call.run([places.from_front(call.full(0)), places.indices, places.dims, (call.size, *shape)])
 
 
 @rule("_index_put")
 def index_put(call: Call) -> Any:
-    input, values, _, _, accumulate = call.values
+    _input, values, _, _, accumulate = call.values
     places = Places(call, 2, True)
     wanted = _result_rank(call, places)
     if call.flags[1]:
@@ -219,6 +258,7 @@ def _result_rank(call: Call, places: Places) -> int:
 
 
 # ---------------------------------------------------------------- embedding
+
 
 @rule("embedding")
 def embedding(call: Call) -> Any:

@@ -1,4 +1,5 @@
 """Batching rules of linear algebra and Fourier transforms, which take leading dimensions as batches themselves."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,4 +1,5 @@
 """Batching rules of products and joins."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -18,8 +19,9 @@ def product(call: Call, i: int, j: int) -> Any:
     a, b = call.values[i], call.values[j]
     rank_a, rank_b = call.rank(i), call.rank(j)
     if rank_a == 0 or rank_b == 0:
-        raise RuntimeError("both arguments to matmul need to be at least 1D, but they are "
-                           f"{rank_a}D and {rank_b}D")
+        raise RuntimeError(
+            f"both arguments to matmul need to be at least 1D, but they are {rank_a}D and {rank_b}D"
+        )
     has_a, has_b = call.flags[i], call.flags[j]
     if not has_b and rank_b <= 2:
         return matmul(a, b)
@@ -40,8 +42,9 @@ def product(call: Call, i: int, j: int) -> Any:
 def simple(call: Call) -> Any:
     wanted = {"mm": (2, 2), "bmm": (3, 3), "mv": (2, 1), "dot": (1, 1)}.get(call.op.name)
     if wanted is not None and (call.rank(0), call.rank(1)) != wanted:
-        raise RuntimeError(f"Shape mismatch: got incorrect dims for {call.op.name}: {call.rank(0)}D and "
-                           f"{call.rank(1)}D")
+        raise RuntimeError(
+            f"Shape mismatch: got incorrect dims for {call.op.name}: {call.rank(0)}D and {call.rank(1)}D"
+        )
     return product(call, 0, 1)
 
 
@@ -70,7 +73,7 @@ def added(call: Call) -> Any:
 
 @rule("linear")
 def linear(call: Call) -> Any:
-    input, weight, bias = call.values
+    _input, weight, bias = call.values
     if not call.flags[1] and not call.flags[2] and call.rank(0):
         return call.run()
     if call.rank(1) == 1:
@@ -96,10 +99,13 @@ def cross(call: Call) -> Any:
 
 # ---------------------------------------------------------------- joins
 
+
 def members(call: Call) -> list:
     """The members of a list of tensors, each with the batch dimension."""
-    return [t if has else t.expand(call.size, *t.shape)
-            for t, has in zip(call.values[0], call.flags[0], strict=True)]
+    return [
+        t if has else t.expand(call.size, *t.shape)
+        for t, has in zip(call.values[0], call.flags[0], strict=True)
+    ]
 
 
 @rule("cat")
@@ -124,5 +130,3 @@ def triangle(call: Call) -> Any:
     if call.rank(0) < 2:
         raise RuntimeError(f"{call.op.name}: input tensor must have at least 2 dimensions")
     return call.run()
-
-

@@ -1,4 +1,5 @@
 """Batching rules of neural-network ops: convolutions, pooling, normalisation, losses, attention."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -22,6 +23,7 @@ def unfold(t: Any, at: int, size: int) -> Any:
 
 
 # ---------------------------------------------------------------- convolution
+
 
 @rule("convolution")
 def convolution(call: Call) -> Any:
@@ -100,9 +102,10 @@ def resample_adjoint(call: Call) -> Any:
 
 # ---------------------------------------------------------------- normalisation
 
+
 @rule("_layer_norm")
 def layer_norm(call: Call) -> Any:
-    input, weight, bias, count, eps = call.values
+    _input, _weight, _bias, count, eps = call.values
     if call.flags[0] and not call.flags[1] and not call.flags[2]:
         return call.run()
     shape = call.logical[0].shape
@@ -121,7 +124,7 @@ def layer_norm(call: Call) -> Any:
 
 @rule("_layer_norm_adjoint")
 def layer_norm_adjoint(call: Call) -> Any:
-    grad, input, weight, count, eps, affine = call.values
+    _grad, _input, weight, count, eps, affine = call.values
     shape = call.logical[1].shape
     g, x = (call.full(i).reshape(call.size, -1, count) for i in (0, 1))
     normal = REGISTRY["_standardize"].public(x, (2,), eps)[0]
@@ -138,6 +141,7 @@ def layer_norm_adjoint(call: Call) -> Any:
 
 # ---------------------------------------------------------------- losses
 
+
 def _places(call: Call, input: Any, target: Any, weight: Any, ignore_index: int) -> tuple:
     """(safe class indices, weight of every place) of a batch of (N, C, *) and (N, *)."""
     ignored = target == ignore_index
@@ -145,7 +149,7 @@ def _places(call: Call, input: Any, target: Any, weight: Any, ignore_index: int)
     if weight is None:
         w = (~ignored).to(input.dtype)
     else:
-        weight = weight.detach()                                        # no derivative in it
+        weight = weight.detach()  # no derivative in it
         w = weight[safe] if not call.flags[2] else weight.gather(1, safe.flatten(1)).reshape(safe.shape)
         w = w.masked_fill(ignored, 0)
     return safe, w
@@ -180,7 +184,7 @@ def cross_entropy(call: Call) -> Any:
 
 @rule("_nll_loss_backward")
 def nll_loss_backward(call: Call) -> Any:
-    _, _, weight, total, shape, reduction, ignore_index = call.values
+    _, _, weight, _total, shape, reduction, ignore_index = call.values
     grad, target = call.full(0), call.full(1)
     safe, w = _places(call, grad, target, weight, ignore_index)
     if reduction == "mean":
@@ -227,9 +231,10 @@ def _rows(losses: Any) -> Any:
 
 # ---------------------------------------------------------------- attention
 
+
 @rule("attention")
 def attention(call: Call) -> Any:
-    query, key, value, mask, *rest = call.values
+    _query, _key, _value, mask, *rest = call.values
     rank = max(call.rank(i) for i in range(3))
     values: list = [align(call.values[i], rank) if call.flags[i] else call.values[i] for i in range(3)]
     if mask is not None and call.flags[3]:

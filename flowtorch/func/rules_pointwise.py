@@ -1,4 +1,5 @@
 """Batching rules of pointwise ops, copies and reductions."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -15,7 +16,7 @@ def align(t: Tensor, rank: int) -> Tensor:
     if missing <= 0:
         return t
     shape = t.shape
-    return t.reshape(shape[0], *(1,) * missing, *shape[1:])              # type: ignore[attr-defined]
+    return t.reshape(shape[0], *(1,) * missing, *shape[1:])  # type: ignore[attr-defined]
 
 
 def aligned(call: Call, indices: tuple[int, ...], promoted: tuple[int, ...] = ()) -> list:
@@ -77,6 +78,7 @@ def copy(call: Call) -> Any:
 
 # ---------------------------------------------------------------- reductions
 
+
 def shifted(dim: Any, rank: int) -> Any:
     """Dimensions of an example as dimensions of the batch."""
     if isinstance(dim, (tuple, list)):
@@ -84,7 +86,7 @@ def shifted(dim: Any, rank: int) -> Any:
     return normalize_dim(dim, rank) + 1
 
 
-_ONE_DIM = {"argmax", "argmin", "_prod_all"}            # with dim=None over the flattened tensor
+_ONE_DIM = {"argmax", "argmin", "_prod_all"}  # with dim=None over the flattened tensor
 
 
 def reduction(call: Call) -> Any:
@@ -129,8 +131,26 @@ def nanmedian_all(call: Call) -> Any:
 
 # ---------------------------------------------------------------- ops along one dimension
 
-@rule("_softmax", "_softmax_backward", "_log_softmax", "_log_softmax_backward", "cumsum", "cumprod", "cummax", "cummin",
-      "logcumsumexp", "sort", "topk", "kthvalue", "_median_dim", "_nanmedian_dim", "mode", "_max_dim", "_min_dim")
+
+@rule(
+    "_softmax",
+    "_softmax_backward",
+    "_log_softmax",
+    "_log_softmax_backward",
+    "cumsum",
+    "cumprod",
+    "cummax",
+    "cummin",
+    "logcumsumexp",
+    "sort",
+    "topk",
+    "kthvalue",
+    "_median_dim",
+    "_nanmedian_dim",
+    "mode",
+    "_max_dim",
+    "_min_dim",
+)
 def along(call: Call) -> Any:
     """Ops of one or more tensors of one shape that work along ``dim``."""
     values, at = list(call.values), call.op.names.index("dim")
@@ -146,7 +166,7 @@ def along(call: Call) -> Any:
         values[call.op.names.index("keepdim")] = False
     result = call.run(values)
     if isinstance(result, Tensor):
-        return result.reshape(call.size)                                # type: ignore[attr-defined]
+        return result.reshape(call.size)  # type: ignore[attr-defined]
     return tuple(r.reshape(call.size) for r in result)
 
 
@@ -162,7 +182,9 @@ def roll(call: Call) -> Any:
     input, shifts, dims = call.values
     if dims is None or (isinstance(dims, (tuple, list)) and not dims):
         return call.run([input.reshape(call.size, -1), shifts, (1,)]).reshape(input.shape)
-    return call.run([input, shifts, shifted(dims if isinstance(dims, (tuple, list)) else (dims,), call.rank(0))])
+    return call.run(
+        [input, shifts, shifted(dims if isinstance(dims, (tuple, list)) else (dims,), call.rank(0))]
+    )
 
 
 @rule("_standardize", "_standardize_adjoint")

@@ -1,4 +1,5 @@
 """Batching rules of views: the same view of the batch, with its dimensions counted one further."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -55,10 +56,11 @@ def permute(call: Call) -> Any:
     rank = call.rank(0)
     dims = sizes((dims,), "permute")
     if len(dims) != rank:
-        raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length "
-                           "of the "
-                           f"desired ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = "
-                           f"{len(dims)}")
+        raise RuntimeError(
+            "permute(sparse_coo): number of dimensions in the tensor input does not match the length of the "
+            f"desired ordering of dimensions i.e. input.dim() = {rank} is not equal to len(dims) = "
+            f"{len(dims)}"
+        )
     return call.run([input, (0, *shifted(dims, rank))])
 
 

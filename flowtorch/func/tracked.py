@@ -1,4 +1,5 @@
 """Tensors of a differentiating level (grad, vjp): ops run on what they wrap and are recorded on the wrappers."""
+
 from __future__ import annotations
 
 from contextlib import nullcontext
@@ -29,7 +30,7 @@ class Tracked(Wrapped):
         return result if level is None else _record(level, op, values, result)
 
     def __flowtorch_detach__(self) -> Tensor:
-        return track(self.value.detach(), self.level, self.depth)       # type: ignore[attr-defined]
+        return track(self.value.detach(), self.level, self.depth)  # type: ignore[attr-defined]
 
     def __flowtorch_like__(self, make: Any, args: tuple, options: dict) -> Tensor:
         return make(self.value, *[strip(a, self.level) for a in args], **options)
@@ -45,7 +46,7 @@ class Tracked(Wrapped):
 
         return track_function(self.level, cls, args, kwargs)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"GradTrackingTensor(lvl={self.depth}, value=\n{inner}\n)"
 
@@ -138,9 +139,10 @@ def _into(op: Op, values: list, out: Any) -> Any:
     targets, results = ((out,), (result,)) if isinstance(out, Tensor) else (out, result)
     for target, r in zip(targets, results, strict=True):
         if grad_mode.enabled and (target.requires_grad or r.requires_grad):
-            raise RuntimeError(f"{op.name}(): functions with out=... arguments don't support automatic "
-                               "differentiation, "
-                               "but one of the arguments requires grad.")
+            raise RuntimeError(
+                f"{op.name}(): functions with out=... arguments don't support automatic differentiation, "
+                "but one of the arguments requires grad."
+            )
         if target.shape != r.shape:
             target.resize_(r.shape)
         target.copy_(r)
@@ -152,19 +154,27 @@ def _write(number: int, level: Level | None, op: Op, values: list) -> Any:
     target = values[op.tensor_index[0]]
     if level is not None and not is_tracked(target, number):
         become(target, Tracked, level)
-    recording = level is not None and grad_mode.enabled and any(
-        isinstance(t, Tensor) and is_tracked(t, number) and t.requires_grad for t in flat_inputs(op, values))
+    recording = (
+        level is not None
+        and grad_mode.enabled
+        and any(
+            isinstance(t, Tensor) and is_tracked(t, number) and t.requires_grad
+            for t in flat_inputs(op, values)
+        )
+    )
     if recording:
         check_inplace(target, True)
     lifted = (
-        [_lift(v, level) if i in op.tensor_index else v for i, v in enumerate(values)] if level is not None else values
+        [_lift(v, level) if i in op.tensor_index else v for i, v in enumerate(values)]
+        if level is not None
+        else values
     )
     node = None
     if recording and target._type.dtype.rank >= 2 and op.differentiable:
         inputs = flat_inputs(op, lifted)
         edges = tuple([edge(t) if isinstance(t, Tensor) else None for t in inputs])
         copy = None
-        if op.savers and op.savers[0]:                                   # the derivative wants the value from before
+        if op.savers and op.savers[0]:  # the derivative wants the value from before
             copy = track(target.value.clone(), level)
             copy._node, copy._requires_grad = target._node, target._requires_grad
         node = make_node(op, lifted, inputs, edges, copy)
@@ -184,5 +194,3 @@ def _write(number: int, level: Level | None, op: Op, values: list) -> Any:
 
         cut_history(target)
     return target
-
-

@@ -32,23 +32,31 @@ BINARY = ["add", "sub", "mul", "div", "pow", "maximum", "minimum", "atan2", "hyp
 POINTWISE = [
     *[simple(name, (3, 2)) for name in UNARY],
     *[simple(name, ()) for name in UNARY[:4]],
-    *[simple(name, *shapes) for name in BINARY for shapes in (((3, 2), (3, 2)), ((3, 2), (2,)), ((), (3, 2)))],
+    *[
+        simple(name, *shapes)
+        for name in BINARY
+        for shapes in (((3, 2), (3, 2)), ((3, 2), (2,)), ((), (3, 2)))
+    ],
     ("clamp", lambda F, x: x.clamp(0.2, 0.8), [(3, 2)]),
     ("lerp", lambda F, x, y, w: F.lerp(x, y, w), [(3,), (3,), ()]),
     ("addcmul", lambda F, x, y, z: F.addcmul(x, y, z, value=2), [(2, 3), (3,), (1,)]),
     ("where", lambda F, x, y: F.where(x > y, x, y * 2), [(3, 2), (2,)]),
     ("where number", lambda F, x: F.where(x > 0.5, x, 0.0), [(3, 2)]),
-    ("python numbers", lambda F, x: (2 - x) / 3 + x ** 2, [()]),
+    ("python numbers", lambda F, x: (2 - x) / 3 + x**2, [()]),
     ("mixed dtypes", lambda F, x: x + F.tensor(2.0, dtype=F.float64), [(3,)]),
     ("double scalar", lambda F, x, y: x.double() * y, [(), (3,)]),
 ]
 
 REDUCTIONS = [
-    *[(f"{name} {args}", lambda F, x, n=name, a=args: getattr(x, n)(*a), [(2, 3, 2)])
-      for name in ("sum", "mean", "amax", "amin", "logsumexp", "var", "std", "prod", "norm")
-      for args in ((), (1,), (-1,), (0, True)) if not (name in ("logsumexp",) and args == ())
-      if not (name in ("amax", "amin") and args == ()) and not (name in ("var", "std") and args == (0, True)) if not (
-          name == "norm" and args)],
+    *[
+        (f"{name} {args}", lambda F, x, n=name, a=args: getattr(x, n)(*a), [(2, 3, 2)])
+        for name in ("sum", "mean", "amax", "amin", "logsumexp", "var", "std", "prod", "norm")
+        for args in ((), (1,), (-1,), (0, True))
+        if not (name in ("logsumexp",) and args == ())
+        if not (name in ("amax", "amin") and args == ())
+        and not (name in ("var", "std") and args == (0, True))
+        if not (name == "norm" and args)
+    ],
     ("sum of dims", lambda F, x: x.sum((0, 2), True), [(2, 3, 2)]),
     ("sum of a scalar", lambda F, x: x.sum(), [()]),
     ("argmax", lambda F, x: x.argmax(), [(2, 3)]),
@@ -145,6 +153,9 @@ INDEXING = [
     ("index_select", lambda F, x: x.index_select(1, F.tensor([2, 0])), [(4, 3)]),
     ("index_select own", lambda F, x: x.index_select(0, x[:, 0].argsort()), [(4, 3)]),
     ("index_add", lambda F, x: x.index_add(1, F.tensor([2, 0]), x[:, :2]), [(4, 3)]),
+    ("index_add own", lambda F, x: x.index_add(1, x[0].argsort()[:2], x[:, :2], alpha=2), [(4, 3)]),
+    ("index_copy own", lambda F, x: x.index_copy(0, x[:, 0].argsort()[:2], x[:2] * 2), [(4, 3)]),
+    ("index_fill own", lambda F, x: x.index_fill(0, x[:, 0].argsort()[:2], 3.0), [(4, 3)]),
     ("masked_fill", lambda F, x: x.masked_fill(x > 0.5, -1.0), [(4, 3)]),
     ("take", lambda F, x: x.take(x.flatten().argsort()), [(4, 3)]),
     ("embedding", lambda F, w: F.nn.functional.embedding(F.tensor([0, 2, 2]), w), [(4, 3)]),
@@ -164,7 +175,11 @@ LAYERS = [
     ("conv1d", lambda F, x, w, b: F.nn.functional.conv1d(x, w, b, padding=1), [(2, 2, 5), (4, 2, 3), (4,)]),
     ("conv2d", lambda F, x, w: F.nn.functional.conv2d(x, w, stride=2), [(1, 2, 5, 5), (4, 2, 3, 3)]),
     ("conv2d groups", lambda F, x, w: F.nn.functional.conv2d(x, w, groups=2), [(1, 2, 5, 5), (4, 1, 3, 3)]),
-    ("conv_transpose2d", lambda F, x, w: F.nn.functional.conv_transpose2d(x, w), [(1, 2, 3, 3), (2, 3, 2, 2)]),
+    (
+        "conv_transpose2d",
+        lambda F, x, w: F.nn.functional.conv_transpose2d(x, w),
+        [(1, 2, 3, 3), (2, 3, 2, 2)],
+    ),
     ("max_pool2d", lambda F, x: F.nn.functional.max_pool2d(x, 2), [(1, 2, 4, 4)]),
     ("avg_pool2d", lambda F, x: F.nn.functional.avg_pool2d(x, 2), [(1, 2, 4, 4)]),
     ("layer_norm", lambda F, x, w, b: F.nn.functional.layer_norm(x, (3,), w, b), [(2, 3), (3,), (3,)]),
@@ -175,7 +190,11 @@ LAYERS = [
         lambda F, x, w: F.nn.functional.cross_entropy(x, F.tensor([0, 2]), w, reduction="sum"),
         [(2, 3), (3,)],
     ),
-    ("nll_loss", lambda F, x: F.nn.functional.nll_loss(x.log_softmax(1), F.tensor([0, 2]), ignore_index=2), [(2, 3)]),
+    (
+        "nll_loss",
+        lambda F, x: F.nn.functional.nll_loss(x.log_softmax(1), F.tensor([0, 2]), ignore_index=2),
+        [(2, 3)],
+    ),
     ("mse_loss", lambda F, x, y: F.nn.functional.mse_loss(x, y), [(2, 3), (2, 3)]),
     (
         "attention",

@@ -1,5 +1,7 @@
 """Compositions of transforms, and their errors, against the reference."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,9 @@ def body(N, x):
 
 COMPOSITIONS = {
     "grad": lambda N, x: N.func.grad(lambda x: body(N, x[0]))(x),
-    "grad of grad": lambda N, x: N.func.grad(lambda x: N.func.grad(lambda x: body(N, x))(x).square().sum())(x[0]),
+    "grad of grad": lambda N, x: N.func.grad(lambda x: N.func.grad(lambda x: body(N, x))(x).square().sum())(
+        x[0]
+    ),
     "vmap of grad": lambda N, x: N.vmap(N.func.grad(lambda r: body(N, r)))(x),
     "grad of vmap of grad": lambda N, x: N.func.grad(
         lambda x: N.vmap(N.func.grad(lambda r: body(N, r)))(x).square().sum()
@@ -33,15 +37,19 @@ COMPOSITIONS = {
     "vmap of jvp": lambda N, x: N.vmap(lambda r: N.func.jvp(lambda r: body(N, r), (r,), (r * 2,)))(x),
     "jvp of vmap": lambda N, x: N.func.jvp(N.vmap(lambda r: body(N, r)), (x,), (x * 2,)),
     "jvp of grad": lambda N, x: N.func.jvp(N.func.grad(lambda r: body(N, r)), (x[0],), (x[1],)),
-    "grad of jvp": lambda N, x: N.func.grad(lambda r: N.func.jvp(lambda r: body(N, r), (r,), (x[1],))[1])(x[0]),
+    "grad of jvp": lambda N, x: N.func.grad(lambda r: N.func.jvp(lambda r: body(N, r), (r,), (x[1],))[1])(
+        x[0]
+    ),
     "jvp of jvp": lambda N, x: N.func.jvp(
         lambda r: N.func.jvp(lambda r: r.sin() * r, (r,), (x[1],))[1], (x[0],), (x[2],)
     ),
-    "vjp": lambda N, x: N.func.vjp(lambda a, b: (a @ b, a.sum()), x[0], x[1])[1]((N.tensor(2.0), N.tensor(3.0))),
-    "linearize": lambda N, x: N.func.linearize(lambda r: r.sin(), x)[1](x),
-    "grad_and_value aux": lambda N, x: N.func.grad_and_value(lambda a, b: ((a * b).sum(), a.sum()), (0, 1), True)(
-        x, x + 1
+    "vjp": lambda N, x: N.func.vjp(lambda a, b: (a @ b, a.sum()), x[0], x[1])[1](
+        (N.tensor(2.0), N.tensor(3.0))
     ),
+    "linearize": lambda N, x: N.func.linearize(lambda r: r.sin(), x)[1](x),
+    "grad_and_value aux": lambda N, x: N.func.grad_and_value(
+        lambda a, b: ((a * b).sum(), a.sum()), (0, 1), True
+    )(x, x + 1),
     "tree": lambda N, x: N.func.grad(lambda d: (d["a"] * d["b"][0]).sum())({"a": x, "b": [x * 2]})["b"][0],
     "assign into zeros": lambda N, x: N.func.grad(lambda r: _filled(N, r).sin().sum())(x[0]),
     "assign forward": lambda N, x: N.func.jvp(lambda r: _filled(N, r).sin().sum(), (x[0],), (x[1],)),
@@ -141,19 +149,39 @@ def test_error(k):
     assert str(got.value).replace("flowtorch.", "torch.")[:60] == str(want.value)[:60]
 
 
+PATTERNS = {"a b c -> c b a": {}, "a b c -> (a b) c": {}, "a (b d) c -> a b c d": {"b": 3}, "a b c -> a b c 1": {},
+            "a ... -> ... a": {}, "a ... -> a (...)": {}, "... -> (...)": {}, "a b c -> a () b c": {}, "a b -> b a": {},
+            "a b c -> a b": {}, "a b c": {}, "a a b -> b a": {}, "a b c -> a b c": {"d": 3}, "a ( b c-> c": {}}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_rearrange(pattern):
+    data = np.arange(24.0).reshape(2, 3, 4)
+    try:
+        want = T.func.rearrange(T.from_numpy(data), pattern, **PATTERNS[pattern])
+    except ValueError as error:
+        with pytest.raises(ValueError, match=str(error)[:30].replace("(", ".")):
+            F.func.rearrange(F.from_numpy(data), pattern, **PATTERNS[pattern])
+    else:
+        assert F.func.rearrange(F.from_numpy(data), pattern, **PATTERNS[pattern]).tolist() == want.tolist()
+
+
+def noted(lines, x):
+    lines.append(repr(x))
+    return x
+
+
 def test_repr():
     shown: dict = {}
     for N in (T, F):
-        lines: list = []
-        N.vmap(lambda x: lines.append(repr(x)))(N.ones(2)) if False else N.vmap(
-            lambda x: (lines.append(repr(x)), x)[1]
-        )(N.ones(2))
-        N.func.grad(lambda x: (lines.append(repr(x * 2)), x.sum())[1])(N.ones(2))
-        shown[N] = lines
+        shown[N] = lines = []
+        N.vmap(functools.partial(noted, lines))(N.ones(2))
+        N.func.grad(lambda x, lines=lines: noted(lines, x * 2).sum())(N.ones(2))
     assert shown[T] == shown[F]
 
 
 # ---------------------------------------------------------------- modules and Functions
+
 
 def test_ensemble_of_modules():
     results = []
@@ -170,6 +198,7 @@ def test_ensemble_of_modules():
 
         def loss(p, b, x, m=models[0], N=N):
             return N.nn.functional.cross_entropy(N.func.functional_call(m, (p, b), (x,)), N.tensor([0, 1]))
+
         grads = N.vmap(N.func.grad(loss), (0, 0, None))(params, buffers, x)
         results.append({name: g.detach().numpy() for name, g in grads.items()})
     for name, want in results[0].items():
@@ -182,7 +211,7 @@ def cube(N, **options):
 
         @staticmethod
         def forward(x):
-            return x ** 3
+            return x**3
 
         @staticmethod
         def setup_context(ctx, inputs, output):
@@ -196,12 +225,15 @@ def cube(N, **options):
         @staticmethod
         def jvp(ctx, t):
             return t * 3 * ctx.saved_tensors[0] ** 2
+
     return Cube
 
 
 FUNCTION_USES = {
     "grad": lambda N, f, x: N.func.grad(lambda x: f.apply(x).sum())(x),
-    "grad of grad": lambda N, f, x: N.func.grad(lambda x: N.func.grad(lambda x: f.apply(x).sum())(x).sum())(x),
+    "grad of grad": lambda N, f, x: N.func.grad(lambda x: N.func.grad(lambda x: f.apply(x).sum())(x).sum())(
+        x
+    ),
     "vmap": lambda N, f, x: N.vmap(f.apply)(x),
     "vmap of grad": lambda N, f, x: N.vmap(N.func.grad(lambda x: f.apply(x).sum()))(x),
     "grad of vmap": lambda N, f, x: N.func.grad(lambda x: N.vmap(f.apply)(x).sum())(x),

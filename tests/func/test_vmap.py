@@ -46,8 +46,11 @@ def test_all_inputs_mapped(name, function, shapes):
     check(F.vmap(lambda *a: function(F, *a))(*xs), [function(F, *a) for a in zip(*xs, strict=True)])
 
 
-@pytest.mark.parametrize(("name", "function", "shapes"), [c for c in CASES if len(c[2]) > 1],
-                         ids=[i for i, c in zip(IDS, CASES, strict=True) if len(c[2]) > 1])
+@pytest.mark.parametrize(
+    ("name", "function", "shapes"),
+    [c for c in CASES if len(c[2]) > 1],
+    ids=[i for i, c in zip(IDS, CASES, strict=True) if len(c[2]) > 1],
+)
 def test_one_input_mapped(name, function, shapes):
     xs = batches(shapes)
     for k in range(len(xs)):
@@ -61,18 +64,25 @@ def test_one_input_mapped(name, function, shapes):
 def test_last_dimension_mapped(name, function, shapes):
     xs = batches(shapes)
     moved = [x.movedim(0, -1) for x in xs]
-    check(F.vmap(lambda *a: function(F, *a), in_dims=-1)(*moved), [function(F, *a) for a in zip(*xs, strict=True)])
+    check(
+        F.vmap(lambda *a: function(F, *a), in_dims=-1)(*moved),
+        [function(F, *a) for a in zip(*xs, strict=True)],
+    )
 
 
 def scalar(function):
     def f(*xs):
         outs = [t for t in tree_leaves(function(F, *xs)) if t.is_floating_point()]
         return sum((t * t).sum() for t in outs)
+
     return f
 
 
-DIFFERENTIABLE = [(c, i) for c, i in zip(CASES, IDS, strict=True) if c[0].split(" ")[0] not in (
-    "argmax", "argmin", "any", "all", "count_nonzero")]
+DIFFERENTIABLE = [
+    (c, i)
+    for c, i in zip(CASES, IDS, strict=True)
+    if c[0].split(" ")[0] not in ("argmax", "argmin", "any", "all", "count_nonzero")
+]
 
 
 @pytest.mark.parametrize("case", [c for c, _ in DIFFERENTIABLE], ids=[i for _, i in DIFFERENTIABLE])
@@ -85,8 +95,10 @@ def test_with_derivatives(case, how):
         g = F.func.grad(f, every)
         check(F.vmap(g)(*xs), [g(*a) for a in zip(*xs, strict=True)])
     elif how == "jvp":
+
         def slope(*a):
             return F.func.jvp(f, a, tuple(x * 0.5 + 0.1 for x in a))[1]
+
         check(F.vmap(slope)(*xs), [slope(*a) for a in zip(*xs, strict=True)])
     else:
         g = F.func.grad(lambda *a: F.vmap(f)(*a).sum(), every)
@@ -96,8 +108,9 @@ def test_with_derivatives(case, how):
 def test_the_loop_serves_ops_without_rule_and_warns():
     x = F.rand(3, 5)
     edges = F.tensor([0.2, 0.5])
-    with pytest.warns(UserWarning, match="There is a performance drop because we have not yet implemented the "
-                                         "batching rule"):
+    with pytest.warns(
+        UserWarning, match="There is a performance drop because we have not yet implemented the batching rule"
+    ):
         got = F.vmap(lambda x: F.bucketize(x, edges))(x)
     assert got.tolist() == F.bucketize(x, edges).tolist()
     assert "_searchsorted" in batched.looped
@@ -108,11 +121,14 @@ def test_number_of_ops_without_rule():
     from flowtorch.func import rules  # noqa: F401
     from flowtorch.ops.op import REGISTRY
 
-    without = [n for n, op in REGISTRY.items() if batched.find_rule(op) is None and op.family.name != "random"]
+    without = [
+        n for n, op in REGISTRY.items() if batched.find_rule(op) is None and op.family.name != "random"
+    ]
     assert len(without) <= 26, without
 
 
 # ---------------------------------------------------------------- arguments and structure
+
 
 def test_nested_and_chunked():
     x = F.arange(24.0).reshape(2, 3, 4)
@@ -124,8 +140,11 @@ def test_nested_and_chunked():
 
 def test_trees_of_arguments_and_results():
     x, y = F.arange(6.0).reshape(2, 3), F.arange(3.0)
-    f = F.vmap(lambda d, k: {"s": d["x"] + d["y"], "p": (d["x"].sum(), k)}, in_dims=({"x": 0, "y": None}, None),
-               out_dims={"s": 1, "p": (0, None)})
+    f = F.vmap(
+        lambda d, k: {"s": d["x"] + d["y"], "p": (d["x"].sum(), k)},
+        in_dims=({"x": 0, "y": None}, None),
+        out_dims={"s": 1, "p": (0, None)},
+    )
     out = f({"x": x, "y": y}, 7)
     assert F.equal(out["s"], (x + y).T) and F.equal(out["p"][0], x.sum(1)) and out["p"][1] == 7
 
