@@ -112,7 +112,7 @@ class Batched(Wrapped):
 
     storage = _typed_storage = untyped_storage
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"BatchedTensor(lvl={self.depth}, bdim=0, value=\n{inner}\n)"
 

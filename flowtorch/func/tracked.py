@@ -46,7 +46,7 @@ class Tracked(Wrapped):
 
         return track_function(self.level, cls, args, kwargs)
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         inner = "\n".join("    " + line for line in repr(self.value).splitlines())
         return f"GradTrackingTensor(lvl={self.depth}, value=\n{inner}\n)"
 
