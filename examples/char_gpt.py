@@ -86,7 +86,7 @@ class GPT(nn.Module):
 
 
 def main():
-    p = parser(__doc__.splitlines()[0], steps=500)
+    p = parser(__doc__.splitlines()[0], steps=400)
     p.add_argument("--layers", type=int, default=4)
     p.add_argument("--heads", type=int, default=4)
     p.add_argument("--width", type=int, default=128)
