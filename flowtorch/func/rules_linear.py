@@ -62,11 +62,11 @@ def added(call: Call) -> Any:
     second = product(call, 1, 2)
     rank = call.rank(2) if call.op.name != "addmv" else 1
     if call.op.name == "addbmm":
-        second, rank = second.sum(1), 2
+        second, rank = second.sum(-3), 2
     if alpha != 1:
         second = second * alpha
     if beta == 0:
-        return second
+        return second if call.flags[1] or call.flags[2] else second.expand(call.size, *second.shape)
     first = align(values[0], rank) if call.flags[0] else values[0]
     return (first if beta == 1 else first * beta) + second
 

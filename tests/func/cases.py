@@ -130,6 +130,8 @@ PRODUCTS = [
     ("linear vector", lambda F, x, w, b: F.nn.functional.linear(x, w, b), [(3,), (2, 3), (2,)]),
     ("addmm", lambda F, x, y, z: F.addmm(x, y, z, beta=2, alpha=3), [(4,), (2, 3), (3, 4)]),
     ("baddbmm", lambda F, x, y, z: F.baddbmm(x, y, z), [(4,), (2, 2, 3), (2, 3, 4)]),
+    ("addbmm", lambda F, x, y, z: F.addbmm(x, y, z), [(4,), (2, 2, 3), (2, 3, 4)]),
+    ("addmm beta 0", lambda F, x, y, z: F.addmm(x, y, z, beta=0), [(4,), (2, 3), (3, 4)]),
     ("einsum", lambda F, x, y: F.einsum("ij,kj->ik", x, y), [(2, 3), (4, 3)]),
     ("outer", lambda F, x, y: F.outer(x, y), [(2,), (3,)]),
     ("cat", lambda F, x, y: F.cat([x, y], 1), [(2, 3), (2, 1)]),
