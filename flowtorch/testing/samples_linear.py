@@ -104,3 +104,28 @@ def _einsum(make: Maker) -> Iterator[Sample]:
 def _grouped_mm(make: Maker) -> Iterator[Sample]:
     yield make.call(make(2, 8, 8), make(2, 8, 8))
     yield make.call(make(8, 8), make(2, 8, 8), offs=make.given([3, 8], "int32"))
+
+
+@samples("cdist", dtypes=("float64", "float32"), factor=32, double=False)
+def _cdist(make: Maker) -> Iterator[Sample]:
+    for p in (2.0, 1.0, 3.0, float("inf"), 0.0):
+        yield make.call(make(4, 3), make(2, 3), p)
+    yield make.call(make(2, 4, 3), make(2, 2, 3), compute_mode="donot_use_mm_for_euclid_dist")
+    yield make.call(make(4, 3), make(2, 2))
+
+
+@samples("trace")
+def _trace(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 4))
+    yield make.call(make(3))
+
+
+@samples("cov", "corrcoef", factor=32)
+def _cov(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 5))
+    yield make.call(make(5))
+
+
+@samples("pca_lowrank", "svd_lowrank", dtypes=("float64",), random=True, gradient=False, layouts=False, factor=1e6)
+def _lowrank(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(5, 4), 2)

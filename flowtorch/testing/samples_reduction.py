@@ -187,3 +187,18 @@ def _trapezoid(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4), dx=0.5)
     yield make.call(make(3, 4), make(4))
     yield make.call(make(3, 4), make(3, 4), dim=0)
+
+
+@samples("diff")
+def _diff(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 5))
+    yield make.call(make(3, 5), 2, 0)
+    yield make.call(make(3, 5), prepend=make(3, 1), append=make(3, 2))
+    yield make.call(make())
+
+
+@samples("gradient", factor=8)
+def _gradient(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(5))
+    yield make.call(make(4, 5), spacing=2.0, dim=1)
+    yield make.call(make(4, 5), edge_order=2)
