@@ -105,9 +105,9 @@ def test_unary(name, data):
 @pytest.mark.parametrize("name", ["sum", "mean", "amax", "amin", "prod", "any", "all", "argmax", "cumsum", "softmax"])
 @given(data=st.data())
 def test_reduction(name, data):
-    a = data.draw(
-        arrays(special=name not in ("argmax",), most=3, dtypes=["float32", "float64", "int64", "uint8", "bool"])
-    )
+    dtypes = ["float32", "float64", "int64", "uint8", "bool"]
+    dtypes = dtypes[: {"softmax": 2, "argmax": 4}.get(name, 5)]  # of a wrong dtype and a wrong dim, either may be told
+    a = data.draw(arrays(special=name not in ("argmax",), most=3, dtypes=dtypes))
     dim = data.draw(st.integers(-3, 3))
     kwargs = {} if name in ("cumsum", "softmax") else {"keepdim": data.draw(st.booleans())}
     same(name, Sample((a, dim), kwargs), factor=16)
@@ -120,10 +120,11 @@ def views(draw):
     name = draw(st.sampled_from(["transpose", "squeeze", "unsqueeze", "narrow", "select", "diagonal", "flatten", "unfold",
                                  "expand", "view", "reshape", "permute", "movedim", "chunk"]))  # fmt: skip
     arguments = {
-        "transpose": (n, n), "squeeze": (n,), "unsqueeze": (n,), "narrow": (n, n, n), "select": (n, n), "flatten": (n, n),
-        "diagonal": (n, n, n), "unfold": (n, st.integers(1, 3), st.integers(1, 3)), "movedim": (n, n), "chunk": (st.integers(1, 4), n),
-        "expand": (st.lists(st.integers(-1, 4), max_size=4),), "view": (st.lists(st.integers(-1, 6), max_size=4),),
-        "reshape": (st.lists(st.integers(-1, 6), max_size=4),), "permute": (st.lists(n, max_size=3),),
+        "transpose": (n, n), "squeeze": (n,), "unsqueeze": (n,), "narrow": (n, n, n), "select": (n, n),
+        "flatten": (n, n), "diagonal": (n, n, n), "unfold": (n, st.integers(1, 3), st.integers(1, 3)),
+        "movedim": (n, n), "chunk": (st.integers(1, 4), n), "expand": (st.lists(st.integers(-1, 4), max_size=4),),
+        "view": (st.lists(st.integers(-1, 6), max_size=4),), "permute": (st.lists(n, max_size=3),),
+        "reshape": (st.lists(st.integers(-1, 6), max_size=4),),
     }  # fmt: skip
     return name, tuple(draw(a) for a in arguments[name])
 

@@ -98,7 +98,8 @@ class Pointwise(Family):
             op.plans[t] = plan
             if not op.numbers and len(op.tensors) > 1:       # maximum(x, 2): a number is an error
                 return plan
-            if d.rank >= 2 or (d.rank == 1 and op.check is None):
+            # A number beside uint8 becomes a float in true_divide, not 255 for -1: only the widest integers hold it.
+            if d.rank >= 2 or (d.rank == 1 and op.check is None and (work is d or d is dtypes.int64)):
                 op.int_plans[t] = plan
             if d.rank >= 2:
                 op.float_plans[t] = plan
@@ -116,6 +117,9 @@ class Pointwise(Family):
                             f"not {type(operands[0]).__name__}")
         device = common_device(op.name, tensors)
         t = tensor_type(result_dtype(operands), device)
+        if op.promote == "float" and t.dtype.rank < 2:
+            refuse(op, t.dtype)
+            t = tensor_type(dtypes._default, device)        # no detour over an integer type that may not hold them
         if op.check is not None:
             op.check(operands, t.dtype)
         plan = op.plans.get(t) or self.plan(op, t)

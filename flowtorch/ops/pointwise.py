@@ -356,28 +356,32 @@ def _ties(g, mine, other, chosen):
     return (g / 2).where(mine == other, g).masked_fill(chosen, 0)
 
 
-@pointwise(numpy=np.maximum, numbers=(), expr="maximum(input, other)", rejects=("complex",), inplace=False,
+@pointwise(numpy=np.maximum, numbers=(), expr="maximum(input, other)",
+           rejects={"complex": "maximum not implemented for complex tensors."}, inplace=False,
            vjp=(lambda g, input, other: _ties(g, input, other, input < other),
                 lambda g, input, other: _ties(g, input, other, other < input)))
 def maximum(input, other):
     """The larger of two elements; nan if either is nan."""
 
 
-@pointwise(numpy=np.minimum, numbers=(), expr="minimum(input, other)", rejects=("complex",), inplace=False,
+@pointwise(numpy=np.minimum, numbers=(), expr="minimum(input, other)",
+           rejects={"complex": "minimum not implemented for complex tensors."}, inplace=False,
            vjp=(lambda g, input, other: _ties(g, input, other, input > other),
                 lambda g, input, other: _ties(g, input, other, other > input)))
 def minimum(input, other):
     """The smaller of two elements; nan if either is nan."""
 
 
-@pointwise(numpy=np.fmax, numbers=(), expr="fmax(input, other)", rejects=("complex",), inplace=False,
+@pointwise(numpy=np.fmax, numbers=(), expr="fmax(input, other)",
+           rejects={"complex": "fmax not implemented for complex tensors."}, inplace=False,
            vjp=(lambda g, input, other: g.masked_fill(~((input >= other) | other.isnan()), 0),
                 lambda g, input, other: g.masked_fill((input >= other) | other.isnan(), 0)))
 def fmax(input, other):
     """The larger of two elements; a nan gives way to a number."""
 
 
-@pointwise(numpy=np.fmin, numbers=(), expr="fmin(input, other)", rejects=("complex",), inplace=False,
+@pointwise(numpy=np.fmin, numbers=(), expr="fmin(input, other)",
+           rejects={"complex": "fmin not implemented for complex tensors."}, inplace=False,
            vjp=(lambda g, input, other: g.masked_fill(~((input <= other) | other.isnan()), 0),
                 lambda g, input, other: g.masked_fill((input <= other) | other.isnan(), 0)))
 def fmin(input, other):
@@ -463,7 +467,8 @@ def xlogy(input, other):
     return np.where(np.isnan(other), other, np.where(input == 0, input.dtype.type(0), input * np.log(other)))
 
 
-@pointwise(numbers=(), expr="heaviside(input, values)", rejects=("complex",))
+@pointwise(numbers=(), expr="heaviside(input, values)",
+           rejects={"complex": "heaviside is not yet implemented for complex tensors."})
 def heaviside(input, values):
     """0 below zero, ``values`` at zero, 1 above."""
     return np.where(input == 0, values, (input > 0).astype(input.dtype))

@@ -297,7 +297,8 @@ def bitwise_not(input):
 
 
 @pointwise(
-    promote="float", expr="input * pi / 180", linear=True, vjp=(lambda g: g * (math.pi / 180),), rejects=("complex",)
+    promote="float", expr="input * pi / 180", linear=True, vjp=(lambda g: g * (math.pi / 180),),
+    rejects={"complex": "deg2rad is not supported for complex tensors."}
 )
 def deg2rad(input):
     """Degrees to radians."""
@@ -305,7 +306,8 @@ def deg2rad(input):
 
 
 @pointwise(
-    promote="float", expr="input * 180 / pi", linear=True, vjp=(lambda g: g * (180 / math.pi),), rejects=("complex",)
+    promote="float", expr="input * 180 / pi", linear=True, vjp=(lambda g: g * (180 / math.pi),),
+    rejects={"complex": "rad2deg is not supported for complex tensors."}
 )
 def rad2deg(input):
     """Radians to degrees."""

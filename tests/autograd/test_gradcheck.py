@@ -9,9 +9,11 @@ from flowtorch.testing.samples import Array, find, load
 
 SPECS = load()
 CHOSEN = [
-    "add", "mul", "div", "pow", "atan2", "hypot", "logaddexp", "addcmul", "addcdiv", "lerp", "where", "exp", "log", "tanh",
+    "add", "mul", "div", "pow", "atan2", "hypot", "logaddexp", "addcmul", "addcdiv", "lerp", "where", "exp", "log",
+    "tanh",
     "sigmoid", "sinh", "erf", "rsqrt", "lgamma", "sum", "mean", "prod", "var", "std", "logsumexp", "cumsum", "cumprod",
-    "softmax", "log_softmax", "matmul", "gather", "index_select", "scatter_add", "index_add", "masked_fill", "cat", "stack",
+    "softmax", "log_softmax", "matmul", "gather", "index_select", "scatter_add", "index_add", "masked_fill", "cat",
+    "stack",
     "roll", "tril", "diag_embed", "nn.functional.conv2d", "nn.functional.conv_transpose1d", "nn.functional.avg_pool2d",
     "nn.functional.layer_norm", "nn.functional.gelu", "nn.functional.silu", "nn.functional.mse_loss",
     "nn.functional.cross_entropy", "nn.functional.pad", "det", "inverse", "fft.fft",
