@@ -117,7 +117,7 @@ class Pointwise(Family):
                             f"not {type(operands[0]).__name__}")
         device = common_device(op.name, tensors)
         t = tensor_type(result_dtype(operands), device)
-        if op.promote == "float" and t.dtype.rank < 2:
+        if op.promote in ("float", "float_real") and t.dtype.rank < 2:
             refuse(op, t.dtype)
             t = tensor_type(dtypes._default, device)        # no detour over an integer type that may not hold them
         if op.check is not None:

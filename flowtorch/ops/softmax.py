@@ -30,7 +30,7 @@ def _softmax(input, dim):
     """Scale the slices of ``input`` along ``dim`` to be positive and sum to one."""
     if input.ndim == 0:
         normalize_dims(dim, 0)
-        return np.ones_like(input)
+        return np.exp(input - input)             # 1, but nan for nan and infinities
     return _softmax_kernel(input, _axis(dim, input.ndim))
 
 
@@ -65,7 +65,7 @@ def _log_softmax(input, dim):
     """The logarithm of softmax, without overflow."""
     if input.ndim == 0:
         normalize_dims(dim, 0)
-        return np.zeros_like(input)
+        return input - input                     # 0, but nan for nan and infinities
     if input.size == 0:
         return input.copy()
     d = _axis(dim, input.ndim)
