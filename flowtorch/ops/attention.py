@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.autograd.mode import grad_mode
 from flowtorch.ops.families import op
-from flowtorch.ops.second_order import gradients_of
+from flowtorch.ops.second_order import by_hand, gradients_of
 from flowtorch.tensor import wrap
 
 
@@ -46,7 +45,7 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0):
 @attention.derivative
 def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, needs):
     g = g[0]  # nobody sees the weights
-    if grad_mode.enabled or not all(t is None or t._type.plain for t in (g, query, key, value, mask)):
+    if not by_hand(g, query, key, value, mask):
         return _composite(g, (query, key, value, mask), needs, is_causal, scale)
     arrays = (t._array for t in (g, out[1], query, key, value))
     dq, dk, dv, dscores = _attention_backward(*arrays, scale)

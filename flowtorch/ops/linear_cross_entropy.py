@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from flowtorch.autograd.mode import grad_mode
 from flowtorch.ops.families import op
-from flowtorch.ops.second_order import gradients_of
+from flowtorch.ops.second_order import by_hand, gradients_of
 from flowtorch.tensor import wrap
 
 
@@ -55,7 +54,7 @@ def linear_cross_entropy(input, weight, target, bias=None, class_weight=None, ig
 
 @linear_cross_entropy.derivative
 def _gradient(g, input, weight, target, bias, class_weight, ignore_index, rows, needs):
-    if grad_mode.enabled or not all(t is None or t._type.plain for t in (g, input, weight, bias, target)):
+    if not by_hand(g, input, weight, bias, target, class_weight):
         return _composite(g, (input, weight, bias), target, class_weight, ignore_index, (*needs[:2], needs[3]))
     x, w = input._array, weight._array
     b = None if bias is None else bias._array

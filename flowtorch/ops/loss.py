@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.autograd.mode import grad_enabled
 from flowtorch.dtypes import int64
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
-from flowtorch.ops.second_order import gradients_of
+from flowtorch.ops.second_order import derived, gradients_of
 from flowtorch.tensor import Tensor
 
 _add_reduce = np.add.reduce
@@ -193,7 +192,7 @@ def _cross_entropy_parts(input: Any, target: Any, weight: Any, reduction: str, i
 
 @_cross_entropy.derivative
 def _(g, input, target, weight, reduction, ignore_index):
-    if grad_enabled():                     # to be differentiated again: through the two ops that it stands for
+    if derived(g, input):                  # to be differentiated again: through the two ops that it stands for
         def parts(x: Any, *_: Any) -> tuple:
             return (_nll_loss(REGISTRY["_log_softmax"].public(x, 1), target, weight, reduction, ignore_index)[0],)
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
-from flowtorch.autograd.mode import grad_enabled
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj
+from flowtorch.ops.second_order import derived
 from flowtorch.tensor import Tensor
 
 _reduce = np.add.reduce
@@ -48,7 +48,7 @@ def _standardize(input, dims, eps):
 def _standardize_backward(g: Any, input: Any, dims: tuple, eps: float) -> Any:
     if g is None:
         return None
-    if not grad_enabled():
+    if not derived(g, input):
         return _standardize_adjoint(g, input, dims, eps)
     deviation = input - input.mean(dims, True)
     square = (deviation * conj(deviation)).real if input.dtype.is_complex else deviation * deviation
@@ -129,7 +129,7 @@ def _standard_rows(input: np.ndarray, n: int, eps: float) -> tuple:
 
 @_layer_norm.derivative
 def _(g, input, weight, count, eps, bias_shape, needs):
-    if not grad_enabled():
+    if not derived(g, input, weight):
         dx, dw, db = _layer_norm_adjoint(g, input, weight, count, eps, needs[1] or needs[2])
         return (dx, dw.view(weight.shape) if needs[1] else None, db.view(bias_shape) if needs[2] else None)
     rows, x = g.reshape(-1, count), input.reshape(-1, count)

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.autograd.mode import grad_mode
 from flowtorch.ops import recurrent_native as native
 from flowtorch.ops.families import op
-from flowtorch.ops.second_order import gradients_of
+from flowtorch.ops.second_order import by_hand, gradients_of
 from flowtorch.tensor import Tensor, wrap
 
 
@@ -101,15 +100,10 @@ def lstm_layer(gates, h0, c0, w_hh, w_hr=None, batch_sizes=(), reverse=False):
     return output, h, c, active, cells, squashed
 
 
-def _plain(*tensors: Any) -> bool:
-    """Whether the arrays of all these tensors may be read."""
-    return all(t is None or t._type.plain for t in tensors)
-
-
 @lstm_layer.derivative
 def _lstm_gradient(g, out, gates, h0, c0, w_hh, w_hr, batch_sizes, reverse, needs):
-    if grad_mode.enabled or not _plain(*g, gates, h0, w_hh):
-        inputs = (gates, h0, c0, w_hh, w_hr)
+    inputs = (gates, h0, c0, w_hh, w_hr)
+    if not by_hand(*g, *inputs):
         return _composite("lstm", g[:3], inputs, needs, batch_sizes=batch_sizes, reverse=reverse)
     arrays = [None if t is None else t._array for t in (h0, c0, w_hh, w_hr)]
     saved = [t._array for t in (out[0], out[3], out[4], out[5])]
@@ -200,8 +194,8 @@ def gru_layer(gates, h0, w_hh, b_hh=None, batch_sizes=(), reverse=False):
 
 @gru_layer.derivative
 def _gru_gradient(g, out, gates, h0, w_hh, b_hh, batch_sizes, reverse, needs):
-    if grad_mode.enabled or not _plain(*g, gates, h0, w_hh):
-        inputs = (gates, h0, w_hh, b_hh)
+    inputs = (gates, h0, w_hh, b_hh)
+    if not by_hand(*g, *inputs):
         return _composite("gru", g[:2], inputs, needs, batch_sizes=batch_sizes, reverse=reverse)
     arrays = [t._array for t in (out[0], out[2], out[3], h0, w_hh)]
     dinput, dh, dhidden, dw_hh = _gru_backward(g, *arrays, _steps(batch_sizes, reverse))
@@ -260,7 +254,7 @@ def rnn_layer(gates, h0, w_hh, batch_sizes=(), reverse=False, relu=False):
 
 @rnn_layer.derivative
 def _rnn_gradient(g, out, gates, h0, w_hh, batch_sizes, reverse, relu, needs):
-    if grad_mode.enabled or not _plain(*g, gates, h0, w_hh):
+    if not by_hand(*g, gates, h0, w_hh):
         kind = "rnn_relu" if relu else "rnn_tanh"
         return _composite(kind, g, (gates, h0, w_hh), needs, batch_sizes=batch_sizes, reverse=reverse)
     output, initial, w = out[0]._array, h0._array, w_hh._array

@@ -12,6 +12,7 @@ from flowtorch.ops.families import normalize_dims, op
 from flowtorch.ops.op import REGISTRY
 from flowtorch.ops.pointwise import conj
 from flowtorch.ops.reduction import accumulation_type, along
+from flowtorch.ops.second_order import derived
 
 
 def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
@@ -121,7 +122,7 @@ def _complex_logcumsumexp(input: np.ndarray, d: int) -> np.ndarray:
 def _logcumsumexp_backward(g, input, out, dim):
     if input.dim() == 0 or input.numel() == 0:
         return g
-    if grad_enabled():
+    if derived(g, input):
         # Differentiable again: the same sum, scaled by the largest element instead of taken in logarithms.
         top = REGISTRY["amax"].public(input.detach(), dim, True) if not input.dtype.is_complex else 0
         return conj(input - top).exp() * _reverse_cumsum(g * conj(top - out).exp(), dim)

@@ -5,13 +5,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flowtorch.autograd.mode import grad_mode
+from flowtorch.tensor import Tensor
+
+
+def by_hand(*tensors: Tensor | None) -> bool:
+    """Whether a backward kernel may work on the arrays of ``tensors``: nobody derives it or maps over it."""
+    return not grad_mode.enabled and all(t is None or t._type.plain for t in tensors)
+
+
+def derived(*tensors: Tensor | None) -> bool:
+    """Whether what is computed from ``tensors`` may be derived in turn: recorded, or pushed forward with them.
+
+    If not, an op without a derivative can do the work of several that have one.
+    """
+    return grad_mode.enabled or any(t is not None and not t._type.plain and _pushed(t) for t in tensors)
+
+
+def _pushed(t: Any) -> bool:
+    from flowtorch.autograd.forward_ad import Dual
+
+    while not t._type.plain and "value" in t.__dict__:
+        if type(t) is Dual:
+            return True
+        t = t.__dict__["value"]
+    return False
+
 
 def gradients_of(function: Callable, g: list, inputs: tuple, needs: tuple) -> tuple:
     """Gradients with a graph of their own: those of ``function``, which makes the op's results of single ops.
 
     ``g`` belongs to the first results. A level of its own stands in for the inputs: one input may depend on another,
-    and
-    only what passes through the op itself counts.
+    and only what passes through the op itself counts.
     """
     from flowtorch.func.gradients import vjp
 
