@@ -12,7 +12,7 @@ from flowtorch.func import batched
 from flowtorch.utils._pytree import tree_leaves
 
 sys.path.insert(0, str(Path(__file__).parent))
-from cases import CASES
+from vmap_cases import CASES
 
 IDS = [f"{name}-{shapes}" for name, _, shapes in CASES]
 SIZE = 3
