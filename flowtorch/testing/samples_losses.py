@@ -150,7 +150,8 @@ def _linear_cross_entropy(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4), make(5, 4), make.index(3, below=5))
 
 
-@losses("ctc_loss", dtypes=("float64", "float32"), double=False, errors=False)
+# No strided copies: torch 2.13 reads the lengths and targets of such tensors as if they were contiguous, and crashes.
+@losses("ctc_loss", dtypes=("float64", "float32"), double=False, errors=False, layouts=False)
 def _ctc(make: Maker) -> Iterator[Sample]:
     inputs, targets = make.given([5, 4], "int64"), make.given([2, 3], "int64")
     yield make.call(make(5, 2, 4), make.index(2, 3, below=4, low=1), inputs, targets)
@@ -159,7 +160,7 @@ def _ctc(make: Maker) -> Iterator[Sample]:
     )
 
 
-@samples("ctc_loss", dtypes=("float64", "float32"), double=False, errors=False, factor=8)
+@samples("ctc_loss", dtypes=("float64", "float32"), double=False, errors=False, factor=8, layouts=False)
 def _torch_ctc(make: Maker) -> Iterator[Sample]:
     yield make.call(make(5, 2, 4), make.index(2, 3, below=4, low=1), (5, 4), (2, 3), 0, 2)
 
