@@ -240,6 +240,8 @@ def __getattr__(name: str) -> Any:
 
         if name in TYPES:
             return TYPES[name]
+    if name in ("set_provenance", "is_provenance_enabled"):
+        return getattr(importlib.import_module("flowtorch.autograd.provenance"), name)
     if name in ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"):
         return getattr(importlib.import_module("flowtorch.autograd.anomaly"), name)
     if name in ("get_num_threads", "set_num_threads", "get_num_interop_threads", "set_num_interop_threads"):

@@ -19,6 +19,7 @@ class _ThreadState(threading.local):
         self.subclasses_disabled = False      # inside DisableTorchFunctionSubclass
         self.modes: list[Any] = []            # TorchFunctionMode stack, innermost last
         self.autocast: Any = None             # amp's (op's name, arguments) -> arguments, while it is on
+        self.below: list[Any] = []            # who sees primitives below autograd, innermost last: ``see_below``
 
 
 state = _ThreadState()
@@ -66,6 +67,16 @@ class TorchFunctionMode:
     def __exit__(self, *exc: object) -> None:
         state.modes = state.modes[:-1]
         active.remove(self)
+
+
+def see_below(compute: Any, op: Any, values: list, inplace: bool) -> Any:
+    """Hand a primitive to the innermost of those who see them; ``run(values)`` goes on to the next, then the kernel."""
+    stack = state.below
+    state.below = stack[:-1]
+    try:
+        return stack[-1].primitive(op, values, inplace, lambda v: compute(op, v, inplace))
+    finally:
+        state.below = stack
 
 
 def has_torch_function(relevant: Any) -> bool:

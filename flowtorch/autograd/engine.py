@@ -100,7 +100,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
             current.node = node
             input_grads = node.apply(g)
             if check_nan:
-                anomaly.check(node, input_grads)
+                anomaly.check(node, input_grads, g)
             if hooks is not None and hooks.post:
                 input_grads = _after(node, input_grads, g, multi)
             if not keep_graph:
@@ -126,10 +126,22 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
                     continue
                 _send(e, gi, pending, heap, owned, capture, results, create_graph, accumulate_into, node)
             input_grads = e = gi = None
+    except Exception as error:
+        _name_place(error)
+        raise
     finally:
         grad_mode.enabled = previous
         current.node, current.pass_id, current.roots = outer
     return results
+
+
+def _name_place(error: Exception) -> None:
+    """Let an error of backward name the line that made the node at hand, if provenance was on then."""
+    node = current.node
+    if node is not None and type(node.seq) is not int:
+        from flowtorch.autograd.provenance import explain
+
+        explain(error, node)
 
 
 def _key(e: Any) -> Any:

@@ -92,7 +92,7 @@ _scope: dict[str, Any] = {
     "_grad_enabled": grad_enabled,
     "_first_call": _first_call,
 }
-exec(_STUB, _scope)
+exec(compile(_STUB, "<op stub>", "exec"), _scope)
 
 
 def _wrap_one(c: Any, t: Any) -> Any:
