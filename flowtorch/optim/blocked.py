@@ -70,10 +70,10 @@ def _update(formula: Formula, columns: Columns, differentiable: bool, upcast: bo
             numbers: dict[str, Any]) -> None:
     kind = columns[0][0]._type      # type: ignore[index]
     present = [column for column in columns if column]
-    if not differentiable and _is_ordinary(kind) \
-            and all([t._type is kind for column in present for t in column]):
+    arrays = [] if differentiable or not _is_ordinary(kind) \
+        else [[t._array for t in column if t._type is kind] for column in present]
+    if arrays and all([len(alike) == len(arrays[0]) for alike in arrays]):
         kernel = formula.kernel(tuple([bool(column) for column in columns]), numbers)
-        arrays = [[t._array for t in column] for column in present]
         odd = run_kernel(kernel, arrays, kernel.numbers(**numbers))
         for k in kernel.writes:
             for t in present[k]:
@@ -118,6 +118,9 @@ def run_kernel(kernel: Kernel, columns: list[list[np.ndarray]], numbers: tuple) 
     dtype = columns[0][0].dtype
     if dtype.kind == "c":
         return _run_complex(kernel, columns, numbers)
+    function = kernel.native.functions.get(dtype.char)
+    if function is not None and native.run(function, columns, numbers):
+        return []
     key = kernel, dtype.char, tuple([a.shape for a in columns[0]])
     plans: dict[Any, _Plan] = _memory.__dict__      # type: ignore[assignment]
     try:
@@ -126,7 +129,7 @@ def run_kernel(kernel: Kernel, columns: list[list[np.ndarray]], numbers: tuple) 
         if len(plans) > 256:        # shapes that come and go must not keep their work arrays for ever
             plans.clear()
         plan = plans[key] = _Plan(kernel, dtype, key[2], len(columns))
-    return plan.run(columns, numbers)
+    return plan.run(columns, numbers, function)
 
 
 def _run_complex(kernel: Kernel, columns: list[list[np.ndarray]], numbers: tuple) -> list[int]:
@@ -143,9 +146,7 @@ class _Plan:
     """How to run one kernel over rows of known shapes, and the memory for it.
 
     Small rows are packed if the kernel is long enough for that to pay, and else updated as they are, like all
-    rows of up to a block; longer ones go block by block. Machine code, once there is some, takes over all but
-    the small rows of short kernels, for which numpy's two or three calls are quicker than finding out where
-    the arrays lie.
+    rows of up to a block; longer ones go block by block.
     """
 
     def __init__(self, kernel: Kernel, dtype: np.dtype, shapes: tuple, width: int) -> None:
@@ -158,7 +159,6 @@ class _Plan:
         self.small = _Direct([] if packing else small, shapes)
         self.middle = _Direct([i for i, n in enumerate(sizes) if SMALL < n <= BLOCK], shapes)
         self.long = [i for i, n in enumerate(sizes) if n > BLOCK]
-        self.native = [i for i, n in enumerate(sizes) if packing or n > SMALL]
         longest = max([sizes[i] for i in self.small.rows + self.middle.rows] + [BLOCK] * bool(self.long),
                       default=0)
         self.work = _work_arrays(kernel, dtype, longest)
@@ -167,36 +167,31 @@ class _Plan:
         self.values: np.ndarray = np.empty(0, dtype)
         self.constants: list[np.ndarray] = []
 
-    def run(self, columns: list[list[np.ndarray]], numbers: tuple) -> list[int]:
+    def run(self, columns: list[list[np.ndarray]], numbers: tuple, function: Callable | None) -> list[int]:
         """Update all rows but those whose layout does not allow it; returns those."""
-        plain = [v.item() if isinstance(v, Tensor) else v for v in numbers]
+        odd = self._run_native(function, columns, numbers) if function is not None else None
+        if odd is not None:
+            return odd
+        self.kernel.native.worked(self.dtype, self.elements)
         if len(numbers) != len(self.constants):
             self.values = np.empty(len(numbers), self.dtype)
             self.constants = [self.values[k:k + 1].reshape(()) for k in range(len(numbers))]
-        self.values[:] = plain
-        function = self.kernel.native.function(self.dtype, self.elements) if self.native else None
+        self.values[:] = [v.item() if isinstance(v, Tensor) else v for v in numbers]
         with np.errstate(all="ignore"):
             self.small.run(self.kernel, columns, self.constants)
-            if function is not None:
-                return self._run_native(function, columns, plain)
             for pack in self.packs:
                 pack.run(columns, self.constants)
             self.middle.run(self.kernel, columns, self.constants)
             return [i for i in self.long if not self._run_blocks([column[i] for column in columns])]
 
-    def _run_native(self, function: Callable, columns: list[list[np.ndarray]],
-                    numbers: list[float]) -> list[int]:
-        rows = self.native
-        if len(rows) < len(columns[0]):
-            columns = _select(columns, rows)
-        odd = []
-        if not all(a.flags.c_contiguous for column in columns for a in column):
-            flat = [_flat(row) for row in zip(*columns, strict=True)]
-            odd = [i for i, row in zip(rows, flat, strict=True) if row is None]
-            columns = [list(column) for column in zip(*(row for row in flat if row is not None), strict=True)]
-        if columns:
-            native.run(function, columns, numbers)
-        return odd
+    def _run_native(self, function: Callable, columns: list[list[np.ndarray]], numbers: tuple) -> list[int] | None:
+        """By machine code, the arrays seen in an order in which they are contiguous; None if it refuses
+        them."""
+        flat = [_flat(row) for row in zip(*columns, strict=True)]
+        columns = [list(column) for column in zip(*(row for row in flat if row is not None), strict=True)]
+        if columns and not native.run(function, columns, numbers):
+            return None
+        return [i for i, row in enumerate(flat) if row is None]
 
     def _run_blocks(self, arrays: list[np.ndarray]) -> bool:
         """One row, block by block; False if its arrays do not lie in memory in one common order."""

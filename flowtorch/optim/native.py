@@ -9,29 +9,76 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import numpy as np
+
+from flowtorch.tensor import Tensor
 
 ENOUGH = 1 << 20        # elements updated by a kernel after which machine code is built
 PER_CALL = 1 << 12      # what a call counts for beside its elements
 PARALLEL = 1 << 20      # elements in one call from which threads share it
 
+_DONE, _SHARE = 0, 1    # what the function answers; anything else: these arrays do not lie as it expects
+
+# It is given numpy's array objects and finds the elements itself: to ask each array from Python where they
+# are would take most of the time of a step on small parameters. The objects begin as numpy's C interface
+# lays them down.
 _ROWS = """
-void rows(int64_t count, const int64_t *sizes, char *const *columns, const int64_t *numbers) {{
+typedef struct {{
+    char *data;
+    int dimensions;
+    const intptr_t *shape, *strides;
+    void *base, *type;
+    int flags;
+}} Array;
+
+static const Array *look(const char *object) {{ return (const Array *)(object + {head}); }}
+
+static int64_t length(const Array *array) {{
+    int64_t n = 1;
+    for (int d = 0; d < array->dimensions; d++) n *= array->shape[d];
+    return n;
+}}
+
+int64_t inspect(const char *object, int64_t *facts) {{
+    const Array *array = look(object);
+    facts[0] = (int64_t)array->data, facts[1] = length(array), facts[2] = array->flags & 1;
+    return 0;
+}}
+
+int64_t rows(int64_t count, const char *const *objects, int64_t part, int64_t parts, int64_t limit,
+             const int64_t *numbers) {{
     static const int64_t sources[] = {{{sources}}};
-    enum {{ width = sizeof sources / sizeof *sources }};
-    int64_t steps[width];
+    enum {{ width = sizeof sources / sizeof *sources, arrays = {arrays} }};
+    int64_t steps[width], total = 0;
     char *places[width];
     for (int k = 0; k < width; k++) steps[k] = 1;
-    for (int64_t i = 0; i < count; i++) {{
-        for (int k = 0; k < width; k++) places[k] = columns[sources[k] * count + i];
-        kernel(1, sizes + i, steps, places, numbers);
+    if (!parts) {{
+        for (int64_t i = 0; i < count; i++) {{
+            int64_t n = length(look(objects[i]));
+            for (int k = 0; k < arrays; k++) {{
+                const Array *array = look(objects[k * count + i]);
+                if (!(array->flags & 1) || length(array) != n) return -1;
+            }}
+            total += n;
+        }}
+        if (total >= limit) return {share};
+        parts = 1;
     }}
+    for (int64_t i = 0; i < count; i++) {{
+        int64_t n = length(look(objects[i])), start = n * part / parts, size = n * (part + 1) / parts - start;
+        for (int k = 0; k < width; k++)
+            places[k] = look(objects[sources[k] * count + i])->data + start * {itemsize};
+        kernel(1, &size, steps, places, numbers);
+    }}
+    return {done};
 }}
 """
 
@@ -47,40 +94,43 @@ class Native:
         self.functions: dict[str, Callable | None] = {}
         self.work: dict[str, int] = {}
 
-    def function(self, dtype: np.dtype, elements: int) -> Callable | None:
-        """The function for arrays of this dtype if it is ready; starts to build it when it is time."""
+    def worked(self, dtype: np.dtype, elements: int) -> None:
+        """Count work that numpy did for want of the function; when it is time, start to build that."""
         name = dtype.char
         if name in self.functions:
-            return self.functions[name]
+            return
         done = self.work[name] = self.work.get(name, 0) + elements + PER_CALL
         if done >= ENOUGH:
             self.functions[name] = None
             if os.environ.get("FLOWTORCH_NATIVE", "1") != "0":
                 threading.Thread(target=self.build, args=(dtype,), daemon=True).start()
-        return None
 
     def build(self, dtype: np.dtype) -> None:
         """Compile and load the function for a dtype; without a compiler nothing changes."""
         from flowtorch.codegen import native
 
         try:
-            function = native.load(self.source(dtype.name)).rows
+            library = native.load(self.source(dtype))
         except (native.BuildError, NotImplementedError, OSError):
             return
-        function.restype = None
-        function.argtypes = [ctypes.c_int64] + [ctypes.c_void_p] * 3
-        self.functions[dtype.char] = function
+        if _sees_arrays(library.inspect):
+            function = library.rows
+            function.restype, pointer, number = ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64
+            function.argtypes = [number, pointer, number, number, number, pointer]
+            self.functions[dtype.char] = function
 
-    def source(self, dtype: str) -> str:
+    def source(self, dtype: np.dtype) -> str:
         """The C source of the function for a dtype."""
         from flowtorch.codegen import c_renderer, lowering
 
-        program = lowering.lower(self._trees(), {f"a{i}": dtype for i in self.arrays},
-                                 {f"c{k}": dtype for k in range(len(self.constants))},
-                                 [dtype] * len(self.outputs))
+        name = dtype.name
+        program = lowering.lower(self._trees(), {f"a{i}": name for i in self.arrays},
+                                 {f"c{k}": name for k in range(len(self.constants))},
+                                 [name] * len(self.outputs))
         # The kernel's operands are its arrays, then once more those that it writes.
         sources = [*range(len(self.arrays)), *map(self.arrays.index, self.outputs)]
-        rows = _ROWS.format(sources=", ".join(map(str, sources)))
+        rows = _ROWS.format(sources=", ".join(map(str, sources)), arrays=len(self.arrays),
+                            itemsize=dtype.itemsize, head=object.__basicsize__, done=_DONE, share=_SHARE)
         return c_renderer._prelude() + c_renderer.render(program) + rows
 
     def _trees(self) -> list[Any]:
@@ -114,28 +164,21 @@ def _lerp(expression: Any, start: Any, end: Any, weight: Any) -> Any:
     return call("where", call("lt", call("abs", weight), constant(0.5)), near, far)
 
 
-def run(function: Callable, columns: Sequence[Sequence[np.ndarray]], numbers: Sequence[float]) -> None:
-    """Update rows of arrays, each row contiguous in one common order, in place."""
-    sizes = np.array([a.size for a in columns[0]], np.int64)
-    places = np.array(addresses(columns), np.int64)
-    slots = np.array(numbers, np.float64)
-    parts = _threads() if sizes.sum() >= PARALLEL else 1
-    if parts == 1:
-        _call(function, sizes, places, slots)
-        return
-    if not _pool:
-        _pool.append(ThreadPoolExecutor(parts, thread_name_prefix="flowtorch-optim"))
-    jobs = []
-    for part in range(parts):           # each thread takes its share of every row
-        starts, ends = sizes * part // parts, sizes * (part + 1) // parts
-        moved = places + np.tile(starts, len(columns)) * columns[0][0].itemsize
-        jobs.append(_pool[0].submit(_call, function, ends - starts, moved, slots))
-    for job in jobs:
-        job.result()
-
-
-def _call(function: Callable, *arrays: np.ndarray) -> None:
-    function(arrays[0].size, *addresses([arrays]))
+def run(function: Callable, columns: Sequence[Sequence[np.ndarray]], numbers: Sequence[Any]) -> bool:
+    """Update rows of arrays in place; False, with nothing done, if they are not all C-contiguous."""
+    count = len(columns[0])
+    objects = struct.pack(f"{count * len(columns)}P", *map(id, chain.from_iterable(columns)))
+    slots = struct.pack(f"{len(numbers)}d", *[v.item() if isinstance(v, Tensor) else v for v in numbers])
+    outcome = function(count, objects, 0, 0, PARALLEL, slots)
+    if outcome == _SHARE:           # each thread takes its share of every row
+        parts = _threads()
+        if not _pool and parts > 1:
+            _pool.append(ThreadPoolExecutor(parts, thread_name_prefix="flowtorch-optim"))
+        jobs = [_pool[0].submit(function, count, objects, part, parts, 0, slots) for part in range(1, parts)]
+        outcome = function(count, objects, 0, parts, 0, slots)
+        for job in jobs:
+            job.result()
+    return outcome == _DONE
 
 
 def _threads() -> int:
@@ -145,21 +188,16 @@ def _threads() -> int:
     return chosen() if chosen else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
-# ---- where arrays' elements are
-
-def _interface_addresses(columns: Sequence[Sequence[np.ndarray]]) -> list[int]:
-    return [a.__array_interface__["data"][0] for column in columns for a in column]
-
-
-def _peeked_addresses(columns: Sequence[Sequence[np.ndarray]]) -> list[int]:
-    return [_word_at(id(a) + _HEAD).value for column in columns for a in column]
-
-
-# An array object begins with the pointer to its data, after the head that all objects have. Reading it there takes a
-# sixth of the time of the interface, which would be most of the time of a step on small parameters.
-_HEAD = object.__basicsize__
-_word_at = ctypes.c_int64.from_address
-_sample = [[np.zeros(3)[1:]]]
-addresses = _interface_addresses
-if sys.implementation.name == "cpython" and _peeked_addresses(_sample) == _interface_addresses(_sample):
-    addresses = _peeked_addresses
+def _sees_arrays(inspect: Callable) -> bool:
+    """Whether array objects are what the C code takes them for."""
+    if sys.implementation.name != "cpython":
+        return False
+    facts = (ctypes.c_int64 * 3)()
+    inspect.restype = ctypes.c_int64                    # type: ignore[attr-defined]
+    inspect.argtypes = [ctypes.c_void_p] * 2            # type: ignore[attr-defined]
+    whole = np.zeros((3, 5))
+    for array in (whole[1:], whole[:, 1:], whole[1, 2:3].reshape(()), whole[:0]):
+        inspect(id(array), facts)
+        if list(facts) != [array.__array_interface__["data"][0], array.size, array.flags.c_contiguous]:
+            return False
+    return True

@@ -22,13 +22,15 @@ def at_once(monkeypatch):
     """Every kernel becomes machine code at its first use."""
     used = []
 
-    def function(self, dtype, elements):
-        if dtype.char not in self.functions:
-            self.build(dtype)
-        used.append(self)
-        return self.functions[dtype.char]
+    def run_kernel(kernel, columns, numbers):
+        dtype = columns[0][0].dtype
+        if dtype.kind != "c" and dtype.char not in kernel.native.functions:
+            kernel.native.build(dtype)
+        used.append(kernel)
+        return original(kernel, columns, numbers)
 
-    monkeypatch.setattr(native.Native, "function", function)
+    original = blocked.run_kernel
+    monkeypatch.setattr(blocked, "run_kernel", run_kernel)
     return used
 
 
@@ -81,7 +83,7 @@ def test_it_is_built_after_enough_work(monkeypatch):
     monkeypatch.setenv("FLOWTORCH_NATIVE", "1")
     kernel = native.Native({}, (), ())
     for _ in range(300):
-        assert kernel.function(np.dtype("f4"), 10) is None
+        kernel.worked(np.dtype("f4"), 10)
         if built:
             break
     assert built == [np.dtype("f4")]
@@ -102,6 +104,14 @@ def test_without_a_compiler_numpy_goes_on(monkeypatch):
     assert "f" not in kernel.native.functions
 
 
-def test_addresses():
-    arrays = [np.zeros(3), np.zeros((4, 5))[2:, 1:], np.zeros(()), np.zeros(0)]
-    assert native.addresses([arrays]) == [a.__array_interface__["data"][0] for a in arrays]
+def test_arrays_that_do_not_fit_are_left_alone(at_once):
+    run("SGD", {}, "float64")
+    function = at_once[0].native.functions["d"]
+    for other in (np.ones((2, 3)).T, np.ones((6, 2))[:, 0], np.ones(7)):
+        param = np.ones(6)
+        assert not native.run(function, [[np.ones(6), param], [np.ones(6), other]], [1.0])
+        assert param.tolist() == [1.0] * 6
+
+
+def test_other_array_objects_are_noticed():
+    assert not native._sees_arrays(lambda place, facts: 0)
