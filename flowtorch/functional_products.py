@@ -50,8 +50,8 @@ def _dims(dims: Any, a: Any, b: Any) -> tuple[list, list]:
     return list(range(-dims, 0)), list(range(dims))
 
 
-@composite
-def tensordot(a, b, dims=2, out=None):
+@composite(out=True)
+def tensordot(a, b, dims=2):
     """Sum the products of two tensors over pairs of dimensions: the last of ``a`` with the first of ``b``, or those
     listed."""
     if a.dtype is not b.dtype:
@@ -78,7 +78,7 @@ def tensordot(a, b, dims=2, out=None):
     left = a.permute(rest_a + first).reshape(rows, k)
     right = b.permute(second + rest_b).reshape(k, columns)
     result = matmul(left, right).reshape(shape_a + shape_b)
-    return result if out is None else (out if out.shape == result.shape else out.resize_(result.shape)).copy_(result)
+    return result
 
 
 @composite(method=True, out=True)
@@ -114,8 +114,8 @@ def _chain(tensors: list, split: list, i: int, j: int) -> Any:
     return matmul(_chain(tensors, split, i, k), _chain(tensors, split, k + 1, j))
 
 
-@composite(namespace="linalg")
-def multi_dot(tensors, *, out=None):
+@composite(namespace="linalg", out=True)
+def multi_dot(tensors):
     """The product of a chain of matrices in the cheapest order; the first and the last may be vectors."""
     n = len(tensors)
     if n < 2:
@@ -148,11 +148,11 @@ def multi_dot(tensors, *, out=None):
         result = result.squeeze(0)
     if tensors[-1].dim() == 1:
         result = result.squeeze(-1)
-    return result if out is None else (out if out.shape == result.shape else out.resize_(result.shape)).copy_(result)
+    return result
 
 
-@composite
-def chain_matmul(*matrices, out=None):
+@composite(out=True)
+def chain_matmul(*matrices):
     """The product of matrices in the cheapest order (deprecated: ``linalg.multi_dot``)."""
     warnings.warn("torch.chain_matmul is deprecated and will be removed in a future PyTorch release. Use "
                   "torch.linalg.multi_dot instead, which accepts a list of two or more tensors rather than multiple "
@@ -162,7 +162,7 @@ def chain_matmul(*matrices, out=None):
         matrices = tuple(matrices[0])
     if len(matrices) == 1:
         return matrices[0]
-    return multi_dot(matrices, out=out)
+    return multi_dot(matrices)
 
 
 # ---------------------------------------------------------------- einsum

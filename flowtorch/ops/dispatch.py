@@ -193,7 +193,7 @@ def make_node(op: Op, values: list, inputs: list, edges: tuple, self_copy: Any =
 
 def write_out(op: Op, out: Any, result: Any) -> Any:
     """Copy ``result`` into the tensors given as ``out=``, resized where PyTorch allows it."""
-    if isinstance(result, tuple):
+    if isinstance(result, (tuple, list)):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):
             raise TypeError(f"{op.name}(): argument 'out' must be a tuple of {len(result)} Tensors")
         filled = [write_out(op, o, r) for o, r in zip(out, result, strict=True)]
@@ -206,11 +206,10 @@ def write_out(op: Op, out: Any, result: Any) -> Any:
     if out._type.device != result._type.device:
         raise RuntimeError(f"Expected out tensor to have device {result._type.device}, but got {out._type.device} "
                            "instead")
-    if not can_cast(result._type.dtype, out._type.dtype):
-        raise RuntimeError(f"result type {result._type.dtype.label} can't be cast to the desired output type "
-                           f"{out._type.dtype.label}")
+    if out._type.dtype is not result._type.dtype:
+        check_out_dtype(op, result._type.dtype, out._type.dtype)
     if out._array.shape != result._array.shape:
-        resize_output(out, result._array.shape)
+        resize_output(out, result._array)
     elif has_internal_overlap(out._array):
         raise_overlap()
     np.copyto(out._array, result._array, casting="unsafe")
@@ -218,8 +217,20 @@ def write_out(op: Op, out: Any, result: Any) -> Any:
     return out
 
 
-def resize_output(out: Tensor, shape: tuple) -> None:
-    """Give ``out`` a new shape; a non-empty one is warned about, as PyTorch does."""
+def check_out_dtype(op: Op, result: dtypes.dtype, out: dtypes.dtype) -> None:
+    """Raise what PyTorch raises where ``out=`` of another dtype than the result's is refused."""
+    from flowtorch.ops.out_dtypes import refusal
+
+    message = refusal(op.namespace, op.name, result, out)
+    if message:
+        raise RuntimeError(message)
+    if not can_cast(result, out):
+        raise RuntimeError(f"result type {result.label} can't be cast to the desired output type {out.label}")
+
+
+def resize_output(out: Tensor, result: np.ndarray) -> None:
+    """Give ``out`` the shape and strides of ``result``; a non-empty one is warned about, as PyTorch does."""
+    shape = result.shape
     if out._array.size:
         warnings.warn(f"An output with one or more elements was resized since it had shape {list(out._array.shape)}, "
                       f"which does not match the required output shape {list(shape)}. This behavior is deprecated, and "
@@ -227,6 +238,21 @@ def resize_output(out: Tensor, shape: tuple) -> None:
                       "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
                       stacklevel=4)
     out.resize_(shape)                                                  # type: ignore[attr-defined]
+    if not result.flags.c_contiguous and is_dense(result):
+        order = sorted(range(len(shape)), key=lambda d: -result.strides[d])
+        inverse = sorted(range(len(shape)), key=order.__getitem__)
+        out._array = out._array.reshape([shape[d] for d in order]).transpose(inverse)
+
+
+def is_dense(a: np.ndarray) -> bool:
+    """Whether the elements fill one block of memory, in whatever order of dimensions."""
+    size = a.itemsize
+    for s, n in sorted(zip(a.strides, a.shape, strict=True)):
+        if n > 1:
+            if s != size:
+                return False
+            size *= n
+    return True
 
 
 def has_internal_overlap(array: np.ndarray) -> bool:

@@ -340,63 +340,6 @@ def _torch_matrix_exp(A):
 
 
 @composite(namespace="linalg", out=True)
-def multi_dot(tensors):
-    """The product of several matrices in the order that needs the fewest multiplications; the ends may be vectors."""
-    tensors = list(tensors)
-    count = len(tensors)
-    if count < 2:
-        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {count}")
-    _check_chain(tensors)
-    first, last = tensors[0].dim() == 1, tensors[-1].dim() == 1
-    if first:
-        tensors[0] = tensors[0].unsqueeze(0)
-    if last:
-        tensors[-1] = tensors[-1].unsqueeze(-1)
-    for i in range(count - 1):
-        if tensors[i].shape[-1] != tensors[i + 1].shape[-2]:
-            raise RuntimeError(f"multi_dot(): tensors {i} and {i + 1} with shapes {list(tensors[i].shape)} and "
-                               f"{list(tensors[i + 1].shape)} cannot be multiplied")
-    result = _multiply(tensors, _chain_order([t.shape[0] for t in tensors] + [tensors[-1].shape[1]]), 0, count - 1)
-    if first:
-        result = result.squeeze(0)
-    return result.squeeze(-1) if last else result
-
-
-def _check_chain(tensors: list) -> None:
-    for i, t in enumerate(tensors):
-        if i in (0, len(tensors) - 1):
-            if t.dim() not in (1, 2):
-                raise RuntimeError(f"multi_dot(): the {'first' if i == 0 else 'last'} tensor must be 1D or 2D but got "
-                                   f"{t.dim()}D")
-        elif t.dim() != 2:
-            raise RuntimeError(f"multi_dot(): tensor {i} must be 2D but got {t.dim()}D")
-        if t.dtype is not tensors[0].dtype:
-            raise RuntimeError("multi_dot(): all tensors must have be the same dtype but tensor 0 is "
-                               f"{tensors[0].dtype.label.lower()} "
-                               f"and tensor {i} {t.dtype.label.lower()}")
-
-
-def _chain_order(sizes: list[int]) -> list[list[int]]:
-    """split[i][j]: after which matrix the product of i..j is best divided."""
-    n = len(sizes) - 1
-    cost = [[0] * n for _ in range(n)]
-    split = [[0] * n for _ in range(n)]
-    for length in range(1, n):
-        for i in range(n - length):
-            j = i + length
-            cost[i][j], split[i][j] = min(
-                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j))
-    return split
-
-
-def _multiply(tensors: list, split: list, i: int, j: int) -> Any:
-    if i == j:
-        return tensors[i]
-    k = split[i][j]
-    return _multiply(tensors, split, i, k) @ _multiply(tensors, split, k + 1, j)
-
-
-@composite(namespace="linalg", out=True)
 def tensorinv(A, ind=2):
     """The inverse of A as a linear map between its first ``ind`` dimensions and the others."""
     if ind <= 0:

@@ -8,6 +8,7 @@ import numpy as np
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
 from flowtorch.ops.copy import clone
+from flowtorch.ops.dispatch import write_out
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.rearrange import int_list
 from flowtorch.ops.view import at_address, contiguous_strides, memory_end
@@ -116,24 +117,25 @@ composite(_resize_as, name="resize_as_")
 # ---------------------------------------------------------------- copies of views
 
 def _fill(out: Any, copies: tuple) -> tuple:
-    return tuple([(o if o.shape == c.shape else o.resize_(c.shape)).copy_(c) for o, c in zip(out, copies, strict=True)])
+    return tuple([o.copy_(c) for o, c in zip(out, copies, strict=True)])
 
 
 def _copying(name: str) -> Any:
     record = REGISTRY[name]
 
-    def call(*args, out=None, **kwargs):
-        result = record.public(*args, **kwargs)
-        if isinstance(result, tuple):
-            copies = tuple([clone(t, memory_format=contiguous_format) for t in result])
-            return copies if out is None else _fill(out, copies)
-        copy = clone(result, memory_format=contiguous_format)
-        if out is None:
-            return copy
-        return _fill((out,), (copy,))[0]
+    if name in ("unbind", "split_with_sizes"):
+        def call(*args, out=None, **kwargs):
+            copies = tuple([clone(t, memory_format=contiguous_format) for t in record.public(*args, **kwargs)])
+            if out is None:
+                return copies
+            write_out(call.record, tuple(out), copies)
+            return None
+    else:
+        def call(*args, **kwargs):
+            return clone(record.public(*args, **kwargs), memory_format=contiguous_format)
     call.__name__ = call.__qualname__ = f"{name}_copy"
     call.__doc__ = f"A copy of what ``{name}`` views."
-    return composite(call)
+    return composite(call, out=name not in ("unbind", "split_with_sizes"))
 
 
 for _name in (
@@ -165,7 +167,7 @@ def split_copy(input, split_size, dim=0, *, out=None):
     return pieces if out is None else _fill(out, pieces)
 
 
-@composite
+@composite(out=True)
 def detach_copy(input):
     """A copy without history."""
     return clone(input.detach())

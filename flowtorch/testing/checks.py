@@ -148,7 +148,7 @@ def outs(pair: Pair, spec: Spec) -> Iterator[str]:
                         spec,
                         call,
                         f"out {kind} {dtype} ",
-                        dtype if kind == "wide" and dtype in outcome.EPS else "",
+                        results[0].dtype if kind == "wide" and results[0].dtype in outcome.EPS else "",
                     )
                 )
                 yield from lines
