@@ -77,8 +77,7 @@ def tensordot(a, b, dims=2):
     rows, columns = (int(np.prod(s, dtype=np.int64)) for s in (shape_a, shape_b))
     left = a.permute(rest_a + first).reshape(rows, k)
     right = b.permute(second + rest_b).reshape(k, columns)
-    result = matmul(left, right).reshape(shape_a + shape_b)
-    return result
+    return matmul(left, right).reshape(shape_a + shape_b)
 
 
 @composite(method=True, out=True)

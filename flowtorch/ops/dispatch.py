@@ -209,7 +209,7 @@ def write_out(op: Op, out: Any, result: Any) -> Any:
     if out._type.dtype is not result._type.dtype:
         check_out_dtype(op, result._type.dtype, out._type.dtype)
     if out._array.shape != result._array.shape:
-        resize_output(out, result._array)
+        resize_output(op, out, result._array)
     elif has_internal_overlap(out._array):
         raise_overlap()
     np.copyto(out._array, result._array, casting="unsafe")
@@ -219,7 +219,7 @@ def write_out(op: Op, out: Any, result: Any) -> Any:
 
 def check_out_dtype(op: Op, result: dtypes.dtype, out: dtypes.dtype) -> None:
     """Raise what PyTorch raises where ``out=`` of another dtype than the result's is refused."""
-    from flowtorch.ops.out_dtypes import refusal
+    from flowtorch.ops.out_rules import refusal
 
     message = refusal(op.namespace, op.name, result, out)
     if message:
@@ -228,9 +228,9 @@ def check_out_dtype(op: Op, result: dtypes.dtype, out: dtypes.dtype) -> None:
         raise RuntimeError(f"result type {result.label} can't be cast to the desired output type {out.label}")
 
 
-def resize_output(out: Tensor, result: np.ndarray) -> None:
+def resize_output(op: Op, out: Tensor, result: np.ndarray) -> None:
     """Give ``out`` the shape and strides of ``result``; a non-empty one is warned about, as PyTorch does."""
-    shape = result.shape
+    shape, had_elements = result.shape, out._array.size > 0
     if out._array.size:
         warnings.warn(f"An output with one or more elements was resized since it had shape {list(out._array.shape)}, "
                       f"which does not match the required output shape {list(shape)}. This behavior is deprecated, and "
@@ -239,6 +239,10 @@ def resize_output(out: Tensor, result: np.ndarray) -> None:
                       stacklevel=4)
     out.resize_(shape)                                                  # type: ignore[attr-defined]
     if not result.flags.c_contiguous and is_dense(result):
+        from flowtorch.ops.out_rules import resized_to_rows
+
+        if resized_to_rows(op.namespace, op.name, had_elements):
+            return
         order = sorted(range(len(shape)), key=lambda d: -result.strides[d])
         inverse = sorted(range(len(shape)), key=order.__getitem__)
         out._array = out._array.reshape([shape[d] for d in order]).transpose(inverse)

@@ -65,10 +65,20 @@ def broadcast_batches(*arrays: np.ndarray) -> list[np.ndarray]:
     return [a if a.shape[:-2] == batch else np.broadcast_to(a, batch + a.shape[-2:]) for a in arrays]
 
 
+def columns(a: np.ndarray) -> np.ndarray:
+    """The same matrices stored column by column, as LAPACK leaves them and so PyTorch returns them."""
+    turned = a.swapaxes(-2, -1)
+    return a if turned.flags.c_contiguous else np.ascontiguousarray(turned).swapaxes(-2, -1)
+
+
 def each_matrix(f: Callable, arrays: list[np.ndarray], outputs: list[tuple]) -> tuple[np.ndarray, ...]:
-    """``f`` applied to the corresponding matrices of equal batches. ``outputs``: (shape, dtype) of each result."""
+    """``f`` applied to the corresponding matrices of equal batches. ``outputs``: (shape, dtype) of each result.
+
+    Results that are matrices are stored column by column.
+    """
     batch = arrays[0].shape[:-2]
-    results = tuple(np.empty(batch + shape, dtype) for shape, dtype in outputs)
+    results = tuple(np.empty(batch + shape[::-1], dtype).swapaxes(-2, -1) if len(shape) == 2
+                    else np.empty(batch + shape, dtype) for shape, dtype in outputs)
     for index in np.ndindex(*batch):
         for r, value in zip(results, f(*[a[index] for a in arrays]), strict=True):
             r[index] = value

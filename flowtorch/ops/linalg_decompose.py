@@ -13,10 +13,11 @@ from flowtorch.ops.linalg_base import (
     check_kernel,
     check_matrix,
     check_square,
+    columns,
     each_matrix,
     lapack,
 )
-from flowtorch.ops.linalg_solve import _solve, _solve_triangular, eye_like
+from flowtorch.ops.linalg_solve import _solve, _solve_triangular, eye_like, in_columns
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj
 
@@ -26,8 +27,8 @@ from flowtorch.ops.pointwise import conj
 def _qr(A, mode):
     """(Q, R); Q is empty in mode "r"."""
     if mode == "r":
-        return np.zeros((0,), A.dtype), np.linalg.qr(A, mode="r")
-    return tuple(np.linalg.qr(A, mode=mode))
+        return np.zeros((0,), A.dtype), columns(np.linalg.qr(A, mode="r"))
+    return tuple(map(columns, np.linalg.qr(A, mode=mode)))
 
 
 @_qr.derivative
@@ -95,7 +96,8 @@ _REPEATED = ("The algorithm failed to converge because the input matrix is ill-c
 def _eigh(A, UPLO):
     """(eigenvalues, eigenvectors) of Hermitian matrices, of which one triangle is read."""
     try:
-        return tuple(np.linalg.eigh(A, UPLO))
+        values, vectors = np.linalg.eigh(A, UPLO)
+        return values, columns(vectors)
     except np.linalg.LinAlgError:
         raise LinAlgError("linalg.eigh: " + _REPEATED.format(A.shape[-1] - 1)) from None
 
@@ -155,7 +157,7 @@ def _eig(A):
     _finite("linalg.eig", A, "The algorithm failed to converge because the input matrix contained non-finite values.")
     values, vectors = np.linalg.eig(A)
     kind = np.result_type(A.dtype, np.complex64)
-    return values.astype(kind, copy=False), vectors.astype(kind, copy=False)
+    return values.astype(kind, copy=False), columns(vectors.astype(kind, copy=False))
 
 
 @_eig.derivative
@@ -201,7 +203,8 @@ def eigvals(A):
 def _svd(A, full_matrices):
     """(U, S, Vh)."""
     try:
-        return tuple(np.linalg.svd(A, full_matrices=full_matrices))
+        U, S, Vh = np.linalg.svd(A, full_matrices=full_matrices)
+        return columns(U), S, columns(Vh)
     except np.linalg.LinAlgError:
         _finite("linalg.svd", A, "The algorithm failed to converge because the input matrix contained non-finite "
                                  "values.")
@@ -352,7 +355,7 @@ def householder_product(A, tau):
     Q = eye_like(A, *A.shape[-2:]).expand(A.shape)
     for i in reversed(range(tau.shape[-1])):
         Q = _reflect(Q, A, tau, i, True)
-    return Q.clone()
+    return in_columns(Q)
 
 
 @composite(name="orgqr", method=True, out=True)
@@ -385,5 +388,5 @@ def ormqr(input, tau, other, left=True, transpose=False):
     x = other
     for i in (reversed(order) if bool(left) != bool(transpose) else order):
         x = _reflect(x, input, tau, i, bool(left), bool(transpose))
-    return x
+    return in_columns(x)
 

@@ -14,6 +14,7 @@ from flowtorch.ops.linalg_base import (
     check_kernel,
     check_same,
     check_square,
+    columns,
     each_matrix,
     first_failure,
     info_of,
@@ -33,7 +34,7 @@ def _cholesky(A, upper):
     except np.linalg.LinAlgError:
         potrf = lapack("potrf", A)
         L, info = each_matrix(lambda m: potrf(m, lower=1, clean=1), [a], [(A.shape[-2:], A.dtype), ((), np.int32)])
-    return (L.swapaxes(-2, -1).conj() if upper else L), info
+    return columns(L.swapaxes(-2, -1).conj() if upper else L), info
 
 
 @_cholesky.derivative
@@ -166,7 +167,8 @@ def _lu_factor(A):
     m, n = A.shape[-2:]
     k = min(m, n)
     if not A.size:
-        return A.copy(), np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), (*A.shape[:-2], k)).copy(), info_of(A)
+        pivots = np.broadcast_to(np.arange(1, k + 1, dtype=np.int32), (*A.shape[:-2], k))
+        return columns(A.copy()), pivots.copy(), info_of(A)
     getrf = lapack("getrf", A)
 
     def one(a):

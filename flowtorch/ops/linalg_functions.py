@@ -8,7 +8,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.ops.families import named_result, normalize_dim, op
-from flowtorch.ops.linalg_base import adjoint, check_inexact, check_matrix, check_same, check_square
+from flowtorch.ops.linalg_base import adjoint, check_inexact, check_matrix, check_same, check_square, columns
 from flowtorch.ops.linalg_decompose import _eigh, checked_svd
 from flowtorch.ops.linalg_solve import eye_like, inv_ex
 from flowtorch.ops.norm import vector_norm
@@ -118,7 +118,7 @@ def _lstsq(A, B, rcond, driver):
     batch = np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
     real = np.empty(0, A.dtype).real.dtype
     a, b = np.broadcast_to(A, batch + A.shape[-2:]), np.broadcast_to(B, batch + B.shape[-2:])
-    X = np.zeros((*batch, n, B.shape[-1]), A.dtype)
+    X = columns(np.zeros((*batch, max(m, n), B.shape[-1]), A.dtype))[..., :n, :]
     S = np.zeros((*batch, min(m, n)), real)
     rank = np.zeros(batch, np.int64)
     if a.size:
@@ -373,11 +373,13 @@ def tensorsolve(A, B, dims=None):
 
 
 @composite(namespace="linalg")
-def vander(x, N=None):
+def vander(x, *, N=None):
     """The powers 0 .. N - 1 of every element, along a new last dimension."""
     x = x.reshape(1) if x.dim() == 0 else x
     if x.dtype is dtypes.bool_:
         x = x.to(dtypes.int64)
+    if N is not None and not hasattr(N, "__index__"):
+        raise TypeError(f"linalg_vander(): argument 'N' must be int, not {type(N).__name__}")
     size = x.shape[-1] if N is None else N
     if size <= 1:
         raise RuntimeError("N must be greater than 1.")

@@ -16,6 +16,7 @@ from flowtorch.ops.linalg_base import (
     check_matrix,
     check_same,
     check_square,
+    columns,
     each_matrix,
     first_failure,
     info_of,
@@ -24,13 +25,21 @@ from flowtorch.ops.linalg_base import (
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj
 
+
+@op(name="_in_columns", tensors=("input",), method=False, out=False, linear=True, node="CloneBackward0",
+    vjp=(lambda g: g,))
+def in_columns(input):
+    """A copy whose last two dimensions are stored column by column."""
+    return np.array(input.swapaxes(-2, -1), order="C").swapaxes(-2, -1)
+
+
 # ---------------------------------------------------------------- inverse
 
 @op(name="_inv", tensors=("A",), method=False, out=False, node="LinalgInvExBackward0")
 def _inv(A):
     """(inverse, info) of square matrices; info is the index of the first zero pivot, counted from 1."""
     try:
-        return np.linalg.inv(A), info_of(A)
+        return columns(np.linalg.inv(A)), info_of(A)
     except np.linalg.LinAlgError:
         return each_matrix(_inv_one, [A], [(A.shape[-2:], A.dtype), ((), np.int32)])
 
@@ -38,7 +47,9 @@ def _inv(A):
 def _inv_one(a):
     getrf, getri = lapack("getrf", a), lapack("getri", a)
     lu, pivots, info = getrf(a)
-    return (lu, info) if info else (getri(lu, pivots)[0], 0)
+    if not info:
+        return getri(lu, pivots)[0], 0
+    return lapack("getrs", a)(lu, pivots, np.eye(len(a), dtype=a.dtype))[0], info     # inf and nan, as PyTorch
 
 
 @_inv.derivative
@@ -193,15 +204,15 @@ def logdet(input):
 def _solve(A, B):
     """(X, info) with ``A @ X = B``; the batches broadcast."""
     try:
-        return np.linalg.solve(A, B), info_of(A)
+        return columns(np.linalg.solve(A, B)), info_of(A)
     except np.linalg.LinAlgError:
         X, _ = each_matrix(_solve_one, broadcast_batches(A, B), [(B.shape[-2:], A.dtype), ((), np.int32)])
         return X, each_matrix(lambda a: (lapack("getrf", a)(a)[2],), [A], [((), np.int32)])[0]
 
 
 def _solve_one(a, b):
-    _, _, x, info = lapack("gesv", a, b)(a, b)
-    return x, info
+    lu, pivots, info = lapack("getrf", a)(a)
+    return lapack("getrs", a, b)(lu, pivots, b)[0], info      # inf and nan where a pivot is zero, as PyTorch
 
 
 @_solve.derivative
@@ -231,7 +242,7 @@ def _solve_checked(A: Any, B: Any, left: bool) -> Any:
     check_kernel("lu_cpu", A)
     X, info = _solve(A, X) if left else _solve(A.transpose(-2, -1), X.transpose(-2, -1))
     X = X if left else X.transpose(-2, -1)
-    return (X.squeeze(-1) if vector else X), info
+    return (in_columns(X.squeeze(-1)) if vector and B.dim() > 1 else X.squeeze(-1) if vector else X), info
 
 
 def check_fit(name: str, A: Any, B: Any, left: bool) -> None:
@@ -289,11 +300,11 @@ def _solve_triangular_backward(g, A, upper, left, unitriangular, out, needs):
 def solve_triangular(A, B, *, upper, left=True, unitriangular=False):
     """X with ``A @ X = B`` for triangular ``A`` (``X @ A = B`` if not ``left``)."""
     name = "linalg.solve_triangular"
-    check_inexact(name, A)
     check_square(name, A)
     check_matrix(name, B, "B")
     check_fit(name, A, B, left)
     check_same(name, A, B)
+    check_kernel("triangular_solve_cpu", A)
     return _solve_triangular(A, B, bool(upper), bool(left), bool(unitriangular))
 
 
@@ -312,10 +323,11 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
                            if m != n else f"Incompatible matrix sizes for triangular_solve: each A matrix is {m} by "
                                           f"{n} but each "
                            f"b matrix is {b.shape[-2]} by {b.shape[-1]}")
+    check_kernel("triangular_solve_cpu", A)
     matrix = adjoint(A) if transpose else A
     X = _solve_triangular(matrix, b, bool(upper) != bool(transpose), True, bool(unitriangular))
     return named_result("triangular_solve", ("solution", "cloned_coefficient"))(
-        (X, A.expand(*X.shape[:-2], m, n).clone()))
+        (X, in_columns(A.expand(*X.shape[:-2], m, n))))
 
 
 # ---------------------------------------------------------------- symmetric indefinite
@@ -324,7 +336,7 @@ def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
 def _ldl_factor(A, hermitian):
     """(LD, pivots, info) of symmetric (Hermitian) matrices, in LAPACK's packed form."""
     if not A.size:
-        return A.copy(), np.zeros(A.shape[:-1], np.int32), info_of(A)
+        return columns(A.copy()), np.zeros(A.shape[:-1], np.int32), info_of(A)
     name = "hetrf" if hermitian and A.dtype.kind == "c" else "sytrf"
     factor = lapack(name, A)
 

@@ -44,12 +44,11 @@ def _norm_backward(g: Any, input: Any, norm: Any, ord: float, dim: Any, keepdim:
     shape = tuple(input.shape)
     g, norm = expand_reduced(g, shape, dim, keepdim), expand_reduced(norm, shape, dim, keepdim)
     if ord == 0:
-        return input * 0
+        return None
     if ord == 1:
         return input.sgn() * g
     if ord == 2:
-        zero = norm == 0                                # no 0 / 0: forward mode would see its nan
-        return input * (g / norm.masked_fill(zero, 1)).masked_fill(zero, 0)
+        return g * (input / norm).masked_fill(norm == 0, 0)
     if math.isinf(ord):
         size = input.abs()
         mask = (size == norm).logical_or(size.isnan().logical_and(norm.isnan()))
@@ -98,21 +97,16 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
 @composite(out=True)
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The ``p``-norm over ``dim`` of all elements; "fro" is the 2-norm, "nuc" the sum of singular values."""
-    if dtype is not None:
-        input = input.to(dtype)
-    if input.dtype.rank < 2:
-        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
-                           f"{input.dtype.label}")
     if p == "nuc":
         from flowtorch import linalg
 
-        return linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim)
+        return linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim, dtype=dtype)
     if isinstance(p, str) and p != "fro":
         raise RuntimeError(f"only valid string values are 'fro' and 'nuc', found: {p}")
     order = 2 if p == "fro" or p is None else p
     if isinstance(order, Tensor):
         order = order.item()
-    return vector_norm(input, order, dim, keepdim)
+    return vector_norm(input, order, dim, keepdim, dtype=dtype)
 
 
 @composite(namespace="Tensor", method="norm", name="norm")
