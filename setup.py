@@ -12,6 +12,7 @@ setup(
     package_data={
         "flowtorch": ["py.typed", "*.pyi"],
         "flowtorch.codegen": ["*.h"],
+        "flowtorch.native": ["*.c", "*.h"],
         # What child processes find under the name torch; not a package of ours, so it travels as data.
         "flowtorch.shim": ["path/torch/__init__.py", "path/*/METADATA"],
     },

@@ -113,6 +113,9 @@ _methods.attach()
 namespace.publish()
 namespace.publish_aliases(_pointwise.ALIASES)
 globals().update(namespace.namespaces["torch"])
+from flowtorch import native as _native  # noqa: E402
+
+_native.start()
 
 _LAZY = {
     "nn",

@@ -9,6 +9,7 @@ import sys
 COMMANDS = {
     "run": ("flowtorch.shim.launch", "run a program that says 'import torch' on flowtorch"),
     "stubs": ("flowtorch.stubs", "write the type stubs that editors and mypy read"),
+    "build-kernels": ("flowtorch.native.build", "compile the CPU kernels now, not in the background of a program"),
     "info": ("flowtorch.info", "say what is installed, and which kernels this machine can use"),
 }
 

@@ -7,7 +7,6 @@ import importlib.util
 import json
 import os
 import platform
-import shutil
 import sys
 from typing import Any
 
@@ -70,9 +69,10 @@ def blas() -> str:
 
 
 def native() -> str:
-    """Say whether C kernels could be built here."""
-    compiler = shutil.which(os.environ.get("CC", "cc")) or shutil.which("gcc") or shutil.which("clang")
-    return f"not in this version ({'compiler: ' + compiler if compiler else 'no compiler'})"
+    """Say whether C kernels are in use here, and why not."""
+    from flowtorch import native
+
+    return native.describe()
 
 
 def cuda() -> str:

@@ -25,6 +25,7 @@ from flowtorch.testing.samples import find, load
 SAMPLES = load()
 PAIR = checks.Pair(flowtorch, torch)
 FAST = not overrides.active
+STRICT = FAST and flowtorch.native.state != "ready"  # the open defects are those of the numpy tier's fast path
 CHECKED = list(checks.CHECKS) if FAST else ["values", "first_gradients"]
 OPEN_FILE = Path(__file__).with_name("open_defects.txt")
 OPEN = {tuple(line.split()) for line in OPEN_FILE.read_text().splitlines() if line and not line.startswith("#")}
@@ -49,8 +50,8 @@ def test_function(check, name):
     ran.add((check, name))
     lines = [line for line in checks.CHECKS[check](PAIR, SAMPLES[name]) if not explained(check, name, line)]
     if (check, name) in OPEN:
-        assert lines or not FAST, f"{check} of {name} is mended: take it out of {OPEN_FILE.name}"
-        pytest.xfail(lines[0] if lines else "on the fast path only")
+        assert lines or not STRICT, f"{check} of {name} is mended: take it out of {OPEN_FILE.name}"
+        pytest.xfail(lines[0] if lines else "on the numpy tier's fast path only")
     assert not lines, f"{len(lines)} differences\n" + "\n".join(lines[:20])
 
 

@@ -33,16 +33,14 @@ def render(program: Program, name: str = "kernel") -> str:
     """
     inputs = [f"x{k}" for k in range(len(program.inputs))]
     outputs = [f"y{k}" for k in range(len(program.outputs))]
-    types = [_type(value.type) for value in (*program.inputs, *program.outputs)]
+    types = [c_type(value.type) for value in (*program.inputs, *program.outputs)]
     operands = list(zip(inputs + outputs, types, strict=True))
     names: dict[Value, str] = {value: f"e{k}" for k, value in enumerate(program.inputs)}
     names |= {value: f"s{k}" for k, value in enumerate(program.parameters)}
-    scalars = [f"{_type(v.type)} s{k}" for k, v in enumerate(program.parameters)]
+    scalars = [f"{c_type(v.type)} s{k}" for k, v in enumerate(program.parameters)]
     element = [f"{types[k]} e{k} = *x{k};" for k in range(len(inputs))]
-    for position, value in enumerate(program.steps):
-        names[value] = f"t{position}"
-        element.append(f"{_type(value.type)} t{position} = {_step(value, names)};")
-    element += [f"*y{k} = {names[value]};" for k, value in enumerate(program.outputs)]
+    body, results = statements(program, names)
+    element += body + [f"*y{k} = {result};" for k, result in enumerate(results)]
     pointers = [f"{'const ' * (n in inputs)}{t} *{n}" for n, t in operands]
     lines = [
         f"INLINE void {name}_element({', '.join(pointers + scalars)}) {{",
@@ -50,7 +48,7 @@ def render(program: Program, name: str = "kernel") -> str:
         "}",
         f"void {name}(int ndim, const int64_t *shape, const int64_t *strides, char *const *p, const int64_t *s) {{",
         *_odometer(operands),
-        *(f"    {_type(v.type)} s{k} = {_scalar(v, k)};" for k, v in enumerate(program.parameters)),
+        *(f"    {c_type(v.type)} s{k} = {_scalar(v, k)};" for k, v in enumerate(program.parameters)),
         "    for (int64_t row = 0; row < rows; row++) {",
         *(f"        {line}" for line in _advance(operands)),
         *(f"        {line}" for line in _inner_loops(name, inputs, outputs, len(program.parameters))),
@@ -60,10 +58,19 @@ def render(program: Program, name: str = "kernel") -> str:
     return "\n".join([*lines, ""])
 
 
+def statements(program: Program, names: dict[Value, str]) -> tuple[list[str], list[str]]:
+    """The program's steps as C statements on one element, and the names of its outputs; `names` has the operands."""
+    lines = []
+    for position, value in enumerate(program.steps):
+        names[value] = f"t{position}"
+        lines.append(f"{c_type(value.type)} t{position} = {_step(value, names)};")
+    return lines, [names[value] for value in program.outputs]
+
+
 def _scalar(value: Value, position: int) -> str:
     if CATEGORY[value.type] == "f":
-        return f"({_type(value.type)})as_double(s[{position}])"
-    return f"({_type(value.type)})s[{position}]"
+        return f"({c_type(value.type)})as_double(s[{position}])"
+    return f"({c_type(value.type)})s[{position}]"
 
 
 def _slot(number: float, value: Value) -> int:
@@ -111,7 +118,8 @@ def _inner_loops(name: str, inputs: Sequence[str], outputs: Sequence[str], scala
     return [*lines, f"{{ {loop({n: f'i * d{n}' for n in unit})} }}"]
 
 
-def _type(dtype: str) -> str:
+def c_type(dtype: str) -> str:
+    """The C type that holds a dtype; 16-bit floats are held as their bits."""
     if dtype not in _TYPES:
         raise NotImplementedError(f"C kernels do not compute on {dtype}")
     return _TYPES[dtype]
@@ -133,7 +141,7 @@ def _step(value: Value, names: dict[Value, str]) -> str:
         *args, f="f" if kind == "float32" else "", s="f" if kind == "float32" else "d", n=kind, fast=fast
     )
     # C computes on narrow integers in int; every result is brought back to its type
-    return f"({_type(value.type)})({text})" if category == "i" else text
+    return f"({c_type(value.type)})({text})" if category == "i" else text
 
 
 def _cast(text: str, source: str, target: str) -> str:
@@ -143,7 +151,7 @@ def _cast(text: str, source: str, target: str) -> str:
         return f"store_{target}((float)({text}))"
     if target == "bool":
         return f"{text} != 0"
-    return f"({_type(target)})({text})"
+    return f"({c_type(target)})({text})"
 
 
 def _literal(value: object, type: str) -> str:

@@ -182,6 +182,8 @@ def cuda_kernels(op: Op, t: TensorType) -> Any:
 
 
 kernel_providers["cuda"].append(cuda_kernels)
+native_kernels: Any = None      # set by the native tier: (op, TensorType) -> what `find_kernels` gives, or None
+first_plan: list[Callable[[], None]] = []       # what waits for the first op to run
 
 
 def find_kernels(op: Op, t: TensorType) -> tuple:
@@ -190,6 +192,10 @@ def find_kernels(op: Op, t: TensorType) -> tuple:
         found = provider(op, t)
         if found is not None:
             return (*found, None)
+    while first_plan:
+        first_plan.pop()()
+    if native_kernels is not None and t.device.type == "cpu" and (found := native_kernels(op, t)) is not None:
+        return found
     if t.device.type != "cpu":
         raise NotImplementedError(f"flowtorch has no kernel for '{op.name}' on device '{t.device.type}' "
                                   f"(dtype {t.dtype!r}); move the tensors with .cpu()")

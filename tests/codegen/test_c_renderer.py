@@ -8,6 +8,7 @@ import os
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import ml_dtypes
 import numpy as np
@@ -224,7 +225,7 @@ def test_a_shared_cache_folder_is_not_trusted(tmp_path, monkeypatch):
     (tmp_path / "native").mkdir()
     os.chmod(tmp_path / "native", 0o777)
     monkeypatch.setenv("FLOWTORCH_CACHE_DIR", str(tmp_path))
-    folder = native.cache_folder.__wrapped__()
+    folder = Path(native.cache_folder.__wrapped__())
     assert folder != tmp_path / "native" and stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 

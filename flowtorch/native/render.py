@@ -1,0 +1,119 @@
+"""The pointwise loops of the native tier, rendered from the op records' expressions.
+
+``python -m flowtorch.native.render`` writes ``loops_*.c`` anew; a test holds that they are what it would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flowtorch.codegen import c_renderer
+from flowtorch.codegen.expression import constant, parse
+from flowtorch.codegen.lowering import Program, Value, lower
+
+REAL = ("float32", "float64")
+SINGLE = ("float32",)  # numpy's vectorised double precision functions are better than libm's scalar ones
+NUMBERS = ("float32", "float64", "int64")
+
+# op -> dtypes. What is missing here is left to numpy: either numpy is as fast, or nobody calls it in a hot loop.
+OPS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("add", "sub", "mul", "neg", "maximum", "minimum", "abs", "square", "_where"), NUMBERS),
+    **dict.fromkeys(("eq", "ne", "lt", "le", "gt", "ge"), NUMBERS),
+    **dict.fromkeys(("logical_and", "logical_or", "logical_not"), ("bool",)),
+    **dict.fromkeys(
+        (
+            "true_divide", "sqrt", "rsqrt", "reciprocal", "relu", "addcmul", "addcdiv", "lerp", "clamp", "threshold",
+            "leaky_relu", "_prelu_kernel", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "floor", "ceil",
+            "trunc", "isnan", "isinf", "isfinite",
+        ),
+        REAL,
+    ),
+    **dict.fromkeys(("exp", "log", "tanh", "sigmoid", "erf", "gelu", "gelu_tanh", "silu"), SINGLE),
+}  # fmt: skip
+# Parameters that the loops leave at their default; other values go to the numpy kernel.
+FIXED = {"add": ("alpha",), "sub": ("alpha",)}
+# Elements that are worth waking a thread for.
+CHEAP, DEAR = 50_000, 8_000
+_DEAR = {"exp", "log", "tanh", "erf"}
+
+
+def program(op, dtype: str) -> Program:
+    """The typed program of ``op`` for operands of ``dtype``."""
+    tree = parse(op.expr, op.tensors, op.params)
+    tree = tree.substitute({n: constant(op.defaults[n]) for n in FIXED.get(op.name, ())})
+    result = {"bool": "bool"}.get(op.promote, dtype)
+    inputs = {n: "bool" if n == "condition" else dtype for n in op.tensors}
+    return lower([tree], inputs, dict.fromkeys(tree.names("parameter"), dtype), [result])
+
+
+def loop(name: str, p: Program) -> str:
+    """The C function of one loop over contiguous elements."""
+    kinds = [c_renderer.c_type(v.type) for v in p.inputs]
+    lines = [f"{kind} e{k} = x{k}[i];" for k, kind in enumerate(kinds)]
+    names: dict[Value, str] = {v: f"e{k}" for k, v in enumerate(p.inputs)}
+    names |= {v: f"s{k}" for k, v in enumerate(p.parameters)}
+    body, (result,) = c_renderer.statements(p, names)
+    out = c_renderer.c_type(p.outputs[0].type)
+    heads = [f"const {kind} *x{k} = (const {kind} *)p[{k}];" for k, kind in enumerate(kinds)]
+    heads.append(f"{out} *y = ({out} *)p[{len(kinds)}];")
+    for k, v in enumerate(p.parameters):
+        kind = c_renderer.c_type(v.type)
+        heads.append(f"const {kind} s{k} = ({kind})s[{k}];")
+    return "\n".join([
+        f"static void {name}(char *const *p, Index n, const double *s) {{",
+        *(f"    {line}" for line in heads),
+        "    _Pragma(\"GCC ivdep\") for (Index i = 0; i < n; i++) {",
+        *(f"        {line}" for line in [*lines, *body]),
+        f"        y[i] = {result};",
+        "    }",
+        "}",
+        "",
+    ])
+
+
+def _number(value: object) -> str:
+    return repr(float(value)) if isinstance(value, (int, float)) else "NAN"
+
+
+def record(op, programs: dict[str, Program]) -> str:
+    """The table entry of one op: its loops by dtype, its parameters and their defaults."""
+    first = next(iter(programs.values()))
+    parameters = [str(v.payload) for v in first.parameters]
+    dear = any(v.op in _DEAR for v in first.steps)
+    variants = []
+    for dtype, p in programs.items():
+        codes = ", ".join(v.type.upper() for v in p.inputs)
+        variants.append(f"{{{{{codes}}}, {p.outputs[0].type.upper()}, {op.name}_{dtype}}}")
+    names = ", ".join(f'"{n}"' for n in parameters) or "NULL"
+    defaults = ", ".join(_number(op.defaults.get(n)) for n in parameters) or "0"
+    return (
+        f"static const Pointwise {op.name}_record = {{{len(first.inputs)}, {len(parameters)}, "
+        f"{DEAR if dear else CHEAP}, {{{names}}}, {{{defaults}}},\n    {{{', '.join(variants)}, {{{{0}}}}}}}};\n"
+    )
+
+
+def render() -> dict[str, str]:
+    """The generated files by name."""
+    import flowtorch  # noqa: F401  (fills the registry)
+    from flowtorch.ops.op import REGISTRY
+
+    head = "/* Written by flowtorch/native/render.py from the expressions of the ops: change those, not this. */\n"
+    text, entries = [head, '#include "pointwise.h"\n'], []
+    for name, kinds in OPS.items():
+        op = REGISTRY[name]
+        programs = {kind: program(op, kind) for kind in kinds}
+        text += [loop(f"{name}_{kind}", p) for kind, p in programs.items()]
+        text.append(record(op, programs))
+        entries.append(f'    {{"{name}", pointwise_run, &{name}_record}},')
+    text.append("\n".join(["const Entry pointwise_entries[] = {", *entries, "    {NULL},", "};", ""]))
+    return {"loops.c": "\n".join(text)}
+
+
+def main() -> None:
+    """Write the generated files."""
+    for name, text in render().items():
+        Path(__file__).with_name(name).write_text(text)
+
+
+if __name__ == "__main__":
+    main()
