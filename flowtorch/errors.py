@@ -8,6 +8,18 @@ import numpy as np
 from flowtorch.tensor import Tensor
 
 
+_C_NAMES = {
+    "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
+    "complex128": "c10::complex<double>", "int64": "long int", "int32": "int", "int16": "short int",
+    "int8": "signed char", "uint8": "unsigned char", "float32": "float",
+}
+
+
+def c_name(dtype: Any) -> str:
+    """The name of the C type of a dtype, as some of PyTorch's messages give it."""
+    return _C_NAMES.get(dtype.name, dtype.name)
+
+
 def describe(values: list) -> str:
     """Shapes and dtypes of the operands, for the end of a message."""
     parts = []
@@ -45,6 +57,14 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
         sentence = broadcast_error(shapes)
         if sentence is not None:
             return RuntimeError(sentence + operands)
+    if isinstance(error, NotImplementedError) and op.family.name == "pointwise":     # the shapes are asked first
+        sentence = broadcast_error([v._array.shape for v in values if isinstance(v, Tensor)])
+        return error if sentence is None else RuntimeError(sentence + operands)
+    if isinstance(error, (ValueError, TypeError)) and not isinstance(error, NotImplementedError):
+        for name, v in zip(op.names, values, strict=True):
+            if isinstance(v, str) and not isinstance(op.defaults.get(name, 0), (str, type(None))):
+                return TypeError(f"{op.name}(): argument '{name}' must be "
+                                 f"{'Tensor' if name in op.tensors else 'Number'}, not str")
     if isinstance(error, ValueError) and "Integers to negative integer powers" in text:
         return RuntimeError("Integers to negative integer powers are not allowed.")
     if isinstance(error, np.exceptions.AxisError):

@@ -3,11 +3,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowtorch.ops import dispatch
 from flowtorch.ops.families import normalize_dim
 from flowtorch.ops.op import composite
 from flowtorch.ops.sorting import sort
 from flowtorch.tensor import Tensor
 
+_OUT = dispatch.OutRule("quantile")
 _INTERPOLATIONS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
@@ -70,13 +72,15 @@ def _interpolate(ordered: Any, rank: Any, interpolation: str) -> Any:
     return low.lerp(high, rank - below)
 
 
-@composite(method=True, out=True)
-def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+@composite(method=True)
+def quantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """The ``q``-quantiles of all elements or along ``dim``; several q make a new first dimension."""
-    return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
+    result = _quantile("quantile", input, q, dim, keepdim, interpolation, False)
+    return result if out is None else dispatch.write_out(_OUT, out, result.contiguous())
 
 
-@composite(method=True, out=True)
-def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear"):
+@composite(method=True)
+def nanquantile(input, q, dim=None, keepdim=False, *, interpolation="linear", out=None):
     """``quantile`` of the elements that are not NaN."""
-    return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
+    result = _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
+    return result if out is None else dispatch.write_out(_OUT, out, result.contiguous())

@@ -373,6 +373,8 @@ def narrow_copy(input, dim, start, length):
 @composite(method=True)
 def tile(input, *dims, **given):
     """``repeat`` that takes fewer counts than dimensions: missing ones are 1."""
+    if given.keys() - {"dims"}:
+        raise TypeError(f"tile() got an unexpected keyword argument '{next(k for k in given if k != 'dims')}'")
     repeats = int_list(dims, given.get("dims"), "tile", "dims") if dims or given else ()
     return input.repeat((1,) * (input.dim() - len(repeats)) + repeats)
 

@@ -11,6 +11,24 @@ DIFFERENCES = [
         r"(text|None|list) for a tensor: .*expected TypeError.*got AttributeError",
         "a composite asks its argument for a method; a check of its type would cost every call",
     ),
+    (
+        ".*",
+        ".*",
+        r"expected RuntimeError\(Trying to resize storage that is not resizable\), got none",
+        "memory that came from numpy is memory like any other here, and may be replaced by more",
+    ),
+    (
+        "outs",
+        "narrow_copy",
+        r"out transposed .* value",
+        "torch writes the elements one after the other, whatever the strides of out= are",
+    ),
+    (
+        "outs",
+        "nanmean|nansum",
+        r"\[2, 0\], out=bool",
+        "torch finds no wrong dtype where there is no element to add up",
+    ),
 ]
 
 # Public names that the matrix leaves out: they are not functions on values, and have tests of their own.

@@ -43,7 +43,11 @@ def interpret(op: Op, args: tuple, kwargs: dict) -> Any:
     if kwargs:
         kwargs = dict(kwargs)
         out = kwargs.pop("out", None)
+        if out is not None and not op.out:
+            raise TypeError(f"{op.name}() got an unexpected keyword argument 'out'")
     values = op.bind(args, kwargs)
+    if out is not None and op.out == "dtype":
+        sum_in_out(op, values, out)
     if (special := find_special(op, values, out)) or overrides.state.modes:
         result = interpose(op, values, out, special)
         if result is not NotImplemented:
@@ -217,8 +221,28 @@ def write_out(op: Op, out: Any, result: Any) -> Any:
     return out
 
 
-def check_out_dtype(op: Op, result: dtypes.dtype, out: dtypes.dtype) -> None:
+class OutRule:
+    """A name and a rule for ``write_out``, for functions without a record that take ``out=`` themselves."""
+
+    __slots__ = ("name", "namespace", "out")
+
+    def __init__(self, name: str, out: Any = True, namespace: str = "torch") -> None:
+        self.name, self.out, self.namespace = name, out, namespace
+
+
+def sum_in_out(op: Op, values: list, out: Any) -> None:
+    """Sums and products are computed in the dtype of ``out=``, and take it only together with a dimension."""
+    if values[op.names.index("dim")] is None:
+        raise TypeError(f"{op.name}() received an invalid combination of arguments - got (Tensor, out=Tensor)")
+    i = op.names.index("dtype")
+    if values[i] is None and isinstance(out, Tensor):
+        values[i] = out._type.dtype
+
+
+def check_out_dtype(op: Any, result: dtypes.dtype, out: dtypes.dtype) -> None:
     """Raise what PyTorch raises where ``out=`` of another dtype than the result's is refused."""
+    if callable(op.out):
+        return op.out(op.name, out, result)
     from flowtorch.ops.out_rules import refusal
 
     message = refusal(op.namespace, op.name, result, out)
@@ -292,7 +316,11 @@ def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
         raise TypeError(f"{op.name}_(): argument 'self' must be Tensor, not {type(target).__name__}")
     recording = grad_mode.enabled and any(isinstance(t, Tensor) and t.requires_grad for t in flat_inputs(op, values))
     check_inplace(target, recording)
-    result = compute(op, values, True)
+    try:
+        result = compute(op, values, True)
+    except NotImplementedError:
+        check_fits(op, target, values)
+        raise
     check_stored(target, result)
     node = None
     if recording and target._type.dtype.rank >= 2:
@@ -367,6 +395,15 @@ def check_stored(target: Tensor, result: Tensor) -> None:
     if result._array.shape != target._array.shape:
         raise RuntimeError(f"output with shape {list(target._array.shape)} doesn't match the broadcast shape "
                            f"{list(result._array.shape)}")
+
+
+def check_fits(op: Op, target: Tensor, values: list) -> None:
+    """The shapes are asked before the dtypes: the result of a pointwise op must have the shape of ``target``."""
+    if op.family.name == "pointwise":
+        shape = np.broadcast_shapes(*[values[i]._array.shape for i in op.tensor_index if isinstance(values[i], Tensor)])
+        if shape != target._array.shape:
+            raise RuntimeError(f"output with shape {list(target._array.shape)} doesn't match the broadcast shape "
+                               f"{list(shape)}") from None
 
 
 def rebase_history(target: Tensor, node: Any) -> None:

@@ -108,7 +108,8 @@ class Pointwise(Family):
     def compute(self, op: Op, values: list) -> Tensor:
         operands = [values[i] for i in op.tensor_index]
         for x, name in zip(operands, op.tensors, strict=True):
-            if not isinstance(x, Tensor) and x is not None and not (name in op.numbers and isinstance(x, _NUMBERS)):
+            if not isinstance(x, Tensor) and not (x is None and name in op.defaults) and not (
+                    name in op.numbers and isinstance(x, _NUMBERS)):
                 raise TypeError(f"{op.name}(): argument '{name}' (position {op.names.index(name) + 1}) must be "
                                 f"Tensor, not {type(x).__name__}")
         tensors = [x for x in operands if isinstance(x, Tensor)]

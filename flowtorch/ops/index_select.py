@@ -155,7 +155,7 @@ def _fill_value(values: list) -> list:
     return [input, dim, index, value]
 
 
-@writing(("input", "index", "value"), linear=("input", "value"), prepare=_fill_value,
+@writing(("input", "index", "value"), out=False, linear=("input", "value"), prepare=_fill_value,
          vjp=(lambda g, dim, index: index_fill(g, dim, index, 0), None,
               lambda g, dim, index: index_select(g, dim, index.unique()).sum()))
 def index_fill(input, dim, index, value):
@@ -246,6 +246,7 @@ def take(input, index):
     ("input", "index", "source"),
     linear=("input", "source"),
     low="upcast",
+    out=False,
     vjp=(
         lambda g, index, accumulate, source_shape: g if accumulate else put(g, index, g.new_zeros(index.shape)),
         None,
@@ -274,7 +275,7 @@ def put(input, index, source, accumulate=False):
 
 # ---------------------------------------------------------------- embedding
 
-@op(tensors=("weight", "indices"), method=False, low="keep", linear=("weight",), node="EmbeddingBackward0",
+@op(out=False, tensors=("weight", "indices"), method=False, low="keep", linear=("weight",), node="EmbeddingBackward0",
     vjp=(lambda g, indices, weight_shape, padding_idx, scale_grad_by_freq: embedding_dense_backward(
         g, indices, weight_shape[0], padding_idx, scale_grad_by_freq), None))
 def embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):

@@ -42,8 +42,14 @@ class Join(General):
         return super().compute(op, [list(tensors), *values[1:]])
 
 
+def _joined_out(name: str, out: Any, result: Any) -> None:
+    if not can_cast(result, out):
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {out.label}")
+
+
 def _define(body: Any, name: str) -> Op:
-    op = Op(name, Join(), body, tensors=("tensors",), many=True, linear=True, low="keep", method=False)
+    op = Op(name, Join(), body, tensors=("tensors",), many=True, linear=True, low="keep", method=False,
+            out=_joined_out)
     op.public = dispatch.general(op)
     return op
 
@@ -145,9 +151,6 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
             pass
     if isinstance(tensors, (tuple, list)) and not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
-    if out is not None and isinstance(out, Tensor) and not all(
-            can_cast(t._type.dtype, out._type.dtype) for t in tensors if isinstance(t, Tensor)):
-        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {out._type.dtype.label}")
     return interpret(_cat, (tensors, dim), {"out": out})
 
 

@@ -70,6 +70,8 @@ _where = Op("where", Where(), _where_body, tensors=("condition", "input", "other
 
 def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
     """``input`` where ``condition`` holds, ``other`` elsewhere, with broadcasting; without them the indices of True."""
+    if out is not None and not (isinstance(input, Tensor) and isinstance(other, Tensor)):
+        raise TypeError("where() received an invalid combination of arguments: out= takes two tensors")
     if not _active and out is None:
         try:
             tx = input._type if type(input) is not float else other._type
@@ -302,7 +304,7 @@ def nonzero_static(input, *, size, fill_value=-1, out=None):
     rest = size - found.size(0)
     if rest:
         found = REGISTRY["cat"].public([found, found.new_full((rest, input.dim()), fill_value)])
-    return found if out is None else (out if out.shape == found.shape else out.resize_(found.shape)).copy_(found)
+    return found if out is None else dispatch.write_out(dispatch.OutRule("nonzero_static"), out, found)
 
 
 @composite(method=True)

@@ -40,6 +40,8 @@ class Op:
     ``joint``     the one function that gives all gradients (instead of ``vjps``), with the names it wants
     ``linear``    the output is linear in these inputs together: forward mode applies the op to the tangents
     ``many``      the last tensor parameter is a list of tensors: a derivative that names it gets the whole list
+    ``out``       whether ``out=`` is taken: True by the table of ``out_rules``, "dtype" of any dtype, which is then the
+                  op's ``dtype``; or a function (name, out dtype, result dtype) that raises what is refused
     ``rejects``   kinds of dtype that PyTorch refuses ("bool", "complex", "float", "integer", "inexact"), or kind ->
                   message
     """
@@ -59,7 +61,7 @@ class Op:
         rejects: tuple[str, ...] | dict[str, str] = (),
         method: Any = True,
         inplace: bool = False,
-        out: bool = True,
+        out: Any = True,
         namespace: str = "torch",
         dunder: str | None = None,
         outputs: tuple[str, ...] | None = None,
@@ -314,7 +316,7 @@ class Family:
 class Composite:
     """A public function made of other public functions: it has no kernel and no rule of its own."""
 
-    def __init__(self, function: Callable, namespace: str, method: Any, inplace: bool, out: bool) -> None:
+    def __init__(self, function: Callable, namespace: str, method: Any, inplace: bool, out: Any) -> None:
         self.name = function.__name__
         self.function, self.namespace, self.method, self.inplace, self.out = function, namespace, method, inplace, out
         self.doc = function.__doc__
@@ -322,12 +324,11 @@ class Composite:
 
 
 def composite(function: Callable | None = None, *, namespace: str = "torch", method: Any = False,
-              inplace: bool = False, out: bool = False, name: str | None = None) -> Any:
+              inplace: bool = False, out: Any = False, name: str | None = None) -> Any:
     """Register a function on tensors that only calls other ops.
 
     ``method``: attach it to Tensor (True, or the method's name). ``inplace``: also derive ``name_``. ``out``: also
-    accept
-    ``out=``. ``namespace``: "torch", "nn.functional", "linalg", "special", "fft", "Tensor" (method only), ...
+    accept ``out=`` (see ``Op``). ``namespace``: "torch", "nn.functional", "linalg", "special", "fft", "Tensor" (method only), ...
     """
     def register(f: Callable) -> Callable:
         from flowtorch.ops.dispatch import compose

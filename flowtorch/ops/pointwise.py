@@ -116,7 +116,7 @@ def tanh(input):
 _ZERO: dict = {}
 
 
-@pointwise(expr="where(input <= 0, 0, input)", rejects=("complex", "bool"), vjp=(lambda g, out: g * (out > 0),))
+@pointwise(out=False, expr="where(input <= 0, 0, input)", rejects=("complex", "bool"), vjp=(lambda g, out: g * (out > 0),))
 def relu(input):
     """Replace negative elements by zero; NaN stays."""
     return np.maximum(input, _zero_of(input.dtype))
@@ -467,7 +467,12 @@ def xlogy(input, other):
     return np.where(np.isnan(other), other, np.where(input == 0, input.dtype.type(0), input * np.log(other)))
 
 
-@pointwise(numbers=(), expr="heaviside(input, values)",
+def _alike_for_heaviside(operands: Any, dtype: Any) -> None:
+    if any(x._type.dtype is not dtype for x in operands):
+        raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
+
+
+@pointwise(numbers=(), expr="heaviside(input, values)", check=_alike_for_heaviside,
            rejects={"complex": "heaviside is not yet implemented for complex tensors."})
 def heaviside(input, values):
     """0 below zero, ``values`` at zero, 1 above."""

@@ -1,11 +1,15 @@
 """Pointwise functions of three tensors, or with bounds, and those that put numbers together."""
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from flowtorch.ops import dispatch
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj, need_tensors
+from flowtorch.tensor import Tensor
 
 
 @pointwise(
@@ -87,16 +91,22 @@ def _above(input, min, max):
     return input > max if min is None else (input > max) | (min > max)
 
 
-@composite(method=True, inplace=True, out=True)
-def clamp_min(input, min):
+def _one_bound(name: str, result: Any, bound: Any, out: Any) -> Any:
+    if out is None:
+        return result
+    return dispatch.write_out(dispatch.OutRule(name if isinstance(bound, Tensor) else "clamp"), out, result)
+
+
+@composite(method=True, inplace=True)
+def clamp_min(input, min, *, out=None):
     """Limit every element from below."""
-    return clamp(input, min)
+    return _one_bound("clamp_min", clamp(input, min), min, out)
 
 
-@composite(method=True, inplace=True, out=True)
-def clamp_max(input, max):
+@composite(method=True, inplace=True)
+def clamp_max(input, max, *, out=None):
     """Limit every element from above."""
-    return clamp(input, None, max)
+    return _one_bound("clamp_max", clamp(input, None, max), max, out)
 
 
 @pointwise(

@@ -270,22 +270,23 @@ def _angle_backward(g, input):
     return REGISTRY["complex"].public(-im * factor, re * factor)
 
 
-def _classify(ufunc: Any, name: str, doc: str, rejects: tuple = ()) -> Any:
+def _classify(ufunc: Any, name: str, doc: str, rejects: Any = (), out: Any = False) -> Any:
     def body(input):
         return ufunc(input)
     body.__name__, body.__doc__ = name, doc
-    return pointwise(body, numpy=ufunc, promote="bool", inplace=False, expr=f"{name}(input)", rejects=rejects)
+    return pointwise(body, numpy=ufunc, promote="bool", inplace=False, expr=f"{name}(input)", rejects=rejects, out=out)
 
 
 isnan = _classify(np.isnan, "isnan", "Whether every element is not a number.")
 isinf = _classify(np.isinf, "isinf", "Whether every element is infinite.")
 isfinite = _classify(np.isfinite, "isfinite", "Whether every element is neither infinite nor nan.")
 isposinf = _classify(lambda a: a == np.inf if a.dtype.kind == "f" else np.zeros(a.shape, bool), "isposinf",
-                     "Whether every element is +inf.", ("complex",))
+                     "Whether every element is +inf.", {"complex": "isposinf does not support complex inputs."}, True)
 isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind == "f" else np.zeros(a.shape, bool), "isneginf",
-                     "Whether every element is -inf.", ("complex",))
+                     "Whether every element is -inf.", {"complex": "isneginf does not support complex inputs."}, True)
 signbit = _classify(lambda a: np.signbit(a) if a.dtype.kind == "f" else a < 0 if a.dtype.kind == "i" else
-                    np.zeros(a.shape, bool), "signbit", "Whether every element has its sign bit set.", ("complex",))
+                    np.zeros(a.shape, bool), "signbit", "Whether every element has its sign bit set.",
+                    ("complex",), True)
 isreal = _classify(np.isreal, "isreal", "Whether every element has no imaginary part.")
 logical_not = pointwise(numpy=np.logical_not, promote="bool", expr="logical_not(input)", name="logical_not")(
     lambda input: None)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
-from flowtorch.ops import dispatch, factory
+from flowtorch.errors import broadcast_error
+from flowtorch.ops import factory
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
 from flowtorch.ops.random import as_float, as_int, checked_dtype, draw_new, draw_out, generator_for, no_match
@@ -38,11 +39,13 @@ def bernoulli(input, p=None, *, generator=None, out=None):
         kind = type(input).__name__
         raise TypeError(f"bernoulli(): argument 'input' (position 1) must be Tensor, not {kind}")
     p = None if p is None else as_float("bernoulli", "p", 2, p)
+    if out is not None and p is not None:
+        raise TypeError("bernoulli() received an invalid combination of arguments - got (Tensor, float, out=Tensor)")
     if out is None:
         return _bernoulli(input, p, generator)
 
     def draw(array: np.ndarray, gen: Generator) -> None:
-        uniforms.bernoulli_(gen, array, input._array if p is None else p)
+        uniforms.bernoulli_(gen, array, input._array)
 
     return draw_out("bernoulli", out, tuple(input.shape), draw, generator, None)
 
@@ -76,16 +79,32 @@ def multinomial(input, num_samples, replacement=False, *, generator=None, out=No
     return out.copy_(result)
 
 
+def _check_spread(std: np.ndarray) -> None:
+    if std.dtype.kind == "c":
+        raise RuntimeError("normal expects standard deviation to be non-complex")
+    if std.size and not std.min() >= 0:
+        raise RuntimeError("normal expects all elements of std >= 0.0")
+
+
+def shifted(mean: Tensor, std: Any) -> Any:
+    """A function that draws into an array of any dtype: standard normal numbers, then scaled and moved."""
+    def draw(array: np.ndarray, gen: Generator) -> None:
+        if isinstance(std, Tensor):
+            normals.normal_(gen, array)
+            np.multiply(array, std._array, out=array, casting="unsafe")
+        else:
+            normals.normal_(gen, array, 0.0, std)
+        np.add(array, mean._array, out=array, casting="unsafe")
+    return draw
+
+
 @op(tensors=("mean", "std"), vjp=(factory.zeros_like,) * 2, low="keep", method=False, out=False, node="NormalBackward3")
 def _normal(mean, std=None, *, scale=1.0, generator=None):
     gen = source("normal", generator)
     if std is None:
         result = normals.normal_(gen, np.empty(mean.shape, mean.dtype), 0.0, scale)
     else:
-        if std.dtype.kind == "c":
-            raise RuntimeError("normal expects standard deviation to be non-complex")
-        if std.size and not std.min() >= 0:
-            raise RuntimeError("normal expects all elements of std >= 0.0")
+        _check_spread(std)
         shape = np.broadcast_shapes(mean.shape, std.shape)
         result = normals.normal_(gen, np.empty(shape, mean.dtype))
         result = (result * std).astype(mean.dtype)
@@ -126,13 +145,18 @@ def normal(
     if isinstance(std, Tensor):
         if not isinstance(mean, Tensor):
             mean = factory.full((), as_float("normal", "mean", 1, mean), dtype=std.dtype, device=std.device)
+        if out is not None:
+            _check_spread(std._array)
+            return draw_out("normal", out, np.broadcast_shapes(mean.shape, std.shape), shifted(mean, std), generator, None)
         result = _normal(mean, std, generator=generator)
     else:
-        result = _normal(mean, scale=as_float("normal", "std", 2, std), generator=generator)
-    return result if out is None else dispatch.write_out(normal, out, result)
-
-
-normal.name = "normal"
+        std = as_float("normal", "std", 2, std)
+        if out is not None:                                  # which is not resized
+            if fault := broadcast_error([tuple(out.shape), tuple(mean.shape)]):
+                raise RuntimeError(fault)
+            return draw_out("normal", out, tuple(out.shape), shifted(mean, std), generator, None)
+        result = _normal(mean, scale=std, generator=generator)
+    return result
 
 
 def _no_derivative(g: Tensor) -> Tensor:

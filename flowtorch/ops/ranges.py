@@ -55,13 +55,10 @@ def _spaced(name: str, values: Any, out: Any, dtype: Any, device: Any, requires_
     t = default_type(dtype, device)
     array = convert_array(values, dtype)
     if out is not None:
-        return dispatch.write_out(_Named(name), out, wrap(array, t))        # type: ignore[arg-type]
+        if dtype is dtypes.bool_ or (name == "range" and dtype.is_complex):
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{dtype.label}'")
+        return dispatch.write_out(dispatch.OutRule(name), out, wrap(array, t))
     return finish(array, t, requires_grad)
-
-
-class _Named:
-    def __init__(self, name: str) -> None:
-        self.name = name
 
 
 def _steps(name: str, steps: Any) -> int:
@@ -131,7 +128,7 @@ def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, pin_memory
     if t.device.type == "meta":
         array = new_array((n, m), t.numpy, t.device)
     if out is not None:
-        return dispatch.write_out(_Named("eye"), out, wrap(array, t))       # type: ignore[arg-type]
+        return dispatch.write_out(dispatch.OutRule("eye"), out, wrap(array, t))
     return finish(array, t, requires_grad)
 
 

@@ -97,7 +97,7 @@ flip = Tensor.flip = public(                                            # type: 
     "flip", lambda input, *args, dims=None: _flip(input, int_list(args, dims, "flip", "dims")), _flip.__doc__)
 
 
-@op(tensors=("input",), low="keep", linear=True,
+@op(out=False, tensors=("input",), low="keep", linear=True,
     vjp=(lambda g, shifts, dims: roll(g, tuple(-s for s in _tuple(shifts)), dims),))
 def roll(input, shifts, dims=()):
     """The elements moved along ``dims`` by ``shifts`` places, around the end; without ``dims`` the flat tensor's."""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.ops import dispatch
 from flowtorch.ops.factory import ones_like as _ones_like
 from flowtorch.ops.families import named_result, normalize_dims, op, reduction
 from flowtorch.ops.op import REGISTRY, composite
@@ -35,7 +36,7 @@ def accumulation_type(array: np.ndarray, dtype: Any) -> np.dtype:
     return _INT64 if array.dtype.kind in "biu" else array.dtype
 
 
-@reduction(name="sum", linear=True,
+@reduction(name="sum", linear=True, out="dtype",
            vjp=(lambda g, input_shape, dim, keepdim: expand_reduced(g, input_shape, dim, keepdim).expand(input_shape),))
 def sum_(input, dim=None, keepdim=False, *, dtype=None):
     """The sum over dimension(s) ``dim`` (all by default)."""
@@ -121,9 +122,13 @@ def prod_(input, dim=None, keepdim=False, *, dtype=None):
     return np.multiply.reduce(input, axis=axes, dtype=target, keepdims=keepdim)
 
 
-@composite(method=True, out=True)
-def prod(input, dim=None, keepdim=False, *, dtype=None):
+@composite(method=True)
+def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
     """The product of all elements, or over dimension ``dim``."""
+    if out is not None:
+        if dim is None:
+            raise TypeError("prod() received an invalid combination of arguments - got (Tensor, out=Tensor)")
+        return dispatch.write_out(prod_.op, out, prod(input, dim, keepdim, dtype=dtype or out.dtype))
     if dim is not None and isinstance(dim, (tuple, list)):
         raise TypeError("prod(): argument 'dim' must be int, not tuple")
     if dtype is not None and dtype is not input.dtype:
@@ -261,15 +266,15 @@ def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> An
                 raise TypeError(f"{name}() received an invalid combination of arguments - dim must be int")
             result = named_result(name, ("values", "indices"))(along(input, dim, keepdim))
             if out is not None:
-                from flowtorch.ops.dispatch import write_out
-
-                return write_out(along.op, out, result)
+                return dispatch.write_out(along.op, out, result)
             return result
         if input.numel() == 0:
             raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
                                "reduction dim "
                                "with the 'dim' argument.")
-        return whole(input, out=out) if out is not None else whole(input)
+        if out is None:
+            return whole(input)
+        return dispatch.write_out(dispatch.OutRule(f"{name} of all"), out, whole(input))
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc
     return composite(call, method=True)
@@ -292,7 +297,12 @@ def _logical(ufunc: Any, name: str, doc: str) -> Any:
         )
         return np.asarray(out, np.uint8) if input.dtype == np.uint8 else out
     body.__name__, body.__doc__ = name, doc
-    return reduction(body)
+    return reduction(body, out=_truth_out)
+
+
+def _truth_out(name: str, out: Any, result: Any) -> None:
+    if out not in (dtypes.bool_, dtypes.uint8):
+        raise RuntimeError(f"{name} only supports bool tensor for result, got: {out.label}")
 
 
 all_ = _logical(np.logical_and, "all", "Whether all elements are nonzero.")
@@ -360,8 +370,14 @@ def _spread_arguments(name: str, args: tuple, unbiased: Any, dim: Any) -> tuple:
 
 def _variance(name: str, finish: Any, doc: str) -> Any:
     def call(
-        input: Any, *args: Any, dim: Any = None, unbiased: Any = None, correction: Any = None, keepdim: bool = False
+        input: Any, *args: Any, dim: Any = None, unbiased: Any = None, correction: Any = None, keepdim: bool = False,
+        out: Any = None
     ) -> Any:
+        if out is not None:
+            if "mean" in name or (args and isinstance(args[0], bool)):
+                raise TypeError(f"{name}() received an invalid combination of arguments: out= takes a dimension")
+            result = call(input, *args, dim=dim, unbiased=unbiased, correction=correction, keepdim=keepdim)
+            return dispatch.write_out(dispatch.OutRule(name), out, result)
         unbiased, dim, given = _spread_arguments(name, args, unbiased, dim)
         c = _correct(unbiased, correction)
         keepdim = keepdim if given is None else given
@@ -378,7 +394,7 @@ def _variance(name: str, finish: Any, doc: str) -> Any:
         return finish(input, dim, c, keepdim)
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc
-    return composite(call, method="mean" not in name, out="mean" not in name)
+    return composite(call, method="mean" not in name)
 
 
 def _std(input, dim, correction, keepdim):
@@ -432,7 +448,12 @@ def logsumexp(input, dim, keepdim=False):
     return _logsumexp(input, dim, keepdim)
 
 
-@composite(method=True, out=True)
+def _floating_out(name: str, out: Any, result: Any) -> None:
+    if result.is_floating_point and not out.is_floating_point:
+        raise NotImplementedError(f"\"nansum_cpu\" not implemented for '{out.label}'")
+
+
+@composite(method=True, out=_floating_out)
 def nansum(input, dim=None, keepdim=False, *, dtype=None):
     """The sum of the elements that are not nan."""
     if input.dtype.is_complex:
@@ -442,7 +463,7 @@ def nansum(input, dim=None, keepdim=False, *, dtype=None):
     return sum_(input, dim, keepdim, dtype=dtype)
 
 
-@composite(method=True, out=True)
+@composite(method=True, out=_floating_out)
 def nanmean(input, dim=None, keepdim=False, *, dtype=None):
     """The mean of the elements that are not nan."""
     if not input.dtype.is_floating_point and not input.dtype.is_complex:
@@ -452,7 +473,7 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None):
     return nansum(input, dim, keepdim, dtype=dtype) / factor
 
 
-@composite(method=True, out=True)
+@composite(method=True)
 def dist(input, other, p=2):
     """The p-norm of ``input - other``."""
     return (input - other).norm(p)

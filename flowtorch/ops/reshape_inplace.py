@@ -116,10 +116,6 @@ composite(_resize_as, name="resize_as_")
 
 # ---------------------------------------------------------------- copies of views
 
-def _fill(out: Any, copies: tuple) -> tuple:
-    return tuple([o.copy_(c) for o, c in zip(out, copies, strict=True)])
-
-
 def _copying(name: str) -> Any:
     record = REGISTRY[name]
 
@@ -164,12 +160,16 @@ for _name in (
 def split_copy(input, split_size, dim=0, *, out=None):
     """Copies of the pieces that ``split`` views."""
     pieces = tuple([clone(t, memory_format=contiguous_format) for t in input.split(split_size, dim)])
-    return pieces if out is None else _fill(out, pieces)
+    if out is None:
+        return pieces
+    for o, piece in zip(out, pieces, strict=True):
+        o.copy_(piece)                                       # which does not resize
+    return None
 
 
 @composite(out=True)
 def detach_copy(input):
     """A copy without history."""
-    return clone(input.detach())
+    return clone(input.detach(), memory_format=contiguous_format)
 
 

@@ -18,6 +18,8 @@ from flowtorch.ops.second_order import derived
 def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
     def body(input, dim, *, dtype=None):
         target = accumulation_type(input, dtype)
+        if target.kind == "b":
+            raise NotImplementedError(f"\"{name}_out_cpu\" not implemented for 'Bool'")
         if input.ndim == 0:
             normalize_dims(dim, 0)
             return input.astype(target)
@@ -25,7 +27,7 @@ def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
             return ufunc.accumulate(input.astype(np.float32), axis=along(dim, input.ndim)).astype(target)
         return ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target)
     body.__name__, body.__doc__ = name, doc
-    return op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast")
+    return op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast", out="dtype")
 
 
 cumsum = _scan(np.add, "cumsum", lambda g, dim: _reverse_cumsum(g, dim), "The running sum along ``dim``.")

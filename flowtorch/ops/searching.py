@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.ops import dispatch
 from flowtorch.ops.families import named_result, normalize_dim, op, result_dtype
 from flowtorch.ops.op import composite
 from flowtorch.ops.ranges import linspace
@@ -351,6 +352,9 @@ def _histogram(name: str, input: Any, bins: Any, range_: Any, weight: Any, densi
     return _histogram_counts(rows, weight, edges, density), edges
 
 
+_HISTOGRAM_OUT = dispatch.OutRule("histogram")
+
+
 @composite(method=True)
 def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     """The histogram of all values: counts, sums of weights or densities, and the edges of the bins."""
@@ -361,7 +365,7 @@ def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     result = (counts, edges[0].clone())
     if out is not None:
         result = tuple(
-            [(o if o.shape == r.shape else o.resize_(r.shape)).copy_(r) for o, r in zip(out, result, strict=True)]
+            [dispatch.write_out(_HISTOGRAM_OUT, o, r) for o, r in zip(out, result, strict=True)]
         )
     return named_result("histogram", ("hist", "bin_edges"))(result)
 

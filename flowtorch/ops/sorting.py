@@ -212,6 +212,7 @@ def median(input, dim=None, keepdim=False, *, out=None):
     """The median of all elements, or with ``dim`` the medians along it and where they are; the lower of two middle
     ones."""
     if dim is None:
+        _no_out("median", out)
         return _median_whole(input)
     return _renamed("median", _median_dim(input, dim, keepdim, out=out))
 
@@ -220,8 +221,14 @@ def median(input, dim=None, keepdim=False, *, out=None):
 def nanmedian(input, dim=None, keepdim=False, *, out=None):
     """``median`` of the elements that are not NaN."""
     if dim is None:
+        _no_out("nanmedian", out)
         return _nanmedian_whole(input)
     return _renamed("nanmedian", _nanmedian_dim(input, dim, keepdim, out=out))
+
+
+def _no_out(name: str, out: Any) -> None:
+    if out is not None:
+        raise TypeError(f'{name}() missing 1 required positional arguments: "dim"')
 
 
 def _renamed(name: str, result: Any) -> Any:
