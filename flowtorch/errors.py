@@ -7,7 +7,6 @@ import numpy as np
 
 from flowtorch.tensor import Tensor
 
-
 _C_NAMES = {
     "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "complex64": "c10::complex<float>",
     "complex128": "c10::complex<double>", "int64": "long int", "int32": "int", "int16": "short int",

@@ -242,7 +242,8 @@ def sum_in_out(op: Op, values: list, out: Any) -> None:
 def check_out_dtype(op: Any, result: dtypes.dtype, out: dtypes.dtype) -> None:
     """Raise what PyTorch raises where ``out=`` of another dtype than the result's is refused."""
     if callable(op.out):
-        return op.out(op.name, out, result)
+        op.out(op.name, out, result)
+        return
     from flowtorch.ops.out_rules import refusal
 
     message = refusal(op.namespace, op.name, result, out)

@@ -328,7 +328,8 @@ def composite(function: Callable | None = None, *, namespace: str = "torch", met
     """Register a function on tensors that only calls other ops.
 
     ``method``: attach it to Tensor (True, or the method's name). ``inplace``: also derive ``name_``. ``out``: also
-    accept ``out=`` (see ``Op``). ``namespace``: "torch", "nn.functional", "linalg", "special", "fft", "Tensor" (method only), ...
+    accept ``out=`` (see ``Op``). ``namespace``:
+    "torch", "nn.functional", "linalg", "special", "fft", "Tensor" (method only), ...
     """
     def register(f: Callable) -> Callable:
         from flowtorch.ops.dispatch import compose

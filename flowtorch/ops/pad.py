@@ -7,7 +7,7 @@ import numpy as np
 from flowtorch.ops.families import op
 
 
-@op(out=False, 
+@op(out=False,
     name="constant_pad_nd",
     tensors=("input",),
     linear=False,

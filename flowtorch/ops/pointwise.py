@@ -116,7 +116,8 @@ def tanh(input):
 _ZERO: dict = {}
 
 
-@pointwise(out=False, expr="where(input <= 0, 0, input)", rejects=("complex", "bool"), vjp=(lambda g, out: g * (out > 0),))
+@pointwise(out=False, expr="where(input <= 0, 0, input)", rejects=("complex", "bool"),
+           vjp=(lambda g, out: g * (out > 0),))
 def relu(input):
     """Replace negative elements by zero; NaN stays."""
     return np.maximum(input, _zero_of(input.dtype))

@@ -147,7 +147,8 @@ def normal(
             mean = factory.full((), as_float("normal", "mean", 1, mean), dtype=std.dtype, device=std.device)
         if out is not None:
             _check_spread(std._array)
-            return draw_out("normal", out, np.broadcast_shapes(mean.shape, std.shape), shifted(mean, std), generator, None)
+            shape = np.broadcast_shapes(mean.shape, std.shape)
+            return draw_out("normal", out, shape, shifted(mean, std), generator, None)
         result = _normal(mean, std, generator=generator)
     else:
         std = as_float("normal", "std", 2, std)

@@ -266,7 +266,7 @@ def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> An
                 raise TypeError(f"{name}() received an invalid combination of arguments - dim must be int")
             result = named_result(name, ("values", "indices"))(along(input, dim, keepdim))
             if out is not None:
-                return dispatch.write_out(along.op, out, result)
+                return dispatch.write_out(dispatch.OutRule(name), out, result)
             return result
         if input.numel() == 0:
             raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
