@@ -14,6 +14,6 @@ setup(
         "flowtorch.codegen": ["*.h"],
         "flowtorch.native": ["*.c", "*.h"],
         # What child processes find under the name torch; not a package of ours, so it travels as data.
-        "flowtorch.shim": ["path/torch/__init__.py", "path/*/METADATA"],
+        "flowtorch.shim": ["path/torch/__init__.py", "path/*/METADATA", "torch_names.txt"],
     },
 )

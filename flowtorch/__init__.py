@@ -28,8 +28,8 @@ from flowtorch.dtypes import (
 )
 from flowtorch.random import Generator, default_generator
 from flowtorch.tensor import Size, Tensor
+from flowtorch.version import __version__
 
-__version__ = "0.1.0"
 newaxis = None
 
 globals().update(dtypes.PUBLIC)
@@ -179,14 +179,32 @@ _LAZY = {
     "_utils",
     "_dynamo",
     "_VF",
+    "_jit_internal",
+    "__config__",
 }
 
 
 # Names that modules outside the registry of ops provide, loaded on first use.
 _ELSEWHERE = {
     "save": "serialization", "load": "serialization", "set_printoptions": "printing",
-    "is_storage": "storage", "to_dlpack": "utils.dlpack", "vmap": "func",
+    "is_storage": "storage", "to_dlpack": "utils.dlpack", "vmap": "func", "StorageBase": "storage",
+    "OutOfMemoryError": "cuda", "GradScaler": "amp", "AcceleratorError": "accelerator",
+    "Future": "futures",
+    "fork": "jit", "wait": "jit", "ScriptModule": "jit", "ScriptFunction": "jit", "CompilationUnit": "jit",
+    "JITException": "jit",
+    "DisableTorchFunction": "overrides", "DisableTorchFunctionSubclass": "overrides",
 }
+_ELSEWHERE |= dict.fromkeys((
+    "_assert", "_assert_async", "_check", "_check_index", "_check_is_size", "_check_not_implemented",
+    "_check_tensor_all", "_check_tensor_all_with", "_check_type", "_check_value", "_check_with"), "checks")
+_ELSEWHERE |= dict.fromkeys((
+    "_is_functional_tensor", "_running_with_deploy", "compiled_with_cxx11_abi", "get_deterministic_debug_mode",
+    "get_device_module", "get_float32_matmul_precision", "is_vulkan_available", "is_warn_always_enabled",
+    "set_anomaly_enabled", "set_default_tensor_type", "set_deterministic_debug_mode", "set_float32_matmul_precision",
+    "set_flush_denormal", "set_warn_always"), "settings")
+_ELSEWHERE |= dict.fromkeys((
+    "SymBool", "SymFloat", "SymInt", "_sym_sqrt", "sym_float", "sym_fresh_size", "sym_int", "sym_ite", "sym_max",
+    "sym_min", "sym_not", "sym_sqrt", "sym_sum"), "symbolic")
 _ELSEWHERE |= dict.fromkeys((
     "autocast_decrement_nesting", "autocast_increment_nesting", "clear_autocast_cache", "get_autocast_cpu_dtype",
     "get_autocast_dtype", "get_autocast_gpu_dtype", "is_autocast_available", "is_autocast_cache_enabled",
@@ -251,4 +269,6 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module("flowtorch.threads"), name)
     if name in ("install", "uninstall", "as_torch"):
         return getattr(importlib.import_module("flowtorch.shim"), name)
-    raise AttributeError(f"module 'torch' has no attribute '{name}' (flowtorch {__version__} does not provide it)")
+    from flowtorch.shim import absent
+
+    return absent.attribute("flowtorch", name)

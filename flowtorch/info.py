@@ -33,9 +33,10 @@ def main(argv: list[str]) -> int:
 def collect() -> dict[str, str]:
     """Return the report; nothing heavy is imported for it."""
     from flowtorch.shim import VERSION
+    from flowtorch.version import flowtorch as own_version
 
     return {
-        "flowtorch": version(DISTRIBUTION) or "not installed (running from a source checkout)",
+        "flowtorch": version(DISTRIBUTION) or f"{own_version} (running from a source checkout)",
         "follows PyTorch": VERSION,
         "python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "processors": str(processors()),

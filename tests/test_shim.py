@@ -63,7 +63,7 @@ print(__name__, sys.argv, __file__)
 def test_what_flowtorch_lacks_is_said_by_the_name_asked_for():
     done = run("-c", "import torch.no_such_part")
     assert done.returncode == 1
-    assert "No module named 'torch.no_such_part' (flowtorch has no 'flowtorch.no_such_part')" in done.stderr
+    assert "No module named 'torch.no_such_part' (flowtorch does not provide it)" in done.stderr
     done = run("-c", "from torch import no_such_name")
     assert done.returncode == 1 and "no_such_name" in done.stderr
 

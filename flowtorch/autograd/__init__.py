@@ -6,7 +6,8 @@ from typing import Any
 
 _HOMES = {
     "engine": ("backward", "grad"),
-    "mode": ("enable_grad", "inference_mode", "no_grad", "set_grad_enabled", "set_multithreading_enabled"),
+    "mode": ("enable_grad", "inference_mode", "no_grad", "set_grad_enabled"),
+    "grad_mode": ("set_multithreading_enabled",),
     "function": ("Function", "NestedIOFunction"),
     "check": ("gradcheck", "gradgradcheck", "GradcheckError"),
     "anomaly": ("detect_anomaly", "set_detect_anomaly"),

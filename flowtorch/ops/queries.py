@@ -144,10 +144,16 @@ def are_deterministic_algorithms_enabled():
     return _deterministic[0]
 
 
-_deterministic = [False]
+@composite
+def is_deterministic_algorithms_warn_only_enabled():
+    """Whether other algorithms would only be warned of."""
+    return _deterministic[1]
+
+
+_deterministic = [False, False]
 
 
 @composite
 def use_deterministic_algorithms(mode, *, warn_only=False):
     """Ask for deterministic algorithms; every algorithm here is one."""
-    _deterministic[0] = bool(mode)
+    _deterministic[:] = bool(mode), bool(mode and warn_only)

@@ -83,8 +83,15 @@ class TorchFinder(MetaPathFinder):
         except ModuleNotFoundError:
             found = None
         if found is None:
+            from flowtorch.shim import absent
+
+            empty = absent.module_spec(fullname, sys._getframe(1))
+            if empty is not None or absent.probing(sys._getframe(1)):
+                return empty
             # The finders after this one would load another torch's file, or flowtorch's own a second time.
-            raise ModuleNotFoundError(f"No module named {fullname!r} ({REAL} has no {real!r})", name=fullname)
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r} ({REAL} does not provide it).{absent.advice(fullname)}", name=fullname
+            )
         places = found.submodule_search_locations
         spec = importlib.machinery.ModuleSpec(
             fullname, _AliasLoader(real), origin=found.origin, is_package=places is not None

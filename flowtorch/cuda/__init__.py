@@ -6,6 +6,7 @@ Questions are answered, seeds and cache calls do nothing, and whatever needs a d
 from __future__ import annotations
 
 import contextlib
+import importlib
 from typing import Any
 
 from flowtorch import devices
@@ -255,6 +256,8 @@ def can_device_access_peer(device: Any, peer_device: Any) -> bool:
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("amp", "memory", "nvtx", "random", "streams"):
+        return importlib.import_module(f"flowtorch.cuda.{name}")
     if name == "amp":
         from flowtorch import amp
 

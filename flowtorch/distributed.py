@@ -1,0 +1,73 @@
+"""``torch.distributed`` of a build without it: programs that ask learn that there is one process."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, NoReturn
+
+__path__: list[str] = []  # a package, as in PyTorch: imports below it are asked for by name
+__all__ = [
+    "DistBackendError", "DistError", "DistNetworkError", "DistStoreError", "destroy_process_group", "get_rank",
+    "get_world_size", "init_process_group", "is_available", "is_gloo_available", "is_initialized",
+    "is_mpi_available", "is_nccl_available", "is_torchelastic_launched", "is_ucc_available", "is_xccl_available",
+]  # fmt: skip
+
+
+class DistError(RuntimeError):
+    """An error between processes."""
+
+
+class DistBackendError(DistError):
+    """An error of what carries messages between processes."""
+
+
+class DistNetworkError(DistError):
+    """An error of the network."""
+
+
+class DistStoreError(DistError):
+    """An error of the store by which processes meet."""
+
+
+def is_available() -> bool:
+    """Whether processes can work together: not in this version."""
+    return False
+
+
+def is_initialized() -> bool:
+    """Whether ``init_process_group`` has been called: never."""
+    return False
+
+
+def is_torchelastic_launched() -> bool:
+    """Whether torchrun started this process."""
+    return os.environ.get("TORCHELASTIC_RUN_ID") is not None
+
+
+def _absent() -> bool:
+    """Whether this backend is there: no."""
+    return False
+
+
+is_gloo_available = is_mpi_available = is_nccl_available = is_ucc_available = is_xccl_available = _absent
+
+
+def _no_group(*args: Any, **kwargs: Any) -> NoReturn:
+    """ValueError: there is no process group."""
+    raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
+
+
+get_rank = get_world_size = destroy_process_group = _no_group
+
+
+def init_process_group(*args: Any, **kwargs: Any) -> NoReturn:
+    """Join other processes: not supported."""
+    raise NotImplementedError(
+        "torch.distributed.init_process_group: flowtorch runs in one process; torch.distributed.is_available() is False"
+    )
+
+
+def __getattr__(name: str) -> Any:
+    from flowtorch.shim import absent
+
+    return absent.attribute(__name__, name)
