@@ -94,6 +94,7 @@ for _family in (
     "spectral",
     "differences",
     "lowrank",
+    "layouts",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 for _module in (

@@ -309,7 +309,7 @@ def tensor_repr(tensor: Any, tensor_contents: str | None = None, tangent: Any = 
     from flowtorch.nn.parameter import Parameter
     from flowtorch.tensor import Tensor
 
-    plain = type(tensor) in (Tensor, Parameter)
+    plain = tensor.__class__ in (Tensor, Parameter)
     prefix = "tensor(" if plain else f"{type(tensor).__name__}("
     layout = str(tensor.layout).rsplit(".", 1)[-1]
     body: Callable[[Any, int], tuple[str, list[str]]] = _strided_body

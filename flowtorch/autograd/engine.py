@@ -198,7 +198,7 @@ def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, r
         if slots is None:
             pending[node] = slots = [None] * len(node.shape)
             heapq.heappush(heap, (-node.seq, node))
-        slots[e.index] = g if slots[e.index] is None else slots[e.index] + g
+        slots[e.index] = g if slots[e.index] is None else added(slots[e.index], g)
         return
     if isinstance(e, Tensor):
         if not isinstance(g, Tensor) or g._type is not e._type or g._array.shape != e._array.shape:
@@ -209,7 +209,7 @@ def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, r
             places = capture.get(id(e))
             if places is not None:
                 for i in places:
-                    results[i] = g if results[i] is None else results[i] + g
+                    results[i] = g if results[i] is None else added(results[i], g)
             if places is None or not accumulate_into:
                 return
             for i in places:
@@ -226,9 +226,14 @@ def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, r
             waiting._type.device.type == "cpu"):
         np.add(waiting._array, g._array, waiting._array)
     else:
-        total = waiting + g
+        total = added(waiting, g)
         pending[e] = total
         owned.add(id(total))
+
+
+def added(a: Any, b: Any) -> Any:
+    """The sum of two gradients; of a sparse and a dense one the dense one comes first."""
+    return b + a if a.is_sparse and not b.is_sparse else a + b
 
 
 def fit(g: Any, shape: tuple, type_: Any, source: Any) -> Tensor:
@@ -263,9 +268,11 @@ def accumulate(leaf: Tensor, g: Tensor, create_graph: bool) -> None:
         old = leaf._grad
         if old is None:
             leaf._grad = g if create_graph else _own(g, leaf)
+        elif type(old) is Tensor and not g._type.plain and old._type.plain and not create_graph and g.is_sparse:
+            old.add_(g)                                                 # type: ignore[attr-defined]
         elif create_graph or grad_mode.enabled or type(old) is not Tensor or old._type is not g._type or (
                 old._array.strides and 0 in old._array.strides):
-            leaf._grad = old + g                                        # type: ignore[operator]
+            leaf._grad = added(old, g)
         else:
             np.add(old._array, g._array, old._array)
             old._bump_version()
@@ -283,8 +290,9 @@ def _own(g: Tensor, leaf: Tensor) -> Tensor:
             and type(g) is Tensor and leaf._array.flags.c_contiguous and g._node is None and not g._requires_grad):
         return g
     if type(g) is not Tensor and not g._type.plain:
-        return g.detach().clone()                                       # type: ignore[attr-defined]
-    if leaf._array.flags.c_contiguous or leaf._array.size <= 1:
+        copy = g.detach().clone()                                       # type: ignore[attr-defined]
+        return copy._coalesced_(False) if g.is_sparse else copy
+    if leaf._array.flags.c_contiguous or leaf._array.size <= 1 or type(leaf._array) is not np.ndarray:
         return wrap(np.array(array, order="C"), g._type)
     copy = np.empty_like(leaf._array, dtype=array.dtype)
     copy[...] = array

@@ -38,6 +38,15 @@ def _check_options(name: str, dtype: Any, layout: Any) -> None:
         raise NotImplementedError(f"{name}(): layout {layout!r} is not supported; only torch.strided is")
 
 
+def _sparse(name: str, layout: Any, shape: tuple, dtype: Any, requires_grad: bool) -> Any:
+    """``zeros`` or ``empty`` in a sparse layout: a tensor without entries."""
+    if layout is not dtypes.LAYOUTS["sparse_coo"]:
+        _check_options(name, dtype, layout)
+    from flowtorch.sparse.tensor import empty
+
+    return empty(shape, len(shape), dtype or dtypes.get_default_dtype(), requires_grad)
+
+
 def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None) -> np.ndarray:
     """Memory for a tensor of this shape: uninitialised, or filled with one value."""
     if device.type == "meta":
@@ -65,6 +74,10 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
         memory_format: Any = None,
         names: Any = None,
     ) -> Tensor:
+        if layout is not None and layout is not dtypes.strided:
+            if fill == 1:
+                raise RuntimeError("full(...) is not implemented for sparse layout")
+            return _sparse(name, layout, _shape(sizes if size is None else (size,), name), dtype, requires_grad)
         _check_options(name, dtype, layout)
         shape = _shape(sizes if size is None else (size,), name)
         t = default_type(dtype, device) if out is None or dtype is not None else out._type

@@ -97,7 +97,8 @@ def _offsets(size: tuple, dim: int, shape: tuple) -> np.ndarray:
 
 
 @op(tensors=("input", "index"), low="keep", linear=("input",),
-    vjp=(lambda g, index, input_shape, dim: scatter_add(g.new_zeros(input_shape), dim, index, g), None))
+    vjp=(lambda g, index, input_shape, dim, sparse_grad: _gather_gradient(g, index, input_shape, dim, sparse_grad),
+         None))
 def gather(input, dim, index, *, sparse_grad=False):
     """The elements of ``input`` that ``index`` names along ``dim``; all other coordinates are the index's own."""
     dim = _check("gather", input.shape, index, dim)
@@ -105,6 +106,14 @@ def gather(input, dim, index, *, sparse_grad=False):
         return np.empty(index.shape, input.dtype)
     flat = flat_index(index, dim, input.shape)
     return (input.reshape(-1) if input.flags.c_contiguous else np.ravel(input)).take(flat).reshape(index.shape)
+
+
+def _gather_gradient(g, index, shape, dim, sparse_grad):
+    if not sparse_grad:
+        return scatter_add(g.new_zeros(shape), dim, index, g)
+    from flowtorch.sparse.gradients import gather_gradient
+
+    return gather_gradient(g, dim, index, shape)
 
 
 def _scatter_at(input: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray) -> tuple:

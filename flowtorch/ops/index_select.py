@@ -276,8 +276,8 @@ def put(input, index, source, accumulate=False):
 # ---------------------------------------------------------------- embedding
 
 @op(out=False, tensors=("weight", "indices"), method=False, low="keep", linear=("weight",), node="EmbeddingBackward0",
-    vjp=(lambda g, indices, weight_shape, padding_idx, scale_grad_by_freq: embedding_dense_backward(
-        g, indices, weight_shape[0], padding_idx, scale_grad_by_freq), None))
+    vjp=(lambda g, indices, weight_shape, padding_idx, scale_grad_by_freq, sparse: _embedding_gradient(
+        g, indices, weight_shape, padding_idx, scale_grad_by_freq, sparse), None))
 def embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
     """The rows of the matrix ``weight`` that ``indices`` name; no gradient reaches row ``padding_idx``."""
     if weight.ndim != 2:
@@ -318,6 +318,14 @@ def embedding_dense_backward(grad_output, indices, num_weights, padding_idx=-1, 
         values = values / count[rows].astype(values.dtype)[:, None]
     add_rows(out, rows, values)
     return out
+
+
+def _embedding_gradient(g, indices, shape, padding_idx, scale_grad_by_freq, sparse):
+    if not sparse:
+        return embedding_dense_backward(g, indices, shape[0], padding_idx, scale_grad_by_freq)
+    from flowtorch.sparse.gradients import embedding_gradient
+
+    return embedding_gradient(g, indices, shape, padding_idx, scale_grad_by_freq)
 
 
 def _embedding_again(g, indices, padding_idx, scale_grad_by_freq):

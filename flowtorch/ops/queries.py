@@ -82,6 +82,8 @@ def typename(obj):
 
 def type_name(t: Any) -> str:
     """The legacy type name of a tensor."""
+    if t.layout is not dtypes.strided:
+        return t.type()                                                  # type: ignore[attr-defined]
     place = "cuda." if t.is_cuda else ""
     return f"torch.{place}{t.dtype.label}Tensor"
 

@@ -1,0 +1,49 @@
+"""History of sparse calls: a node whose derivative is one function per input."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flowtorch.autograd import anomaly
+from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.node import Node, edge, fetch, next_seq, save
+from flowtorch.tensor import Tensor
+
+_new: Any = object.__new__
+
+
+class SparseNode(Node):
+    """``functions[i](g, *saved)`` is the gradient of input i."""
+
+    __slots__ = ("functions", "label")
+
+    label: str
+    functions: Sequence[Callable | None]
+
+    def name(self) -> str:
+        return self.label
+
+    def apply(self, g: Any) -> tuple:
+        saved = [fetch(self, i) for i in range(len(self.versions))]
+        return tuple(None if e is None or f is None else f(g, *saved)
+                     for e, f in zip(self.edges, self.functions, strict=True))
+
+
+def link(result: Any, label: str, inputs: Sequence[Any], functions: Sequence[Callable | None],
+         saved: Sequence[Any] = ()) -> Any:
+    """``result`` with a node behind it if one of the inputs needs a gradient."""
+    if not grad_mode.enabled or result._type.dtype.rank < 2:
+        return result
+    edges = tuple([edge(t) if isinstance(t, Tensor) and f is not None else None
+                   for t, f in zip(inputs, functions, strict=True)])
+    if all(e is None for e in edges):
+        return result
+    node = _new(SparseNode)
+    node.seq, node.edges, node.hooks = next_seq(), edges, None
+    node.label, node.functions = label, functions
+    node.shape, node.type = result._array.shape, result._type
+    save(node, tuple(saved))
+    if anomaly.state.enabled:
+        anomaly.note_origin(node)
+    result._node, result._requires_grad = node, True
+    return result
