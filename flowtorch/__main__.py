@@ -8,6 +8,7 @@ import sys
 # Each command's module is imported when it is asked for, and has main(argv) -> exit status.
 COMMANDS = {
     "run": ("flowtorch.shim.launch", "run a program that says 'import torch' on flowtorch"),
+    "difftest": ("flowtorch.testing.difftest.cli", "hold functions, programs and gradients against a reference"),
     "stubs": ("flowtorch.stubs", "write the type stubs that editors and mypy read"),
     "build-kernels": ("flowtorch.native.build", "compile the CPU kernels now, not in the background of a program"),
     "info": ("flowtorch.info", "say what is installed, and which kernels this machine can use"),

@@ -111,6 +111,6 @@ def test_the_matrix_sees_a_wrong_function(name, monkeypatch):
     class Broken(checks.Pair):
         def functions(self, name):
             ours, theirs = super().functions(name)
-            return (lambda *args, **kwargs: self.candidate.as_tensor(ours(*args, **kwargs)) * 1.001), theirs
+            return (lambda *args, **kwargs: self.candidate.library.as_tensor(ours(*args, **kwargs)) * 1.001), theirs
 
     assert any(checks.values(Broken(flowtorch, torch), SAMPLES[name]))

@@ -1,6 +1,6 @@
 """The checks that hold a function against a reference: each gives the differences it found, one line each.
 
-``candidate`` and ``reference`` are modules with PyTorch's names (``flowtorch`` and ``torch``, as a rule).
+``candidate`` and ``reference`` are implementations (``difftest.implementations``), or modules with PyTorch's names.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from . import outcome
-from .outcome import differences, gradients, run
-from .samples import LAYOUTS, Array, Sample, Spec, find
+from .difftest.implementations import remembered
+from .errormodel import EPS
+from .outcome import differences
+from .samples import LAYOUTS, Array, Sample, Spec
 from .samples_pointwise import mixed, special_sample
 
 OPERATORS = {
@@ -46,20 +48,28 @@ IN_PLACE = {"add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and_", "o
 
 
 class Pair:
-    """A candidate beside its reference."""
+    """A candidate beside its reference: implementations, their names, or modules with PyTorch's names."""
 
     def __init__(self, candidate: Any, reference: Any) -> None:
-        self.candidate, self.reference = candidate, reference
+        self.candidate, self.reference = remembered(candidate), remembered(reference)
 
     def functions(self, name: str) -> tuple[Any, Any]:
-        return find(self.candidate, name), find(self.reference, name)
+        return self.candidate.find(name), self.reference.find(name)
 
     def compare(self, names: Any, spec: Spec, sample: Sample, label: str, precision: str = "") -> Iterator[str]:
         """Lines for one call: ``names`` is a public name or a pair of functions."""
         ours, theirs = self.functions(names) if isinstance(names, str) else names
-        expected = run(self.reference, theirs, sample, spec.random)
-        got = run(self.candidate, ours, sample, spec.random)
+        expected = self.reference.run(theirs, sample, spec.random)
+        got = self.candidate.run(ours, sample, spec.random)
         for d in differences(expected, got, spec, precision=precision):
+            yield f"{label}{sample}: {d}"
+
+    def compare_gradients(self, spec: Spec, sample: Sample, double: bool, label: str) -> Iterator[str]:
+        """Lines for the gradients of one call, or for their gradients."""
+        ours, theirs = self.functions(spec.name)
+        expected = self.reference.gradients(theirs, sample, spec.random, double)
+        got = self.candidate.gradients(ours, sample, spec.random, double)
+        for d in differences(expected, got, _Loose(spec), strides=False):  # type: ignore[arg-type]
             yield f"{label}{sample}: {d}"
 
 
@@ -134,7 +144,7 @@ def outs(pair: Pair, spec: Spec) -> Iterator[str]:
     _, theirs = pair.functions(spec.name)
     for dtype in [d for d in ("float32", "int64") if d in spec.dtypes]:
         for number, sample in enumerate(spec.samples(dtype)):
-            expected = run(pair.reference, theirs, sample, spec.random)
+            expected = pair.reference.run(theirs, sample, spec.random)
             results = None if expected.error else [r for r in expected.results if isinstance(r, outcome.Result)]
             if not results or number > 2 or len(results) > 3 or "dtype" in sample.kwargs:
                 continue
@@ -148,11 +158,11 @@ def outs(pair: Pair, spec: Spec) -> Iterator[str]:
                         spec,
                         call,
                         f"out {kind} {dtype} ",
-                        results[0].dtype if kind == "wide" and results[0].dtype in outcome.EPS else "",
+                        results[0].dtype if kind == "wide" and results[0].dtype in EPS else "",
                     )
                 )
                 yield from lines
-                refused = run(pair.reference, theirs, call, spec.random).error
+                refused = pair.reference.run(theirs, call, spec.random).error
                 if isinstance(refused, TypeError):  # the function takes no out=
                     return
 
@@ -188,17 +198,13 @@ class _Loose:
 def _gradients(pair: Pair, spec: Spec, double: bool) -> Iterator[str]:
     if not spec.gradient or spec.undefined:
         return
-    ours, theirs = pair.functions(spec.name)
     for dtype in [
         d for d in ("float64", "complex128") if d in spec.dtypes or (d == "complex128" and "complex64" in spec.dtypes)
     ]:
         for sample in spec.samples(dtype):
             if not any(a.grad for a in sample.arrays()):
                 continue
-            expected = gradients(pair.reference, theirs, sample, spec.random, double)
-            got = gradients(pair.candidate, ours, sample, spec.random, double)
-            for d in differences(expected, got, _Loose(spec), strides=False):  # type: ignore[arg-type]
-                yield f"{dtype} {sample}: {d}"
+            yield from pair.compare_gradients(spec, sample, double, f"{dtype} ")
 
 
 def specials(pair: Pair, spec: Spec) -> Iterator[str]:
@@ -295,8 +301,8 @@ def accuracy(pair: Pair, spec: Spec) -> Iterator[str]:
         return
     large = enlarge(first, spec)
     single = large.map_arrays(lambda a: a.with_(dtype="float32") if a.dtype == "float64" else a)
-    oracle = run(pair.reference, theirs, large, spec.random)
-    sides = [run(pair.reference, theirs, single, spec.random), run(pair.candidate, ours, single, spec.random)]
+    oracle = pair.reference.run(theirs, large, spec.random)
+    sides = [pair.reference.run(theirs, single, spec.random), pair.candidate.run(ours, single, spec.random)]
     if oracle.error or any(s.error for s in sides):
         return
     for k, exact in enumerate(oracle.results):

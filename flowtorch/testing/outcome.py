@@ -1,7 +1,6 @@
 """What a call leaves behind, in plain values, and how two such outcomes differ.
 
-Tolerances come from the dtype: an element may differ by ``UNITS`` units of the precision of its dtype, times the
-function's own factor (see ``samples.Spec``). Sums, whose terms cancel, are held against the largest element.
+Tolerances come from ``errormodel``: units of the precision of an element's dtype, times the function's own factor.
 """
 
 from __future__ import annotations
@@ -12,21 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .errormodel import EPS, out_of_tolerance
 from .samples import Sample, Spec
-
-# Two correctly working implementations of the same function differ by a few units in the last place; low-precision
-# results are computed in float32 and rounded once, so they may fall on the other side of one rounding.
-UNITS = 4
-EPS = {
-    "float64": 2.0**-52,
-    "float32": 2.0**-23,
-    "float16": 2.0**-10,
-    "bfloat16": 2.0**-7,
-    "complex128": 2.0**-52,
-    "complex64": 2.0**-23,
-    "complex32": 2.0**-10,
-}
-TINY = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
 
 
 class Result:
@@ -47,9 +33,21 @@ class Result:
             self.alias = None if number is None else ("shares memory with", number)
 
 
+class Values(Result):
+    """The values of a result, and nothing about memory: from a library that is no PyTorch."""
+
+    __slots__ = ()
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.dtype, self.shape, self.strides, self.alias = str(values.dtype), values.shape, (), None
+        self.requires_grad, self.values = False, values
+
+
 def numbers(tensor: Any, dtype: str) -> np.ndarray:
     """The tensor's values as a numpy array of its own."""
     t = tensor.detach().resolve_conj().resolve_neg() if hasattr(tensor, "resolve_neg") else tensor.detach()
+    if t.device.type == "cuda":
+        t = t.cpu()
     if getattr(t, "_is_zerotensor", bool)():  # PyTorch's zeros without memory
         return np.zeros(tuple(t.shape), np.dtype(dtype))
     if dtype == "bfloat16":  # numpy has no such dtypes
@@ -184,37 +182,13 @@ def value_difference(e: np.ndarray, g: np.ndarray, dtype: str, spec: Spec) -> li
     if dtype not in EPS:
         wrong = e != g
     else:
-        wrong = out_of_tolerance(e, g, dtype, spec)
+        wrong = out_of_tolerance(e, g, dtype, spec.factor)
     if not wrong.any():
         return []
     at = np.unravel_index(np.argmax(wrong), wrong.shape)
     return [
         f"value: {int(wrong.sum())} of {e.size} differ, at {tuple(map(int, at))} expected {e[at]!r}, got {g[at]!r}"
     ]
-
-
-def out_of_tolerance(e: np.ndarray, g: np.ndarray, dtype: str, spec: Spec) -> np.ndarray:
-    if e.dtype.kind == "c":
-        # One part may cancel: the modulus measures the rounding of both. Which parts of a complex result become nan
-        # when one of them is infinite, IEEE arithmetic leaves to the order of operations.
-        with np.errstate(all="ignore"):
-            near = (
-                np.abs(e - g) <= UNITS * spec.factor * EPS[dtype] * (np.abs(e) + scale(e, spec)) + 2 * TINY["float32"]
-            )
-        return ~(near | (~np.isfinite(e) & ~np.isfinite(g)))
-    with np.errstate(all="ignore"):
-        e, g = e.astype(np.float64), g.astype(np.float64)
-        allowed = UNITS * spec.factor * EPS[dtype] * (np.abs(e) + scale(e, spec)) + 2 * TINY[dtype]
-        same = (e == g) | (np.isnan(e) & np.isnan(g)) | (np.abs(e - g) <= np.where(np.isfinite(e), allowed, 0))
-    return ~same
-
-
-def scale(e: np.ndarray, spec: Spec) -> float:
-    """What cancelled terms may have been as large as; nothing for pointwise functions."""
-    if spec.factor <= 1:
-        return 0.0
-    finite = np.abs(e[np.isfinite(e)])
-    return float(finite.max()) if finite.size else 0.0
 
 
 # ---------------------------------------------------------------- gradients
@@ -278,4 +252,4 @@ def cotangent(output: Any, library: Any, number: int) -> Any:
     values = rng.uniform(0.5, 1.5, tuple(output.shape)) * rng.choice([-1.0, 1.0], tuple(output.shape))
     if output.dtype.is_complex:
         values = values + 1j * rng.uniform(-1, 1, tuple(output.shape))
-    return library.from_numpy(np.asarray(values)).to(output.dtype)
+    return library.from_numpy(np.asarray(values)).to(output.dtype).to(output.device)

@@ -35,10 +35,13 @@ SAMPLES: dict[str, Spec] = {}
 class Array:
     """A tensor argument: its values, the name of its dtype, and how it lies in memory."""
 
-    __slots__ = ("dtype", "grad", "layout", "values")
+    __slots__ = ("device", "dtype", "grad", "layout", "values")
 
-    def __init__(self, values: Any, dtype: str, grad: bool = False, layout: str = "contiguous") -> None:
+    def __init__(
+        self, values: Any, dtype: str, grad: bool = False, layout: str = "contiguous", device: str = "cpu"
+    ) -> None:
         self.values, self.dtype, self.grad, self.layout = np.asarray(values), dtype, grad, layout
+        self.device = device
 
     def with_(self, **changes: Any) -> Array:
         """The same argument with other values, dtype, layout or need of a gradient."""
@@ -48,6 +51,8 @@ class Array:
     def build(self, library: Any, grad: bool = False) -> Any:
         """The tensor in ``library``; with a gradient where it was made for one and ``grad`` asks for it."""
         t = _tensor(library, _lay_out(self.values, self.layout), self.dtype)
+        if self.device != "cpu":
+            t = t.to(self.device)
         t = _view(t, self.values.shape, self.layout)
         return t.detach().requires_grad_() if grad and self.grad else t
 
@@ -158,9 +163,9 @@ def _short(value: Any) -> str:
 class Maker:
     """Makes the arguments of one function's samples for one dtype, always the same ones."""
 
-    def __init__(self, name: str, dtype: str, domain: tuple[float, float]) -> None:
+    def __init__(self, name: str, dtype: str, domain: tuple[float, float], seed: int = 0) -> None:
         self.dtype, self.low, self.high = dtype, *domain
-        self.rng = np.random.default_rng(zlib.crc32(f"{name} {dtype}".encode()))
+        self.rng = np.random.default_rng(zlib.crc32(f"{name} {dtype}".encode()) + seed)
 
     @property
     def kind(self) -> str:
@@ -238,6 +243,7 @@ class Spec:
     ``errors``    whether broken calls are tried (False where they crash PyTorch)
     ``accuracy``  whether the error is held against the reference's own, in float32
     ``double``    whether second derivatives can be compared
+    ``seed``      another one gives other values in the same samples
     ``undefined`` the values are not defined: only dtype, shape and strides are compared
     """
 
@@ -261,14 +267,14 @@ class Spec:
         self.name, self.generator, self.family, self.dtypes, self.domain = name, generator, family, dtypes, domain
         self.random, self.factor, self.gradient, self.double = random, factor, gradient, double
         self.layouts, self.undefined, self.accuracy = layouts, undefined, accuracy
-        self.errors = errors
+        self.errors, self.seed = errors, 0
         if name in SAMPLES:
             raise ValueError(f"{name!r} has samples already")
         SAMPLES[name] = self
 
     def samples(self, dtype: str) -> Iterator[Sample]:
         """The samples for one dtype; the same ones each time."""
-        return self.generator(Maker(self.name, dtype, self.domain))
+        return self.generator(Maker(self.name, dtype, self.domain, self.seed))
 
 
 def samples(*names: str, **options: Any) -> Callable:
