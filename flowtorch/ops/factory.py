@@ -40,6 +40,11 @@ def _check_options(name: str, dtype: Any, layout: Any) -> None:
 
 def _sparse(name: str, layout: Any, shape: tuple, dtype: Any, requires_grad: bool) -> Any:
     """``zeros`` or ``empty`` in a sparse layout: a tensor without entries."""
+    if layout in (dtypes.LAYOUTS["sparse_csr"], dtypes.LAYOUTS["sparse_csc"]):
+        from flowtorch.sparse import compressed
+
+        t = compressed.empty(layout, shape, dtype or dtypes.get_default_dtype())
+        return t.requires_grad_(requires_grad)                          # type: ignore[attr-defined]
     if layout is not dtypes.LAYOUTS["sparse_coo"]:
         _check_options(name, dtype, layout)
     from flowtorch.sparse.tensor import empty

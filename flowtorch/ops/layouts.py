@@ -12,7 +12,8 @@ _LAYOUTS = dtypes.LAYOUTS
 def _strided_only(name: str, kind: str) -> Any:
     """A method that only sparse tensors have: on any other it says so."""
     def method(self, *args, **kwargs):
-        raise RuntimeError(f"{name} expected {kind} but got {str(self.layout).rsplit('.', 1)[-1].capitalize()}")
+        got = "".join(part.capitalize() for part in str(self.layout).rpartition(".")[2].removesuffix("_coo").split("_"))
+        raise RuntimeError(f"{name} expected {kind} but got {got}")
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"``{name}`` of a sparse tensor."
     return composite(method, namespace="Tensor", method=True)
@@ -21,8 +22,9 @@ def _strided_only(name: str, kind: str) -> Any:
 for _name in ("coalesce", "is_coalesced", "indices", "_indices", "_values", "_nnz", "_coalesced_", "sparse_dim",
               "dense_dim"):
     _strided_only(_name, "sparse coordinate tensor layout")
-for _name in ("crow_indices", "col_indices", "ccol_indices", "row_indices"):
-    _strided_only(_name, "sparse compressed tensor layout")
+for _name, _kind in (("crow_indices", "row"), ("col_indices", "row"), ("ccol_indices", "column"),
+                     ("row_indices", "column")):
+    _strided_only(_name, f"sparse {_kind} compressed tensor layout")
 _strided_only("values", "sparse tensor layout")
 
 
@@ -79,7 +81,7 @@ for _name in ("csr", "csc", "bsr", "bsc"):
 @composite(namespace="Tensor", method=True)
 def sparse_mask(self, mask):
     """The elements of ``self`` at the entries of the sparse tensor ``mask``."""
-    if self.layout is dtypes.strided and mask.layout is not _LAYOUTS["sparse_coo"]:
+    if mask.layout is not _LAYOUTS["sparse_coo"]:
         if mask.layout is dtypes.strided:
             raise RuntimeError("sparse_mask(): expected mask to be a sparse tensor")
         from flowtorch.sparse import compressed
@@ -131,9 +133,6 @@ def sparse_compressed_tensor(compressed_indices, plain_indices, values, size=Non
     """A tensor of a compressed layout from its two index tensors and its values."""
     from flowtorch.sparse import compressed
 
-    if layout is None:
-        raise RuntimeError("sparse_compressed_tensor expects a compressed layout (sparse_csr, sparse_csc, sparse_bsr "
-                           "or sparse_bsc), but got none")
     return compressed.construct(layout, compressed_indices, plain_indices, values, size, dtype=dtype, device=device,
                                 requires_grad=requires_grad, check_invariants=check_invariants)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.sparse import handlers as _handlers
+from flowtorch.sparse.compressed import CompressedTensor as _CompressedTensor
 from flowtorch.sparse.construct import check_sparse_tensor_invariants
 from flowtorch.sparse.tensor import LayoutTensor as _LayoutTensor
 from flowtorch.sparse.tensor import SparseTensor as _SparseTensor
@@ -14,6 +15,7 @@ from flowtorch.tensor import Tensor, wrap
 
 _handlers.load()
 
+from flowtorch.sparse import compressed_ops as _compressed_ops  # noqa: E402
 from flowtorch.sparse import products as _products  # noqa: E402
 from flowtorch.sparse import reductions as _reductions  # noqa: E402
 
@@ -30,18 +32,24 @@ def mm(mat1: Tensor, mat2: Tensor, reduce: str | None = None) -> Tensor:
             raise RuntimeError(f"mm: expected matrices, but got a {t.dim()}D tensor")
     if not isinstance(mat1, _LayoutTensor) and not isinstance(mat2, _LayoutTensor):
         return mat1.mm(mat2)                                             # type: ignore[attr-defined]
-    return _products.multiply(mat1, mat2, masked=True)
+    if isinstance(mat1, _SparseTensor) and not isinstance(mat2, _CompressedTensor):
+        return _products.multiply(mat1, mat2, masked=True)
+    return _compressed_ops.matmul(mat1, mat2, masked=True)
 
 
 def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1.0, alpha: Any = 1.0) -> Tensor:
     """``beta * mat + alpha * (mat1 @ mat2)``; the gradient of sparse ``mat1`` has its entries only."""
     if not isinstance(mat1, _LayoutTensor):
         return mat.addmm(mat1, mat2, beta=beta, alpha=alpha)             # type: ignore[attr-defined]
-    return _products.addmm(mat, mat1, mat2, beta, alpha, masked=True)
+    if isinstance(mat1, _SparseTensor):
+        return _products.addmm(mat, mat1, mat2, beta, alpha, masked=True)
+    return _compressed_ops.addmm(mat, mat1, mat2, beta, alpha, masked=True)
 
 
 def sum(input: Tensor, dim: Any = None, dtype: Any = None) -> Tensor:
     """The sum of a sparse tensor; its gradient has the entries that ``input`` has."""
+    if isinstance(input, _CompressedTensor):
+        input.coalesce()                                                 # type: ignore[attr-defined]
     if not isinstance(input, _SparseTensor):
         return input.sum(dtype=dtype) if dim is None else input.sum(dim, dtype=dtype)     # type: ignore[attr-defined]
     return _reductions.sum_dims(input, range_of(input) if dim is None else dim, dtype=dtype)

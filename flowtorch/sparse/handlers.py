@@ -15,7 +15,8 @@ from flowtorch.ops.dispatch import flat_inputs
 from flowtorch.sparse.tensor import LayoutTensor
 from flowtorch.tensor import Tensor
 
-table: dict[str, Callable] = {}
+table: dict[str, Callable] = {}                         # for COO operands
+compressed_table: dict[str, Callable] = {}              # where an operand is of a compressed layout
 _loaded = False
 
 
@@ -31,7 +32,7 @@ def handles(*names: str) -> Callable:
 def load() -> None:
     """Fill the table."""
     global _loaded
-    from flowtorch.sparse import arithmetic, elementwise, products, reductions, shapes  # noqa: F401
+    from flowtorch.sparse import arithmetic, compressed_ops, elementwise, products, reductions, shapes  # noqa: F401
 
     _loaded = True
 
@@ -50,7 +51,10 @@ def run(op: Any, values: list, out: Any, inplace: bool) -> Any:
     if not _loaded:
         load()
     inputs = flat_inputs(op, values)
-    handler = table.get(op.name)
+    from flowtorch.sparse.compressed import CompressedTensor
+
+    chosen = compressed_table if any(type(t) is CompressedTensor for t in inputs) else table
+    handler = chosen.get(op.name)
     if not any(isinstance(t, LayoutTensor) for t in inputs):            # only out= is sparse
         raise unsupported(f"{op.name}.out", [out])
     if handler is None:

@@ -73,7 +73,8 @@ class LayoutTensor(Tensor):
     def _take(self, other: Any) -> None:
         """Become what ``other`` is, history apart."""
         self._array, self._type = other._array, other._type
-        for slot in type(self).__slots__:
+        slots: tuple = type(self).__slots__
+        for slot in slots:
             setattr(self, slot, getattr(other, slot))
         self._bump_version()
 
