@@ -64,6 +64,8 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
             if isinstance(v, str) and not isinstance(op.defaults.get(name, 0), (str, type(None))):
                 return TypeError(f"{op.name}(): argument '{name}' must be "
                                  f"{'Tensor' if name in op.tensors else 'Number'}, not str")
+    if isinstance(error, AttributeError) and error.name == "__index__":
+        return TypeError(f"{op.name}(): an argument must be int, not {type(error.obj).__name__}")
     if isinstance(error, ValueError) and "Integers to negative integer powers" in text:
         return RuntimeError("Integers to negative integer powers are not allowed.")
     if isinstance(error, np.exceptions.AxisError):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.dtypes import contiguous_format, int64
+from flowtorch.ops.arguments import need_bool, need_int, need_ints
 from flowtorch.ops.copy import clone
 from flowtorch.ops.families import normalize_dim, result_dtype
 from flowtorch.ops.join import cat, stack
@@ -49,6 +50,7 @@ def ravel(input):
 def unflatten(input, dim, sizes):
     """Dimension ``dim`` split into ``sizes``, one of which may be -1."""
     n = normalize_dim(dim, input.dim())
+    need_ints("unflatten", "sizes", 3, sizes)
     sizes = tuple(sizes)
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
@@ -340,6 +342,8 @@ def narrow(input, dim, start, length):
     """The ``length`` slices of ``dim`` from ``start`` on, as a view."""
     if input.dim() == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
+    if type(start) is not int and not isinstance(start, Tensor):
+        start = need_int("narrow", "start", 3, start)
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
     if isinstance(start, Tensor):
@@ -359,6 +363,7 @@ def narrow(input, dim, start, length):
 @composite(method=True, out=True)
 def narrow_copy(input, dim, start, length):
     """A copy of the ``length`` slices of ``dim`` from ``start`` on."""
+    start = need_int("narrow_copy", "start", 3, start)
     if 0 < input.dim() <= dim:
         raise RuntimeError("Expected dim < static_cast<int64_t>(self_sizes.size()) to be true, but got false.  (Could "
                            "this "
@@ -427,6 +432,7 @@ def flipud(input):
 @composite(method=True)
 def rot90(input, k=1, dims=(0, 1)):
     """Rotate the plane of two dimensions by ``k`` quarter turns."""
+    k = need_int("rot90", "k", 2, k)
     n = input.dim()
     if len(dims) != 2:
         raise RuntimeError(f"expected total rotation dims == 2, but got dims = {len(dims)}")
@@ -530,6 +536,7 @@ def block_diag(*tensors):
 @composite
 def vander(x, N=None, increasing=False):
     """The matrix of the powers of a vector's elements, ``N`` columns."""
+    need_bool("vander", "increasing", 3, increasing)
     if x.dim() != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     n = x.size(0) if N is None else N
@@ -619,8 +626,9 @@ def unravel_index(indices, shape):
     shape = tuple(shape)
     if any(n < 0 for n in shape):
         raise ValueError(f"'shape' cannot have negative values, but got {shape}")
-    results, step = [], 1
-    for n in reversed(shape):
-        results.append(((indices // step) % n).to(int64))
-        step *= n
-    return tuple(reversed(results))
+    steps = [1]
+    for n in reversed(shape[1:]):
+        steps.insert(0, steps[0] * n)
+    each = REGISTRY["stack"].public([((indices // s) % n).to(int64) for s, n in zip(steps, shape, strict=True)], -1) \
+        if shape else indices.new_zeros((*indices.shape, 0), dtype=int64)
+    return each.unbind(-1)

@@ -195,7 +195,7 @@ def make_node(op: Op, values: list, inputs: list, edges: tuple, self_copy: Any =
     return node
 
 
-def write_out(op: Op, out: Any, result: Any) -> Any:
+def write_out(op: Any, out: Any, result: Any) -> Any:
     """Copy ``result`` into the tensors given as ``out=``, resized where PyTorch allows it."""
     if isinstance(result, (tuple, list)):
         if not isinstance(out, (tuple, list)) or len(out) != len(result):
@@ -253,7 +253,7 @@ def check_out_dtype(op: Any, result: dtypes.dtype, out: dtypes.dtype) -> None:
         raise RuntimeError(f"result type {result.label} can't be cast to the desired output type {out.label}")
 
 
-def resize_output(op: Op, out: Tensor, result: np.ndarray) -> None:
+def resize_output(op: Any, out: Tensor, result: np.ndarray) -> None:
     """Give ``out`` the shape and strides of ``result``; a non-empty one is warned about, as PyTorch does."""
     shape, had_elements = result.shape, out._array.size > 0
     if out._array.size:
@@ -500,20 +500,70 @@ def compose(record: Composite) -> Callable:
     f.record = record                                           # type: ignore[attr-defined]
     record.public = f                                           # type: ignore[attr-defined]
     if not record.out:
+        if record.name not in _UNCHECKED and record.namespace != "nn.functional":
+            record.public = checked(record, f)
         return f
 
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = f(*args, **kwargs)
+        try:
+            result = f(*args, **kwargs)
+        except AttributeError as error:
+            raise blame(record, args, kwargs, error) from None
         return result if out is None else write_out(record, out, result)      # type: ignore[arg-type]
 
+    call.__signature__ = SignatureWithOut(f)                    # type: ignore[attr-defined]
+    record.public = present(call, record, f)
+    return call
+
+
+def present(call: Any, record: Composite, f: Any) -> Callable:
+    """``call`` under the name of the composite that it calls."""
     call.__name__ = call.__qualname__ = record.name
     call.__doc__ = record.doc
     call.__module__ = "flowtorch"
-    call.__wrapped__ = f                                        # type: ignore[attr-defined]
-    call.__signature__ = SignatureWithOut(f)                    # type: ignore[attr-defined]
-    call.record = record                                        # type: ignore[attr-defined]
-    record.public = call                                        # type: ignore[attr-defined]
+    call.__wrapped__ = f
+    call.record = record
     return call
+
+
+# Published as they are: a training step calls them often, or PyTorch raises AttributeError as well.
+_UNCHECKED = frozenset([
+    "to", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "contiguous",
+    "detach", "detach_", "copy_", "split", "chunk", "new_empty", "new_zeros", "new_ones", "new_full",
+    "new_tensor", "div", "div_", "clamp_min", "clamp_max", "conj", "sum_to_size", "max", "min", "masked_fill",
+    "masked_fill_", "fill_", "zero_", "softmax", "log_softmax", "cpu", "cuda", "type", "flatten", "unflatten",
+    "expand_as", "view_as", "type_as", "reshape_as", "narrow", "scatter", "scatter_", "swapaxes", "norm",
+    "__pos__", "resize_", "resize_as_", "set_", "storage", "untyped_storage", "_typed_storage", "manual_seed",
+    "seed", "linear", "dropout", "is_shared", "pca_lowrank", "svd_lowrank", "tensordot", "unravel_index",
+])
+
+
+def checked(record: Composite, f: Callable) -> Callable:
+    """The published form of a composite: an argument that is no tensor is a TypeError. Our own code calls ``f``."""
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return f(*args, **kwargs)
+        except AttributeError as error:
+            raise blame(record, args, kwargs, error) from None
+
+    return present(call, record, f)
+
+
+def blame(record: Composite, args: tuple, kwargs: dict, error: AttributeError) -> Exception:
+    """PyTorch's TypeError, where a composite asked an argument for what only a tensor (or an integer) has."""
+    if record.name in _UNCHECKED:
+        return error
+    code = record.function.__code__                             # type: ignore[attr-defined]
+    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+    wanted = "int" if error.name == "__index__" else "Tensor"
+    for i, (name, v) in enumerate([*zip([*names, *["args"] * len(args)], args, strict=False), *kwargs.items()]):
+        if v is error.obj and not isinstance(v, Tensor):
+            kind = type(v).__name__
+            return TypeError(f"{record.name}(): argument '{name}' (position {i + 1}) must be {wanted}, not {kind}")
+        if isinstance(v, (tuple, list)) and any(x is error.obj and not isinstance(x, Tensor) for x in v):
+            return TypeError(f"{record.name}(): argument '{name}' (position {i + 1}) must be tuple of {wanted}s, but "
+                             f"found element of type {type(error.obj).__name__}")
+    return error
 
 
 class SignatureWithOut(Signature):

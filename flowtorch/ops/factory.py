@@ -10,6 +10,7 @@ from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import preserve_format
 from flowtorch.ops import dispatch
+from flowtorch.ops.arguments import need_number
 from flowtorch.ops.op import composite
 from flowtorch.ops.view import sizes
 from flowtorch.tensor import Tensor, default_type, wrap
@@ -92,7 +93,7 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
 
             array = laid_out(array, memory_format)
         if out is not None:
-            return dispatch.write_out(make, out, wrap(array, t))            # type: ignore[arg-type]
+            return dispatch.write_out(dispatch.OutRule(name), out, wrap(array, t))
         return finish(array, t, requires_grad)
     make.__name__ = make.__qualname__ = make.name = name                    # type: ignore[attr-defined]
     make.__doc__ = doc
@@ -111,17 +112,15 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pi
     _check_options("full", dtype, layout)
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
+    need_number("full", "fill_value", 2, fill_value)
     if dtype is None:
         dtype = dtypes.scalar_dtype(fill_value) if out is None else out.dtype
     shape = _shape((size,) if isinstance(size, (tuple, list)) else (tuple(size),), "full")
     t = default_type(dtype, device)
     array = new_array(shape, t.numpy, t.device, t.scalar(fill_value).astype(t.numpy))
     if out is not None:
-        return dispatch.write_out(full, out, wrap(array, t))                # type: ignore[arg-type]
+        return dispatch.write_out(dispatch.OutRule("full"), out, wrap(array, t))
     return finish(array, t, requires_grad)
-
-
-full.name = "full"                                                          # type: ignore[attr-defined]
 
 
 def _like(name: str, fill: Any, doc: str) -> Any:
@@ -201,6 +200,7 @@ _full_like = _like("full_like", None, "")
 def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
               memory_format=preserve_format):
     """A tensor shaped like ``input`` filled with ``fill_value``."""
+    need_number("full_like", "fill_value", 2, fill_value)
     return _full_like(input, fill_value, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad,
                       memory_format=memory_format)
 
@@ -524,8 +524,7 @@ def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
         values = float(start) + np.arange(n, dtype=np.float64) * float(step)
     array = values.astype(t.numpy)
     if out is not None:
-        return dispatch.write_out(arange, out, wrap(array, t))              # type: ignore[arg-type]
+        return dispatch.write_out(dispatch.OutRule("arange"), out, wrap(array, t))
     return finish(array, t, requires_grad)
 
 
-arange.name = "arange"                                                      # type: ignore[attr-defined]

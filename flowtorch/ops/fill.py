@@ -16,6 +16,8 @@ def fill_(self, value):
             raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
                                f"{value.dim()} dimensions.")
         return self.copy_(value)
+    if value.__class__ is str:
+        raise TypeError("fill_() received an invalid combination of arguments - got (str)")
     t = self._type
     if t.fast and t.device.type == "cpu" and not dispatch.active and not (self.requires_grad and grad_enabled()) and (
             not dispatch.has_internal_overlap(self._array)):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.dtypes import from_numpy_dtype
+from flowtorch.ops.arguments import need_number
 from flowtorch.ops.families import normalize_dim, op
 from flowtorch.ops.op import composite
 from flowtorch.ops.writing import number_tensor, writing
@@ -191,6 +192,7 @@ def _scatter_call(self, dim, index, src, value, reduce, inplace):
     if not isinstance(self, Tensor):
         raise TypeError(f"scatter(): argument 'input' (position 1) must be Tensor, not {type(self).__name__}")
     if not isinstance(given, Tensor):
+        need_number("scatter", "value", 4, given)
         given = number_tensor(given, self)
         if reduce is not None and isinstance(index, Tensor):
             given = given.expand(index.shape)

@@ -128,6 +128,9 @@ def share_memory_(self):
 @composite(namespace="Tensor", method=True)
 def is_pinned(self, device=None):
     """Whether the memory is page-locked."""
+    if not isinstance(self, Tensor):
+        raise TypeError(f"descriptor 'is_pinned' for 'torch._C.TensorBase' objects doesn't apply to a "
+                        f"'{type(self).__name__}' object")
     return False
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from flowtorch.ops.arguments import need_ints
 from flowtorch.ops.families import op
 
 
@@ -17,6 +18,7 @@ from flowtorch.ops.families import op
 )
 def constant_pad_nd(input, pad, value=0):
     """Surround ``input`` by ``value``; ``pad`` has (left, right) pairs, last dimension first; negative ones cut."""
+    need_ints("constant_pad_nd", "pad", 2, pad)
     pairs = list(zip(pad[::2], pad[1::2], strict=True))[::-1]
     keep = input.ndim - len(pairs)
     pairs = [(0, 0)] * keep + pairs

@@ -334,7 +334,7 @@ def _log_number(x, like):
 @composite(method=True, inplace=True, out=True)
 def float_power(input, exponent):
     """``input ** exponent`` computed in double precision."""
-    if not isinstance(input, Tensor) and not isinstance(exponent, Tensor):
+    if not (isinstance(input, Tensor) or isinstance(exponent, Tensor)) or isinstance(input, (list, tuple, str)):
         raise TypeError("float_power() received an invalid combination of arguments - got (" + ", ".join(
             type(x).__name__ for x in (input, exponent)) + "), but expected a Tensor among them")
     complex_ = any(x.dtype.is_complex if isinstance(x, Tensor) else isinstance(x, complex) for x in (input, exponent))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops.arguments import need_int
 from flowtorch.ops.erf import erf as erf_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
@@ -418,7 +419,7 @@ def _polygamma(input, *, n=0):
 @composite(out=True)
 def polygamma(n, input):
     """The ``n``-th derivative of the digamma function."""
-    if n < 0:
+    if need_int("polygamma", "n", 1, n) < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     return digamma(input) if n == 0 else _polygamma(input, n=n)
 

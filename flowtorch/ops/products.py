@@ -179,6 +179,8 @@ def _vector(t: Any, op_name: str, argument: str) -> None:
 @composite(method=True, out=True)
 def outer(input, vec2):
     """All products of an element of each vector."""
+    if not isinstance(vec2, Tensor):
+        raise TypeError(f"outer(): argument 'vec2' (position 2) must be Tensor, not {type(vec2).__name__}")
     _vector(input, "outer", "self")
     _vector(vec2, "outer", "vec2")
     return input.unsqueeze(1) * vec2

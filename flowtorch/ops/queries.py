@@ -115,6 +115,8 @@ def is_signed(input):
 @composite(namespace="Tensor", method=True, name="type")
 def type_(self, dtype=None, non_blocking=False, **kwargs):
     """The legacy type name, or a conversion to ``dtype`` (a dtype or such a name)."""
+    if kwargs.keys() - {"async"}:
+        raise TypeError(f"type() got an unexpected keyword argument '{next(iter(kwargs))}'")
     if dtype is None:
         return type_name(self)
     if isinstance(dtype, str):

@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch import devices, dtypes
 from flowtorch.ops import dispatch
+from flowtorch.ops.arguments import need_number
 from flowtorch.ops.factory import _check_options, finish, new_array
 from flowtorch.ops.families import convert_array
 from flowtorch.ops.op import composite
@@ -16,6 +17,7 @@ from flowtorch.tensor import Tensor, default_type, wrap
 
 def _numbers(*values: Any) -> list:
     for v in values:
+        need_number("linspace", "start", 1, v)
         if isinstance(v, Tensor) and v.dim():
             raise RuntimeError(f"only supports 0-dimensional start and end tensors, but got tensor with {v.dim()} "
                                "dimension(s).")
@@ -191,6 +193,7 @@ def equal(input, other):
 @composite
 def scalar_tensor(s, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """A 0-d tensor holding the number ``s``, of the default dtype unless named."""
+    need_number("scalar_tensor", "s", 1, s)
     t = default_type(dtype, device)
     return finish(t.scalar(s).astype(t.numpy), t, requires_grad)
 

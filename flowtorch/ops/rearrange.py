@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops import view as views
+from flowtorch.ops.arguments import need_ints
 from flowtorch.ops.dispatch import name_function
 from flowtorch.ops.families import normalize_dim, normalize_dims, op
 from flowtorch.ops.op import REGISTRY
@@ -101,6 +102,7 @@ flip = Tensor.flip = public(                                            # type: 
     vjp=(lambda g, shifts, dims: roll(g, tuple(-s for s in _tuple(shifts)), dims),))
 def roll(input, shifts, dims=()):
     """The elements moved along ``dims`` by ``shifts`` places, around the end; without ``dims`` the flat tensor's."""
+    need_ints("roll", "shifts", 2, shifts)
     shifts, axes = _tuple(shifts), _tuple(dims)
     if not shifts:
         raise RuntimeError("`shifts` required")

@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.ops import dispatch
+from flowtorch.ops.arguments import need_ints, need_number
 from flowtorch.ops.factory import ones_like as _ones_like
 from flowtorch.ops.families import named_result, normalize_dims, op, reduction
 from flowtorch.ops.op import REGISTRY, composite
@@ -82,6 +83,7 @@ def _count(shape: tuple, dim: Any) -> int:
 def sum_to_size(self, *size):
     """Sum over the dimensions that broadcasting a tensor of ``size`` to this shape would have expanded."""
     shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
+    need_ints("sum_to_size", "size", 1, size[0] if len(size) == 1 else shape)
     lead = self.dim() - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, self.shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(self.shape)}}}.")
@@ -476,4 +478,5 @@ def nanmean(input, dim=None, keepdim=False, *, dtype=None):
 @composite(method=True)
 def dist(input, other, p=2):
     """The p-norm of ``input - other``."""
+    need_number("dist", "p", 3, p)
     return (input - other).norm(p)

@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.ops import dispatch
+from flowtorch.ops.arguments import need_bool, need_ints, need_number
 from flowtorch.ops.families import named_result, normalize_dim, op, result_dtype
 from flowtorch.ops.op import composite
 from flowtorch.ops.ranges import linspace
@@ -91,6 +92,8 @@ def _parts(result: tuple, inverse: bool, counts: bool) -> Any:
 @composite(method=True)
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
     """The distinct elements (or slices along ``dim``) in ascending order; on demand also the inverse and the counts."""
+    for k, flag in enumerate(("sorted", "return_inverse", "return_counts")):
+        need_bool("unique", flag, k + 2, (sorted, return_inverse, return_counts)[k])
     return _parts(_unique(input.detach(), dim, return_inverse), return_inverse, return_counts)
 
 
@@ -178,6 +181,7 @@ def bucketize(input, boundaries, *, out_int32=False, right=False, out=None):
     if boundaries.dim() != 1:
         raise RuntimeError(f"boundaries tensor must be 1 dimension, but got dim({boundaries.dim()})")
     if not isinstance(input, Tensor):
+        need_number("bucketize", "input", 1, input)
         input = boundaries.new_tensor(input)
     _check_search(boundaries, input, None, right, None, out_int32, out)
     return _search(boundaries, input, None, right, out_int32, out)
@@ -196,7 +200,7 @@ def _isin(elements, test_elements, assume_unique=False, invert=False):
 def isin(elements, test_elements, *, assume_unique=False, invert=False, out=None):
     """Whether each element of ``elements`` is among ``test_elements``."""
     given = [x for x in (elements, test_elements) if isinstance(x, Tensor)]
-    if not given:
+    if not given or any(isinstance(x, (list, tuple, str)) or x is None for x in (elements, test_elements)):
         raise TypeError("isin() received an invalid combination of arguments - got "
                         f"({type(elements).__name__}, {type(test_elements).__name__}), but expected one of: (Tensor "
                         "elements, "
@@ -290,6 +294,7 @@ def _histogram_edges(input: Any, bins: Any, range_: Any) -> list:
     if isinstance(bins, int):
         bins = [bins] * n
     if len(bins) != n:
+        need_ints("histogramdd", "bins", 2, bins)
         raise RuntimeError("histogramdd: The size of bins must be equal to the innermost dimension of the input.")
     if isinstance(bins[0], Tensor):
         for d, b in enumerate(bins):

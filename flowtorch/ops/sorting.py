@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.dtypes import from_numpy_dtype
+from flowtorch.ops.arguments import need_bool
 from flowtorch.ops.families import normalize_dim, op
 from flowtorch.ops.gather import flat_index
 from flowtorch.ops.op import REGISTRY, composite
@@ -89,6 +90,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True):
     if input.dtype.kind in "cb":
         raise RuntimeError(f"{' ' if input.dtype.kind == 'c' else ''}topk does not support "
                            f"{'complex' if input.dtype.kind == 'c' else 'bool'} dtypes on CPU")
+    need_bool("topk", "largest", 4, largest)
     dim = normalize_dim(dim, input.ndim)
     n = input.shape[dim] if input.ndim else 1
     if not 0 <= k <= n:

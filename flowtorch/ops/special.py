@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops.arguments import need_int
 from flowtorch.ops.families import op, pointwise
 from flowtorch.ops.op import composite
 
@@ -234,6 +235,7 @@ legendre_polynomial_p = _polynomial("legendre_polynomial_p", _legendre, "The Leg
 @composite(method=True, inplace=True, out=True)
 def mvlgamma(input, p):
     """The logarithm of the multivariate gamma function of dimension ``p``."""
+    p = need_int("mvlgamma", "p", 2, p)
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
     if input.dtype.is_complex:

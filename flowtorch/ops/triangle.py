@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.ops.arguments import need_bool, need_int, need_number
 from flowtorch.ops.factory import finish
 from flowtorch.ops.families import normalize_dim, op
 from flowtorch.ops.op import REGISTRY, composite
@@ -36,8 +37,8 @@ triu = _triangle("triu", False, "The upper triangle of the last two dimensions, 
 
 
 def _indices(name: str, keep: Any, row: int, col: int, offset: int, dtype: Any, device: Any) -> Any:
-    for n, what in ((row, "row"), (col, "col")):
-        if n < 0:
+    for k, (n, what) in enumerate(((row, "row"), (col, "col"))):
+        if need_int(name, what, k + 1, n) < 0:
             raise RuntimeError(f"{what} must be non-negative, got{n}")
     d = dtypes.int64 if dtype is None else dtype
     if d.name not in ("int64", "int32"):
@@ -102,6 +103,8 @@ def fill_diagonal_(self, fill_value, wrap=False):
         raise RuntimeError("dimensions must larger than 1")
     if self.dim() > 2 and len(set(self.shape)) > 1:
         raise RuntimeError("all dimensions of input must be of equal length")
+    need_number("fill_diagonal_", "fill_value", 1, fill_value)
+    need_bool("fill_diagonal_", "wrap", 2, wrap)
     rows, columns = self.shape[0], min(self.shape)
     step = sum(self.stride())
     self.as_strided((columns,), (step,)).fill_(fill_value)

@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch.dtypes import dtype as DType
 from flowtorch.dtypes import from_numpy_dtype
+from flowtorch.ops.arguments import need_int, need_ints
 from flowtorch.ops.families import NeedsCopy, normalize_dim, normalize_dims, view
 from flowtorch.ops.fast_views import several
 from flowtorch.ops.op import REGISTRY, composite
@@ -165,6 +166,7 @@ def permute(input, dims):
     """Reorder the dimensions."""
     n = input.ndim
     if len(dims) != n:
+        need_ints("permute", "dims", 2, dims)
         raise RuntimeError("permute(sparse_coo): number of dimensions in the tensor input does not match the length "
                            "of the "
                            f"desired ordering of dimensions i.e. input.dim() = {n} is not equal to len(dims) = "
@@ -432,9 +434,13 @@ def _split_backward(g, shape, split_sizes, dim):
 def split(tensor, split_size_or_sections, dim=0):
     """Pieces of ``split_size_or_sections`` along ``dim`` (the last may be smaller), or of the sizes in a list."""
     if isinstance(split_size_or_sections, (tuple, list)):
+        if not hasattr(tensor, "_array"):
+            return tensor.split(split_size_or_sections, dim)             # as PyTorch asks it
         return split_with_sizes(tensor, tuple(split_size_or_sections), dim)
     if tensor.dim() == 0:
         raise RuntimeError("split expects at least a 1-dimensional tensor")
+    if type(split_size_or_sections) is not int:
+        need_ints("split_with_sizes", "split_sizes", 2, split_size_or_sections)
     size = split_size_or_sections.__index__()
     if size < 0:
         raise RuntimeError(f"split expects split_size be non-negative, but got split_size={size}")
@@ -450,6 +456,8 @@ def chunk(input, chunks, dim=0):
     """At most ``chunks`` pieces of equal size along ``dim`` (the last may be smaller)."""
     if input.dim() == 0:
         raise RuntimeError("chunk expects at least a 1-dimensional tensor")
+    if type(chunks) is not int:
+        chunks = need_int("chunk", "chunks", 2, chunks)
     if chunks <= 0:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
     n = input.size(dim)
