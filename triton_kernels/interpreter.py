@@ -197,6 +197,26 @@ def _repair_reductions() -> None:
     interpreter.ReduceOps.sum = sum_of
 
 
+def _scan_blockwise(self, inputs):
+    """Scan with any combine function by doubling steps: log2(n) calls on whole blocks."""
+    data = [np.moveaxis(arg.handle.data, self.axis, 0).copy() for arg in inputs]
+    step = 1
+    while step < len(data[0]):
+        # whole blocks, since shapes must be powers of two; the first `step` results are not used
+        earlier = [np.concatenate([part[:step], part[:-step]]) for part in data]
+        left = [self.to_tensor(part, arg.dtype) for part, arg in zip(earlier, inputs, strict=True)]
+        right = [self.to_tensor(part, arg.dtype) for part, arg in zip(data, inputs, strict=True)]
+        combined = self.combine_fn.fn(*left, *right)
+        later = [part.handle.data for part in (combined if isinstance(combined, tuple) else (combined,))]
+        data = [np.concatenate([part[:step], new[step:]]) for part, new in zip(data, later, strict=True)]
+        step *= 2
+    return [self.to_tensor(np.moveaxis(part, 0, self.axis), arg.dtype) for part, arg in zip(data, inputs, strict=True)]
+
+
+def _repair_scans() -> None:
+    interpreter.ScanOps.generic_scan = _scan_blockwise
+
+
 def _erfinv(y: float) -> float:
     """The inverse of math.erf, by Newton's method from a rational start."""
     if not abs(y) < 1:
@@ -263,4 +283,5 @@ def _give_libdevice_bodies() -> None:
 _repair_arithmetic()
 _repair_language()
 _repair_reductions()
+_repair_scans()
 _give_libdevice_bodies()

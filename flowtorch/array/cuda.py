@@ -83,3 +83,25 @@ def empty(shape: Sequence[int], dtype: np.dtype, strides: Sequence[int] | None =
     if order == list(range(len(shape))):
         return make(shape, dtype)
     return make([shape[dim] for dim in order], dtype).transpose([order.index(dim) for dim in range(len(shape))])
+
+
+def to_device(array: np.ndarray) -> Any:
+    """A device copy of a host array."""
+    return array.copy() if devices.interpreted_cuda() else array_module().asarray(array)
+
+
+def to_host(array: Any) -> np.ndarray:
+    """A host copy of a device array, waiting for what computes it."""
+    return np.array(array) if type(array) is np.ndarray else array.get()
+
+
+def strided(array: Any, shape: Sequence[int], strides: Sequence[int], offset: int = 0) -> Any:
+    """A view of the memory from an array's first element (and `offset` elements on); `strides` in elements."""
+    size = array.itemsize
+    steps = [step * size for step in strides]
+    if type(array) is np.ndarray:
+        flat = array if not offset else np.lib.stride_tricks.as_strided(array, (offset + 1,), (size,))[offset:]
+        return np.lib.stride_tricks.as_strided(flat, tuple(shape), tuple(steps))
+    cupy = array_module()
+    place = cupy.cuda.MemoryPointer(array.data.mem, array.data.ptr - array.data.mem.ptr + offset * size)
+    return cupy.ndarray(tuple(shape), array.dtype, place, tuple(steps))

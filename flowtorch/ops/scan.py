@@ -74,7 +74,7 @@ def _running(name: str, ufunc: Any, doc: str) -> Any:
         d = along(dim, input.ndim)
         values = ufunc.accumulate(input, axis=d)
         # A new record is where the element equals the running extremum: ties move on to the later index, as in PyTorch.
-        record = (input == values) | (np.isnan(input) if input.dtype.kind == "f" else False)
+        record = (input == values) | (np.isnan(input) if input.dtype.kind in "fV" else False)
         shape = [1] * input.ndim
         shape[d] = -1
         index = np.where(record, np.arange(input.shape[d]).reshape(shape), 0)

@@ -1,0 +1,95 @@
+"""Calls of mapping kernels and of hand-written ones with device arrays: types, strides and grids from the arguments."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from flowtorch.array.cuda import address, element_strides, kernel_module
+
+from . import planner
+
+_NONE: Mapping = MappingProxyType({})
+
+
+def grid_map(
+    name: str,
+    shape: Sequence[int],
+    lines: Sequence[str],
+    inputs: Mapping[str, Any] = _NONE,
+    outputs: Mapping[str, Any] = _NONE,
+    tables: Mapping[str, Any] = _NONE,
+    numbers: Mapping[str, int] = _NONE,
+    scalars: Mapping[str, tuple[Any, str]] = _NONE,
+    constants: Mapping[str, int] = _NONE,
+    block: int = 1024,
+) -> None:
+    """Run `lines` at every point of the space `shape`; see triton_kernels/mapping.py for what they may say.
+
+    inputs, outputs: arrays with an element per point (inputs are broadcast), loaded and stored by name.
+    tables:          arrays that the lines address through ``{name}_ptr``.
+    numbers:         integers; scalars: (value, dtype) of numbers of a stated dtype.
+    """
+    shape = tuple(shape)
+    total = math.prod(shape)
+    if not total:
+        return
+    mapping = kernel_module("mapping")
+    arrays = [*inputs.values(), *outputs.values()]
+    strides = [planner.broadcast_strides(a.shape, element_strides(a), shape) for a in arrays]
+    wide = total >= 2**31 or any(_reach(a) for a in (*arrays, *tables.values()))
+    kinds = [tuple("0" if n == 1 or s == 0 else "1" if s == 1 else "n" for n, s in zip(shape, own, strict=True))
+             for own in strides]  # fmt: skip
+    operands = [
+        mapping.Operand(key, array.dtype.name, kind)
+        for (key, array), kind in zip((*inputs.items(), *outputs.items()), kinds, strict=True)
+    ]
+    made = mapping.Map(
+        name,
+        tuple(lines),
+        len(shape),
+        tuple(operands[: len(inputs)]),
+        tuple(operands[len(inputs) :]),
+        tuple((key, array.dtype.name) for key, array in tables.items()),
+        tuple((key, dtype) for key, (_, dtype) in scalars.items()),
+        tuple((key, not -(2**31) <= value < 2**31) for key, value in numbers.items()),
+        tuple(constants.items()),
+        wide,
+        mapping.block_size(total, block),
+    )
+    call = mapping.prepare(made, shape, tuple(strides), tuple(numbers.values()))
+    places = [address(a) for a in (*arrays, *tables.values())]
+    values = [value for value, _ in scalars.values()]
+    kernel_module("launch").launch(call.kernel, call.grid, (*places, *values, *call.integers))
+
+
+def run(function: Any, grid: tuple[int, ...], *arguments: Any, warps: int = 4, stages: int = 3, **constants: int) -> None:
+    """Launch the Triton function over `grid`: arrays become pointers, ints i32 or i64, floats fp32."""
+    pointer = kernel_module("compile").POINTER
+    types, values = [], []
+    for value in arguments:
+        if isinstance(value, (int, np.integer)):
+            types.append("i32" if -(2**31) <= value < 2**31 else "i64")
+            values.append(int(value))
+        elif isinstance(value, np.float64) and type(value) is not float:
+            types.append("fp64")
+            values.append(value)
+        elif isinstance(value, float):
+            types.append("fp32")
+            values.append(value)
+        else:
+            types.append(pointer[value.dtype.name])
+            values.append(address(value))
+    kernel = kernel_module("direct").variant(
+        function, tuple(types), tuple(constants.items()), warps=warps, stages=stages
+    )
+    kernel_module("launch").launch(kernel, grid, tuple(values))
+
+
+def _reach(array: Any) -> bool:
+    steps = element_strides(array)
+    return sum(abs(step) * (size - 1) for size, step in zip(array.shape, steps, strict=True)) >= 2**31
