@@ -47,6 +47,16 @@ class Generator:
     _draw: Any  # its method that draws words; None before the first draw
     _next_normal: float | None  # the second of a pair of normal numbers, kept for the next call
 
+    on_device = False
+    """Whether kernels on a device draw the numbers."""
+
+    def __new__(cls, device: Any = "cpu") -> Generator:
+        if cls is Generator and device is not None and device != "cpu" and devices.device(device).type == "cuda":
+            from flowtorch.array.philox import PhiloxGenerator
+
+            return PhiloxGenerator.__new__(PhiloxGenerator)
+        return object.__new__(cls)
+
     def __init__(self, device: Any = "cpu") -> None:
         self._device = _cpu_device(device)
         self._bits = None

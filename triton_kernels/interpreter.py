@@ -125,7 +125,9 @@ def _through_float32(original):
         if not any(isinstance(handle, Handle) and _is_bfloat16(handle.dtype) for handle in handles):
             return original(self, *handles, function)
         result = function(*map(_widen, handles))
-        return Handle(_narrow(result) if result.dtype == np.float32 else result, handles[0].dtype.scalar)
+        if result.dtype == np.float32:
+            return Handle(_narrow(result), tl.bfloat16)
+        return Handle(result, handles[0].dtype.scalar)
 
     return method
 

@@ -12,7 +12,7 @@ from functools import cache
 
 import triton
 
-from .compile import INTERPRET, TYPE, Call, Kernel, define, pointer
+from .compile import INTERPRET, SCALAR, TYPE, Call, Kernel, define, pointer
 from .indexing import coordinates, offset
 
 _GROUP = 8
@@ -23,8 +23,8 @@ _GROUP = 8
 class Variant:
     """What a matrix product is specialised on."""
 
-    dtypes: tuple[str, str, str]
-    """Of left, right and output."""
+    dtypes: tuple[str, ...]
+    """Of left, right, output and, where something is added, the addend."""
     batch: int
     """How many batch dimensions there are."""
     unit: tuple[int, ...]
@@ -35,22 +35,33 @@ class Variant:
     aligned: bool
     tile: tuple[int, int, int]
     """Rows, columns and inner size of a tile."""
+    scaled: bool = False
+    """The product is multiplied by alpha, and the addend by beta."""
+    activation: str = ""
+    """What is applied to the result: "", "relu" or "gelu"."""
+
+    @property
+    def names(self) -> str:
+        return "abcd"[: len(self.dtypes)]
 
 
 def prepare(
-    dtypes: tuple[str, str, str],
+    dtypes: tuple[str, ...],
     sizes: tuple[int, int, int],
-    strides: tuple[tuple[int, int], tuple[int, int], tuple[int, int]],
-    batch: tuple[tuple[int, int, int, int], ...] = (),
+    strides: tuple[tuple[int, int], ...],
+    batch: tuple[tuple[int, ...], ...] = (),
     wide: bool = False,
     aligned: bool = False,
     tile: tuple[int, int, int] | None = None,
+    scaled: bool = False,
+    activation: str = "",
 ) -> Call:
-    """The call for output = left @ right.
+    """The call for output = activation(alpha * left @ right + beta * addend), the addend being optional.
 
     sizes:   rows, columns, inner size.
-    strides: (row, column) strides of left, right and output.
-    batch:   of every batch dimension, outermost first: its size, and the strides of left, right and output.
+    strides: (row, column) strides of left, right, output and addend; those of an addend that broadcasts are 0.
+    batch:   of every batch dimension, outermost first: its size, and the strides of each operand.
+    scaled:  alpha and beta are arguments of the kernel, after the operands; otherwise both are 1.
     """
     rows, cols, inner = sizes
     tile = tile or _tile(dtypes[0], rows, cols, inner)
@@ -59,7 +70,7 @@ def prepare(
     steps += [step for _, *own in batch for step in own]
     variant = Variant(
         dtypes, len(batch), unit, inner % tile[2] == 0, wide,
-        aligned and all(step % 16 == 0 for step in steps), tile,
+        aligned and all(step % 16 == 0 for step in steps), tile, scaled, activation,
     )  # fmt: skip
     count = math.prod(size for size, *_ in batch)
     grid = triton.cdiv(rows, tile[0]) * triton.cdiv(cols, tile[1]) * count
@@ -83,11 +94,13 @@ def _tile(dtype: str, rows: int, cols: int, inner: int) -> tuple[int, int, int]:
 @cache
 def build(variant: Variant) -> Kernel:
     """The kernel of one variant."""
-    names = ("a", "b", "c")
+    names = variant.names
     signature = {f"{name}_ptr": pointer(dtype) for name, dtype in zip(names, variant.dtypes, strict=True)}
     steps = [f"{name}_{dim}" for name in names for dim in (*range(variant.batch), "row", "col")]
     unit = {f"{name}_{('row', 'col')[dim]}" for name, dim in zip(names, variant.unit, strict=True) if dim >= 0}
     divisible = frozenset([*signature, *(set(steps) - unit)]) if variant.aligned else frozenset()
+    if variant.scaled:
+        signature |= dict.fromkeys(("alpha", "beta"), SCALAR[_accumulator(variant).removeprefix("tl.")])
     integers = ["rows", "cols", "inner", *(f"n{dim}" for dim in range(1, variant.batch)), *steps]
     signature |= dict.fromkeys(integers, "i64" if variant.wide else "i32")
     constants = dict(zip(("ROWS", "COLS", "INNER"), variant.tile, strict=True))
@@ -97,8 +110,10 @@ def build(variant: Variant) -> Kernel:
 
 def _body(variant: Variant) -> list[str]:
     accumulator = _accumulator(variant)
-    sides = (("row", "k"), ("k", "col"), ("row", "col"))
-    tiles = [_address(name, *side, unit) for name, side, unit in zip("abc", sides, variant.unit, strict=True)]
+    sides = (("row", "k"), ("k", "col"), ("row", "col"), ("row", "col"))
+    tiles = [
+        _address(name, *side, unit) for name, side, unit in zip(variant.names, sides, variant.unit, strict=False)
+    ]
     k_mask = ("", "") if variant.even else (" & (k < inner)[None, :]", "(k < inner)[:, None] & ")
     lines = [
         f"program = tl.program_id(0){'.to(tl.int64)' if variant.wide else ''}",
@@ -114,7 +129,7 @@ def _body(variant: Variant) -> list[str]:
     ]
     if variant.batch:
         lines += coordinates("batch", ["", *(f"n{dim}" for dim in range(1, variant.batch))], "i")
-        for name in "abc":
+        for name in variant.names:
             lines.append(f"{name}_ptr += {offset('i', [f'{name}_{dim}' for dim in range(variant.batch)])}")
     return [
         *lines,
@@ -125,8 +140,21 @@ def _body(variant: Variant) -> list[str]:
         f"    b = tl.load({tiles[1]}, mask={k_mask[1]}(col < cols)[None, :], other=0)",
         f"    {_multiply(variant, accumulator)}",
         "mask = (row < rows)[:, None] & (col < cols)[None, :]",
+        *_epilogue(variant, tiles, accumulator),
         f"tl.store({tiles[2]}, acc.to({TYPE[variant.dtypes[2]]}), mask=mask)",
     ]
+
+
+def _epilogue(variant: Variant, tiles: list[str], accumulator: str) -> list[str]:
+    lines = ["acc = acc * alpha"] if variant.scaled else []
+    if len(variant.dtypes) == 4:
+        lines.append(f"d = tl.load({tiles[3]}, mask=mask, other=0).to({accumulator})")
+        lines.append("acc = acc + d * beta" if variant.scaled else "acc = acc + d")
+    if variant.activation == "relu":
+        lines.append("acc = tl.where(acc < 0, 0.0, acc)")
+    elif variant.activation == "gelu":
+        lines.append("acc = 0.5 * acc * (1 + libdevice.erf(acc * 0.7071067811865476))")
+    return lines
 
 
 def _accumulator(variant: Variant) -> str:

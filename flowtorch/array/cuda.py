@@ -92,7 +92,9 @@ def to_device(array: np.ndarray) -> Any:
 
 def to_host(array: Any) -> np.ndarray:
     """A host copy of a device array, waiting for what computes it."""
-    return np.array(array) if type(array) is np.ndarray else array.get()
+    host = np.array(array) if type(array) is np.ndarray else array.get()
+    faults.check()
+    return host
 
 
 def strided(array: Any, shape: Sequence[int], strides: Sequence[int], offset: int = 0) -> Any:
@@ -105,3 +107,37 @@ def strided(array: Any, shape: Sequence[int], strides: Sequence[int], offset: in
     cupy = array_module()
     place = cupy.cuda.MemoryPointer(array.data.mem, array.data.ptr - array.data.mem.ptr + offset * size)
     return cupy.ndarray(tuple(shape), array.dtype, place, tuple(steps))
+
+
+class Faults:
+    """What kernels found wrong: each check has a code that a kernel stores in a word the host reads when it waits."""
+
+    def __init__(self) -> None:
+        self.words: dict[int, Any] = {}
+        self.messages: list[str] = []
+        self.codes: dict[str, int] = {}
+
+    def word(self) -> Any:
+        """The current device's word: one int32, 0 while nothing is wrong."""
+        device = 0 if devices.interpreted_cuda() else array_module().cuda.runtime.getDevice()
+        if device not in self.words:
+            self.words[device] = array_module().zeros((1,), np.int32)
+        return self.words[device]
+
+    def code(self, message: str) -> int:
+        """The code that stands for ``message``."""
+        if message not in self.codes:
+            self.messages.append(message)
+            self.codes[message] = len(self.messages)
+        return self.codes[message]
+
+    def check(self) -> None:
+        """Raise what a kernel has found, after the device was waited for."""
+        for word in self.words.values():
+            found = int(word[0])
+            if found:
+                word.fill(0)
+                raise RuntimeError(f"CUDA error: device-side assert triggered: {self.messages[found - 1]}")
+
+
+faults = Faults()

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.cuda import address, element_strides, empty, kernel_module
+from flowtorch.array.cuda import address, element_strides, empty, kernel_module, strided
 
 from . import planner
 from .lowering import Program
@@ -126,26 +126,43 @@ def _softmax(log: bool, arrays: tuple, dim: int, elements: int | None) -> None:
     _launch(call, *arrays)
 
 
-def matmul(left: Any, right: Any, dtype: str | None = None, tile: tuple[int, int, int] | None = None) -> Any:
-    """The matrix product over the last two dimensions; the others are broadcast."""
+def matmul(
+    left: Any,
+    right: Any,
+    dtype: str | None = None,
+    tile: tuple[int, int, int] | None = None,
+    addend: Any = None,
+    alpha: Any = 1,
+    beta: Any = 1,
+    activation: str = "",
+) -> Any:
+    """alpha * (left @ right) + beta * addend over the last two dimensions; everything else is broadcast."""
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     rows, inner, cols = left.shape[-2], left.shape[-1], right.shape[-1]
     name = dtype or left.dtype.name
     output = empty((*batch, rows, cols), numpy_dtype(name))
     if not output.size:
         return output
-    arrays = (left, right, output)
+    arrays: tuple = (left, right, output)
+    if addend is not None:
+        steps = planner.broadcast_strides(addend.shape, element_strides(addend), output.shape)
+        arrays = (*arrays, strided(addend, output.shape, steps))
     strides = tuple(map(element_strides, arrays))
     outer = tuple(
         planner.broadcast_strides(array.shape[:-2], own[:-2], batch) for array, own in zip(arrays, strides, strict=True)
     )
-    layout = planner.plan(batch, outer)
-    dims = tuple(zip(layout.shape, *layout.strides, strict=True)) if batch else ()
+    layout = planner.plan(batch, (*outer[:2], *outer[3:], outer[2]))  # the output last
+    planned = (*layout.strides[:2], layout.strides[-1], *layout.strides[2:-1])
+    dims = tuple(zip(layout.shape, *planned, strict=True)) if batch else ()
     aligned = not any(address(array) & 15 for array in arrays)
-    names = (left.dtype.name, right.dtype.name, name)
-    steps = tuple(own[-2:] for own in strides)
-    call = kernel_module("matmul").prepare(names, (rows, cols, inner), steps, dims, _wide(arrays), aligned, tile)
-    _launch(call, *arrays)
+    names = tuple(array.dtype.name for array in arrays)
+    sides = tuple(own[-2:] for own in strides)
+    scaled = alpha != 1 or (addend is not None and beta != 1)
+    call = kernel_module("matmul").prepare(
+        names, (rows, cols, inner), sides, dims, _wide(arrays), aligned, tile, scaled, activation
+    )
+    numbers = (alpha, beta) if scaled else ()
+    kernel_module("launch").launch(call.kernel, call.grid, (*map(address, arrays), *numbers, *call.integers))
     return output
 
 

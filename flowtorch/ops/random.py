@@ -33,10 +33,16 @@ def generator_for(name: str, generator: Any, device: devices.device) -> Generato
     if under_vmap and under_vmap[0].stack:
         under_vmap[0].check_draw()
     if device.type == "cpu":
+        if generator is not None and generator.on_device:
+            raise RuntimeError("Expected a 'cpu' device type for generator but found 'cuda'")
         return random.default_generator if generator is None else generator
     if device.type == "meta":
         return None
-    raise NotImplementedError(f"flowtorch has no kernel for '{name}' on device '{device.type}'")
+    from flowtorch.array import philox
+
+    if generator is not None and not generator.on_device:
+        raise RuntimeError(f"Expected a '{device.type}' device type for generator but found '{generator.device.type}'")
+    return philox.default_generator(device.index or 0) if generator is None else generator
 
 
 def as_float(name: str, argument: str, position: int, value: Any) -> float:

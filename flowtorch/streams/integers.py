@@ -36,6 +36,8 @@ def random_(gen: Generator, out: np.ndarray, low: int | None = None, high: int |
         low, high = _closed_range(out.dtype, low, high)
     else:
         low, high = _open_range(out.dtype, low)
+    if gen.on_device:
+        return gen.draw("integers_", out, low, high - low + 1)
     if out.size:
         fill(out, lambda flat: _fill_range(gen, flat, low, high - low + 1))
     return out
@@ -53,6 +55,8 @@ def _random_default(gen: Generator, out: np.ndarray) -> np.ndarray:
         count = int(np.iinfo(dtype).max) + 1
     else:
         raise not_implemented("random_kernel_cpu", dtype)
+    if gen.on_device:
+        return gen.draw("integers_", out, 0, count)
     return fill(out, lambda flat: _fill_range(gen, flat, 0, count, wide=dtype.itemsize == 8))
 
 
@@ -64,6 +68,8 @@ def _random_all(gen: Generator, out: np.ndarray) -> np.ndarray:
         raise not_implemented("random_full_64_bits_range_kernel_cpu", out.dtype)
     if name not in ("int64", "float64", "float32", "bfloat16"):
         raise RuntimeError("random_full_64_bits_range_kernel_cpu handles only int64, double, float and bfloat16")
+    if gen.on_device:
+        return gen.draw("integers_", out, 0, 2**64)
 
     def draw(flat: np.ndarray) -> None:
         for start, stop in chunks(flat.size):
@@ -193,6 +199,8 @@ def randperm(gen: Generator, out: np.ndarray) -> np.ndarray:
     """Fill the vector ``out`` with a random permutation of the integers below its length."""
     n = out.size
     _check_permutation(out.dtype, n)
+    if gen.on_device:
+        return gen.draw("randperm", out)
     if n < 2:
         out[...] = 0
     elif n >= _LARGE_PERMUTATION:

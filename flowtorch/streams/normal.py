@@ -32,6 +32,8 @@ def normal_(gen: Generator, out: np.ndarray, mean: float = 0.0, std: float = 1.0
         raise RuntimeError(f"normal expects std >= 0.0, but found std {show(std)}")
     if out.size == 0:
         return out
+    if gen.on_device and (out.dtype.kind == "c" or name_of(out.dtype) in LARGEST):
+        return gen.draw("normal_", out, mean, std)
     if out.dtype.kind == "c":
         normal_(gen, as_real(out), mean, std / math.sqrt(2))
         return out
@@ -55,6 +57,8 @@ def log_normal_(gen: Generator, out: np.ndarray, mean: float = 1.0, std: float =
         return out
     if name_of(out.dtype) not in LARGEST:
         raise not_implemented("log_normal_cpu", out.dtype)
+    if gen.on_device:
+        return gen.draw("log_normal_", out, mean, std)
 
     def draw(flat: np.ndarray) -> None:
         normals = _scaled(serial_normals(gen, flat.size), mean, std)

@@ -54,11 +54,14 @@ def unit_doubles(gen: Generator, count: int) -> np.ndarray:
 
 def uniform_(gen: Generator, out: np.ndarray, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Fill ``out`` (floating or complex) with numbers drawn uniformly from [low, high)."""
-    if out.dtype.kind == "c":
+    if out.dtype.kind == "c" and not gen.on_device:
         if out.size:
             uniform_(gen, as_real(out), low, high)
         return out
-    _check_uniform(out.dtype, low, high)
+    if out.dtype.kind != "c":
+        _check_uniform(out.dtype, low, high)
+    if gen.on_device:
+        return gen.draw("uniform_", out, low, high)
     if out.dtype == np.float64:
         return fill(out, lambda flat: _fill_uniform64(gen, flat, low, high))
     return fill(out, lambda flat: _fill_uniform32(gen, flat, low, high))
@@ -110,6 +113,8 @@ def _fill_uniform32(gen: Generator, flat: np.ndarray, low: float, high: float) -
 
 def bernoulli_(gen: Generator, out: np.ndarray, p: float | np.ndarray = 0.5) -> np.ndarray:
     """Fill ``out`` with ones of probability ``p`` (a number, or an array that broadcasts) and zeros."""
+    if gen.on_device:
+        return gen.draw("bernoulli_", out, p)
     if isinstance(p, np.ndarray):
         return _bernoulli_array(gen, out, p)
     if not 0 <= p <= 1:
@@ -156,6 +161,8 @@ def exponential_(gen: Generator, out: np.ndarray, lambd: float = 1.0) -> np.ndar
     if out.size == 0:
         return out
     _check_continuous("Exponential", out.dtype, scalar_name)
+    if gen.on_device:
+        return gen.draw("exponential_", out, lambd)
     scale = -1.0 / lambd
 
     def transform(unit: np.ndarray) -> np.ndarray:
@@ -172,6 +179,8 @@ def cauchy_(gen: Generator, out: np.ndarray, median: float = 0.0, sigma: float =
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={show(sigma)}")
     _check_continuous("Cauchy", out.dtype, cpp_name)
+    if gen.on_device:
+        return gen.draw("cauchy_", out, median, sigma)
 
     def transform(unit: np.ndarray) -> np.ndarray:
         unit -= 0.5
@@ -189,6 +198,8 @@ def geometric_(gen: Generator, out: np.ndarray, p: float) -> np.ndarray:
         return out
     if out.dtype.kind in "cb" or name_of(out.dtype) in ("uint16", "uint32", "uint64"):
         raise not_implemented("geometric_cpu", out.dtype)
+    if gen.on_device:
+        return gen.draw("geometric_", out, p)
     scale = float(np.log1p(-p))
 
     def transform(unit: np.ndarray) -> np.ndarray:

@@ -12,7 +12,19 @@ from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.triton_map import grid_map, run
 from flowtorch.ops import sorting
-from flowtorch.ops.cuda.base import INT64, along, cast, copied, dense, formula, from_rows, full, kernel, rows_last, zeros
+from flowtorch.ops.cuda.base import (
+    INT64,
+    along,
+    cast,
+    copied,
+    dense,
+    formula,
+    from_rows,
+    full,
+    kernel,
+    rows_last,
+    zeros,
+)
 from flowtorch.ops.families import normalize_dim, normalize_dims
 from flowtorch.ops.reduction import _need_elements, accumulation_type
 
