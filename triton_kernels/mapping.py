@@ -45,6 +45,8 @@ class Map:
     """(name, whether it needs 64 bits) of integers."""
     constants: tuple[tuple[str, int], ...]
     wide: bool
+    aligned: bool
+    """Addresses, sizes and strides are multiples of 16."""
     block: int
 
 
@@ -75,7 +77,8 @@ def build(map: Map) -> Kernel:
     integers += [f"{op.name}_{dim}" for op in operands for dim, kind in enumerate(op.strides) if kind == "n"]
     signature |= dict.fromkeys(integers, "i64" if map.wide else "i32")
     constants = dict(map.constants) | {"BLOCK": map.block}
-    return define(map.name, signature, constants, _body(map))
+    divisible = frozenset([*(f"{operand.name}_ptr" for operand in operands), *integers] if map.aligned else ())
+    return define(map.name, signature, constants, _body(map), divisible)
 
 
 def _body(map: Map) -> list[str]:

@@ -37,6 +37,8 @@ class Variant:
     """Rows, columns and inner size of a tile."""
     scaled: bool = False
     """The product is multiplied by alpha, and the addend by beta."""
+    round: tuple[bool, bool, bool] = (False, False, False)
+    """Whether rows, columns and inner size are multiples of 16."""
     activation: str = ""
     """What is applied to the result: "", "relu" or "gelu"."""
 
@@ -70,7 +72,8 @@ def prepare(
     steps += [step for _, *own in batch for step in own]
     variant = Variant(
         dtypes, len(batch), unit, inner % tile[2] == 0, wide,
-        aligned and all(step % 16 == 0 for step in steps), tile, scaled, activation,
+        aligned and all(step % 16 == 0 for step in steps), tile, scaled,
+        (rows % 16 == 0, cols % 16 == 0, inner % 16 == 0), activation,
     )  # fmt: skip
     count = math.prod(size for size, *_ in batch)
     grid = triton.cdiv(rows, tile[0]) * triton.cdiv(cols, tile[1]) * count
@@ -98,7 +101,8 @@ def build(variant: Variant) -> Kernel:
     signature = {f"{name}_ptr": pointer(dtype) for name, dtype in zip(names, variant.dtypes, strict=True)}
     steps = [f"{name}_{dim}" for name in names for dim in (*range(variant.batch), "row", "col")]
     unit = {f"{name}_{('row', 'col')[dim]}" for name, dim in zip(names, variant.unit, strict=True) if dim >= 0}
-    divisible = frozenset([*signature, *(set(steps) - unit)]) if variant.aligned else frozenset()
+    sizes = [name for name, round in zip(("rows", "cols", "inner"), variant.round, strict=True) if round]
+    divisible = frozenset([*signature, *(set(steps) - unit), *sizes]) if variant.aligned else frozenset()
     if variant.scaled:
         signature |= dict.fromkeys(("alpha", "beta"), SCALAR[_accumulator(variant).removeprefix("tl.")])
     integers = ["rows", "cols", "inner", *(f"n{dim}" for dim in range(1, variant.batch)), *steps]

@@ -59,6 +59,7 @@ def grid_map(
         tuple((key, not -(2**31) <= value < 2**31) for key, value in numbers.items()),
         tuple(constants.items()),
         wide,
+        _round(total, shape, strides, kinds) and not any(address(a) & 15 for a in arrays),
         mapping.block_size(total, block),
     )
     call = mapping.prepare(made, shape, tuple(strides), tuple(numbers.values()))
@@ -67,7 +68,15 @@ def grid_map(
     kernel_module("launch").launch(call.kernel, call.grid, (*places, *values, *call.integers))
 
 
-def run(function: Any, grid: tuple[int, ...], *arguments: Any, warps: int = 4, stages: int = 3, **constants: int) -> None:
+def _round(total: int, shape: tuple, strides: list, kinds: list) -> bool:
+    """Whether all numbers that a kernel is given are multiples of 16, so that it may move 16 bytes at once."""
+    pairs = [pair for own, kind in zip(strides, kinds, strict=True) for pair in zip(own, kind, strict=True)]
+    return all(n % 16 == 0 for n in (total, *shape[1:], *(step for step, kind in pairs if kind == "n")))
+
+
+def run(
+    function: Any, grid: tuple[int, ...], *arguments: Any, warps: int = 4, stages: int = 3, **constants: Any
+) -> None:
     """Launch the Triton function over `grid`: arrays become pointers, ints i32 or i64, floats fp32."""
     pointer = kernel_module("compile").POINTER
     types, values = [], []

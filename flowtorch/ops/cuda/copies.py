@@ -54,7 +54,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         words, chosen = bits(result), bits(single)
         shape = words.shape
         flags = flags if words.ndim == flags.ndim else flags[..., None]
-        grid_map("masked_fill", shape, ["y = tl.where(f, v, x)"], {"f": flags, "x": words, "v": chosen[0]}, {"y": words})
+        inputs = {"f": flags, "x": words, "v": chosen[0]}
+        grid_map("masked_fill", shape, ["y = tl.where(f, v, x)"], inputs, {"y": words})
         return result
     types = (("m", mask.dtype.name), ("x", name), ("v", value.dtype.name))
     return formula("where(m, cast(v, " + name + "), x)", types, (), name)(mask, input, value)

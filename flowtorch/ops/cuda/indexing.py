@@ -177,7 +177,8 @@ def index_reduce(input: Any, dim: int, index: Any, source: Any, reduce: str, *, 
 
     def change(result: Any) -> None:
         target = _at_least_1d(result)
-        placing.accumulate(target, slices(target, dim, index, "index_reduce()"), _at_least_1d(source), reduce, include_self)
+        at = slices(target, dim, index, "index_reduce()")
+        placing.accumulate(target, at, _at_least_1d(source), reduce, include_self)
 
     return written(input, change)
 

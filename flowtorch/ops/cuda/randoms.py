@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.cuda import empty
 from flowtorch import devices
+from flowtorch.array.cuda import empty
 from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.triton_map import grid_map
 from flowtorch.ops.cuda.base import INT64, cast, copy_into, dense, formula, full, kernel, parts
@@ -41,8 +41,14 @@ def _signed(value: int) -> int:
 
 
 def _draw(
-    name: str, gen: Any, out: Any, lines: Sequence[str], scalars: Mapping[str, float] | None = None, double: bool = False,
-    inputs: Mapping[str, Any] | None = None, numbers: Mapping[str, int] | None = None,
+    name: str,
+    gen: Any,
+    out: Any,
+    lines: Sequence[str],
+    scalars: Mapping[str, float] | None = None,
+    double: bool = False,
+    inputs: Mapping[str, Any] | None = None,
+    numbers: Mapping[str, int] | None = None,
 ) -> Any:
     """Fill ``out`` by ``lines``, which see u in [0, 1), w in (0, 1] and the words r0 to r3."""
     seed, offset = gen.advance()
@@ -67,7 +73,7 @@ def uniform_(gen: Any, out: Any, low: float = 0.0, high: float = 1.0) -> Any:
     return _draw("uniform", gen, out, lines, {"low": low, "high": high})
 
 
-_NORMAL = "z = tl.sqrt(-2 * libdevice.log(w)) * libdevice.cos(6.283185307179586 * u)"
+_NORMAL = "z = tl.sqrt(-2 * libdevice.log(w)) * libdevice.cospi(2 * u)"
 
 
 def normal_(gen: Any, out: Any, mean: float = 0.0, std: float = 1.0) -> Any:
@@ -87,7 +93,7 @@ def exponential_(gen: Any, out: Any, rate: float) -> Any:
 
 
 def cauchy_(gen: Any, out: Any, median: float, sigma: float) -> Any:
-    line = "y = median + sigma * libdevice.tan(3.141592653589793 * (u - 0.5))"
+    line = "y = median + sigma * scalar.divide(libdevice.sinpi(u - 0.5), libdevice.cospi(u - 0.5))"
     return _draw("cauchy", gen, out, [line], {"median": median, "sigma": sigma}, double=True)
 
 
@@ -171,7 +177,7 @@ def gamma(gen: Any, alpha: Any) -> Any:
         "c = 1 / tl.sqrt(9 * d)",
         "y = tl.zeros_like(a)",
         *_LOOP,
-        "    z = tl.sqrt(-2 * libdevice.log(f0)) * libdevice.cos(6.283185307179586 * f1)",
+        "    z = tl.sqrt(-2 * libdevice.log(f0)) * libdevice.cospi(2 * f1)",
         "    v = 1 + c * z",
         "    v = v * v * v",
         "    fits = (v > 0) & (libdevice.log(f2) < 0.5 * z * z + d - d * v + d * libdevice.log(tl.maximum(v, 1e-30)))",
@@ -257,7 +263,7 @@ def normal(mean: Any, std: Any = None, *, scale: float = 1.0, generator: Any = N
 
 @kernel("_multinomial")
 def multinomial(input: Any, num_samples: int, replacement: bool, generator: Any) -> Any:
-    """With replacement: where a uniform number falls into the running sum. Without: whose exponential clock is first."""
+    """With replacement: where a uniform number falls into the running sum. Without: whose clock is first."""
     categorical._check_multinomial(input, num_samples, replacement)
     gen = _generator("multinomial", generator, input)
     rows = dense(input).reshape(-1, input.shape[-1])
