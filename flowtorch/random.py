@@ -48,7 +48,8 @@ class Generator:
     _next_normal: float | None  # the second of a pair of normal numbers, kept for the next call
 
     on_device = False
-    """Whether kernels on a device draw the numbers."""
+    """Whether kernels on a device draw the numbers; ``draw`` runs them."""
+    draw: Callable
 
     def __new__(cls, device: Any = "cpu") -> Generator:
         if cls is Generator and device is not None and device != "cpu" and devices.device(device).type == "cuda":

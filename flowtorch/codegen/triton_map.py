@@ -79,7 +79,8 @@ def run(
 ) -> None:
     """Launch the Triton function over `grid`: arrays become pointers, ints i32 or i64, floats fp32."""
     pointer = kernel_module("compile").POINTER
-    types, values = [], []
+    types: list[str] = []
+    values: list[Any] = []
     for value in arguments:
         if isinstance(value, (int, np.integer)):
             types.append("i32" if -(2**31) <= value < 2**31 else "i64")

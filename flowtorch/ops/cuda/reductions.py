@@ -104,7 +104,7 @@ def vector_norm(input: Any, ord: float = 2.0, dim: Any = None, keepdim: bool = F
     if ord in (math.inf, -math.inf):
         size = formula("abs(x)", (("x", name),), (), name)(input)
         return _reduced("amax" if ord > 0 else "amin", size, dim, keepdim, name)
-    text = {0: "cast(x != 0, " + state + ")", 1: "abs(x)", 2: "x * x"}.get(ord)
+    text = {0.0: "cast(x != 0, " + state + ")", 1.0: "abs(x)", 2.0: "x * x"}.get(ord)
     if text is not None:
         parts = formula(text, (("x", name),), (), state)(input)
     else:
