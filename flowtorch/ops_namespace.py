@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any, NoReturn
@@ -26,12 +28,31 @@ def custom(namespace: str, name: str) -> Any:
     return _custom[namespace, name]
 
 
+class _Standing(threading.local):
+    """The primitive's own function that an overload stands for in the running ``__torch_dispatch__``."""
+
+    pair: tuple = (None, None)
+
+
+_standing = _Standing()
+
+
+@contextlib.contextmanager
+def standing_for(func: Any, function: Any) -> Iterator[None]:
+    """In the block a call of the overload ``func`` is a call of ``function``, whose parameters may differ."""
+    previous, _standing.pair = _standing.pair, (func, function)
+    try:
+        yield
+    finally:
+        _standing.pair = previous
+
+
 class OpOverload:
     """One form of an operator: a callable. All forms of one are the same function here."""
 
     def __init__(self, packet: OpOverloadPacket, overload: str):
         self._packet, self._overloadname = packet, overload
-        self.namespace = packet.namespace
+        self.namespace, self._opname = packet.namespace, packet.__name__
         self.__name__ = f"{packet.__name__}.{overload}"
 
     @property
@@ -45,7 +66,8 @@ class OpOverload:
         return f"{self.namespace}::{self._packet.__name__}{tail}"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._packet.function(*args, **kwargs)
+        func, function = _standing.pair
+        return (function if func is self else self._packet.function)(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"<OpOverload(op='{self.namespace}.{self._packet.__name__}', overload='{self._overloadname}')>"

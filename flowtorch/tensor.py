@@ -151,6 +151,14 @@ class Tensor(Methods):
             t.requires_grad = True
         return t
 
+    @staticmethod
+    def _make_wrapper_subclass(cls: type, size: Any, *args: Any, **options: Any) -> Any:
+        """A ``cls`` instance of this size without memory: its ``__torch_dispatch__`` computes everything."""
+        from flowtorch.utils._python_dispatch import make_wrapper_subclass
+
+        is_plain(cls)
+        return make_wrapper_subclass(cls, size, *args, **options)
+
     def as_subclass(self, cls: type) -> Any:
         """The same data and history as an instance of ``cls``."""
         return overrides_alias(self, cls)
@@ -513,7 +521,8 @@ def is_plain(cls: type) -> bool:
     except KeyError:
         impl = cls.__dict__.get("__torch_function__") or getattr(cls, "__torch_function__", None)
         impl = getattr(impl, "__func__", impl)
-        plain = _plain_classes[cls] = impl is _disabled
+        dispatched = overrides.note_class(cls, impl)
+        plain = _plain_classes[cls] = impl is _disabled and not dispatched
         return plain
 
 

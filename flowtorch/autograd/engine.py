@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import overrides
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.autograd.node import AccumulateGrad, Node, Output, edge
@@ -23,6 +24,7 @@ from flowtorch.tensor import Tensor, wrap
 _leaf_lock = threading.Lock()
 _getrefcount = sys.getrefcount
 heappush = heapq.heappush
+active = overrides.active
 
 
 class _Current(threading.local):
@@ -31,6 +33,7 @@ class _Current(threading.local):
     node: Any = None
     pass_id = 0
     roots: Sequence[Any] = ()
+    modes: Sequence[Any] = ()
 
     def reachable(self) -> set:
         """The nodes, and the ids of the leaves, that gradients of the running pass can arrive at."""
@@ -72,6 +75,9 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
     grad_mode.enabled = create_graph
     outer = current.node, current.pass_id, current.roots
     current.pass_id, current.roots = next(_pass_ids), roots
+    modes = overrides.state.modes           # they see the call of backward, not what it computes; user functions do
+    if modes:
+        current.modes, overrides.state.modes = modes, []
     owned: set[int] = set()                 # ids of pending sums that this pass made: free to be added to in place
     pending: dict[Node, Any] = {}
     heap: list = []
@@ -132,6 +138,8 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
     finally:
         grad_mode.enabled = previous
         current.node, current.pass_id, current.roots = outer
+        if modes:
+            current.modes, overrides.state.modes = (), modes
     return results
 
 
@@ -222,7 +230,7 @@ def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, r
     if waiting is None:
         pending[e] = g
         heapq.heappush(heap, (-e.seq, e))
-    elif id(waiting) in owned and not create_graph and type(waiting) is Tensor and type(g) is Tensor and (
+    elif id(waiting) in owned and not (create_graph or active) and type(waiting) is Tensor and type(g) is Tensor and (
             waiting._type.device.type == "cpu"):
         np.add(waiting._array, g._array, waiting._array)
     else:
@@ -270,7 +278,7 @@ def accumulate(leaf: Tensor, g: Tensor, create_graph: bool) -> None:
             leaf._grad = g if create_graph else _own(g, leaf)
         elif type(old) is Tensor and not g._type.plain and old._type.plain and not create_graph and g.is_sparse:
             old.add_(g)                                                 # type: ignore[attr-defined]
-        elif create_graph or grad_mode.enabled or type(old) is not Tensor or old._type is not g._type or (
+        elif active or create_graph or grad_mode.enabled or type(old) is not Tensor or old._type is not g._type or (
                 old._array.strides and 0 in old._array.strides):
             leaf._grad = added(old, g)
         else:
@@ -289,7 +297,7 @@ def _own(g: Tensor, leaf: Tensor) -> Tensor:
     if (array.base is None and _getrefcount(g) <= 6 and _getrefcount(array) <= 3 and array.flags.c_contiguous
             and type(g) is Tensor and leaf._array.flags.c_contiguous and g._node is None and not g._requires_grad):
         return g
-    if type(g) is not Tensor and not g._type.plain:
+    if active or (type(g) is not Tensor and not g._type.plain):
         copy = g.detach().clone()                                       # type: ignore[attr-defined]
         return copy._coalesced_(False) if g.is_sparse else copy
     if leaf._array.flags.c_contiguous or leaf._array.size <= 1 or type(leaf._array) is not np.ndarray:
@@ -372,7 +380,7 @@ def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
             if not t.dtype.is_floating_point:
                 raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
                                    f"{t.dtype!r}")
-            if type(t) is Tensor and t._type.plain:
+            if type(t) is Tensor and t._type.plain and not active:
                 result.append(wrap(np.ones_like(t._array), t._type))
             else:
                 result.append(t.new_ones(t.shape))                      # type: ignore[attr-defined]

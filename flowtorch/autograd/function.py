@@ -55,6 +55,19 @@ class FunctionCtx:
         self.materialize_grads = value
 
 
+def user_code(f: Callable, *args: Any) -> Any:
+    """Call a user's function in backward, seen by the function modes that the engine's own work is hidden from."""
+    from flowtorch.autograd.engine import current
+
+    if not current.modes or overrides.state.modes:
+        return f(*args)
+    overrides.state.modes = list(current.modes)
+    try:
+        return f(*args)
+    finally:
+        overrides.state.modes = []
+
+
 class FunctionNode(Node, FunctionCtx):
     """The node of a Function call, which is also its ``ctx``."""
 
@@ -143,7 +156,7 @@ class FunctionNode(Node, FunctionCtx):
             grads = [zeros(s, dtype=t.dtype, device=t.device) if x is None and t is not None else x
                      for x, t, s in zip(grads, types, shapes, strict=True)]
         backward = self.function.backward if self.function.vjp is Function.vjp else self.function.vjp
-        result = backward(self, *grads)
+        result = user_code(backward, self, *grads)
         result = result if isinstance(result, tuple) else tuple(result) if isinstance(result, list) else (result,)
         n = self.input_count
         if len(result) > n and all(r is None for r in result[n:]):

@@ -66,6 +66,11 @@ def compute(op: Op, values: list, inplace: bool = False) -> Any:
     """The op's results as new tensors without history. Errors of the kernels become PyTorch's."""
     if overrides.state.below:
         return overrides.see_below(compute, op, values, inplace)
+    if overrides.dispatch_classes and (special := [t for t in flat_inputs(op, values)
+                                                   if type(t) in overrides.dispatch_classes]):
+        from flowtorch.utils._python_dispatch import handle_subclass
+
+        return handle_subclass(special, op, values, inplace)
     try:
         with np.errstate(all="ignore"):
             result = op.family.compute(op, values)
@@ -596,6 +601,7 @@ def compose_inplace(record: Composite, public: Callable) -> Callable:
     call.__name__ = call.__qualname__ = record.name + "_"
     call.__doc__ = record.doc
     call.__module__ = "flowtorch"
+    record.public_inplace = call                                # type: ignore[attr-defined]
     return call
 
 

@@ -89,7 +89,7 @@ def adjoint(x: Any) -> Any:
 
 def _plain_grad(g: Any, x: Any) -> bool:
     """Whether a first-order gradient may be computed on the arrays at once."""
-    return type(g) is Tensor and not grad_enabled() and g._type is x._type and g._type in _fast_types
+    return type(g) is Tensor and not _active and not grad_enabled() and g._type is x._type and g._type in _fast_types
 
 
 def _grad_left(g, other):

@@ -105,7 +105,7 @@ def test_names_of_parameters(remembered):
     loss = (model(torch.rand(1, 2)) @ model.weight).sum()
     with torch.no_grad():
         model.weight.add_(1)
-    with pytest.raises(RuntimeError, match="`model.weight`"):
+    with pytest.raises(RuntimeError, match=r"`model\.weight`"):
         loss.backward()
 
 
@@ -216,7 +216,7 @@ def test_nan_written_in_place_and_seen_through_a_view(anomaly):
 
 def test_nan_given_to_backward(anomaly):
     x = torch.ones(2, requires_grad=True)
-    with pytest.raises(RuntimeError, match="returned nan values in its 0th output(.|\n)*had nan already"):
+    with pytest.raises(RuntimeError, match=r"returned nan values in its 0th output(.|\n)*had nan already"):
         (x * 2).backward(torch.tensor([float("nan"), 1.0]))
 
 
