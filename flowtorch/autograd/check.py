@@ -66,7 +66,7 @@ def _analytical(output: Tensor, x: Tensor) -> np.ndarray:
     for i in range(output.numel()):
         parts = []
         for w in weights:
-            g = torch.zeros_like(output).view(-1)
+            g = torch.zeros(output.numel(), dtype=output.dtype, device=output.device)
             g[i] = w
             (got,) = _grad(output, x, g.view(output.shape), retain_graph=True, allow_unused=True)
             if got is None:

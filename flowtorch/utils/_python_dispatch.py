@@ -92,8 +92,8 @@ def _quiet() -> Iterator[None]:
 
 def handle(method: Callable, op: Any, values: list, inplace: bool) -> Any:
     """Show a primitive to ``method(func, types, args, kwargs)`` and take its result for the op's."""
-    from flowtorch.ops.overloads import shown
     from flowtorch.ops.dispatch import flat_inputs
+    from flowtorch.overload_names import shown
 
     func, args, kwargs, function = shown(op, values, inplace)
     inputs = [t for t in flat_inputs(op, values) if isinstance(t, Tensor)]
@@ -142,7 +142,7 @@ def _fresh(t: Any, inputs: list, recording: bool, origin: str | None) -> Any:
 
 def handle_maker(method: Callable, types: tuple, name: str, args: tuple, kwargs: dict) -> Any:
     """Show ``zeros``, ``detach`` and their like, which make tensors without a primitive."""
-    from flowtorch.ops.overloads import _FIXED, overload
+    from flowtorch.overload_names import _FIXED, overload
 
     with _quiet():
         return method(overload("aten", name, _FIXED.get(name, "default")), types, args, kwargs)
