@@ -11,6 +11,8 @@ __all__ = ["assert_allclose", "assert_close", "make_tensor"]
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
+    if name == "difftest":
+        return import_module(f"{__name__}.difftest")
     if name in _WHERE:
         value = globals()[name] = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
         return value

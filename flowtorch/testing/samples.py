@@ -86,6 +86,11 @@ def _lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     """The contiguous array of which ``_view`` makes the tensor."""
     if values.ndim == 0 or layout == "contiguous":
         return values
+    if layout == "virtual":  # one number in memory
+        return values[(0,) * values.ndim]
+    if layout == "overlapping":  # element (i, j, ...) is number i + j + ... of one row
+        edges = range(values.ndim)
+        return np.concatenate([values[(-1,) * k + (slice(k > 0, None), *(0,) * (values.ndim - k - 1))] for k in edges])
     if layout == "transposed":
         return values.transpose()
     if layout == "strided":
@@ -98,6 +103,8 @@ def _lay_out(values: np.ndarray, layout: str) -> np.ndarray:
 def _view(t: Any, shape: tuple, layout: str) -> Any:
     if not shape or layout == "contiguous":
         return t
+    if layout == "overlapping":
+        return t.as_strided(shape, (1,) * len(shape))
     if layout == "transposed":
         return t.permute(tuple(reversed(range(len(shape)))))
     if layout == "strided":
@@ -121,12 +128,15 @@ def map_arguments(f: Callable, value: Any) -> Any:
 
 
 class Sample:
-    """One call: positional and keyword arguments, with ``Array`` in the place of tensors."""
+    """One call: positional and keyword arguments, with ``Array`` in the place of tensors.
 
-    __slots__ = ("args", "kwargs")
+    ``jitter``: a seed by which incoming gradients are moved a little, to see what that does; 0 leaves them.
+    """
 
-    def __init__(self, args: tuple, kwargs: dict) -> None:
-        self.args, self.kwargs = args, kwargs
+    __slots__ = ("args", "jitter", "kwargs")
+
+    def __init__(self, args: tuple, kwargs: dict, jitter: int = 0) -> None:
+        self.args, self.kwargs, self.jitter = args, kwargs, jitter
 
     def build(self, library: Any, grad: bool = False) -> tuple[list, dict]:
         """(args, kwargs) for ``library``."""
@@ -135,7 +145,7 @@ class Sample:
     def map_arrays(self, f: Callable) -> Sample:
         """The call with ``f(array)`` in the place of every tensor argument."""
         args, kwargs = map_arguments(lambda a: f(a) if isinstance(a, Array) else a, (self.args, self.kwargs))
-        return Sample(args, kwargs)
+        return Sample(args, kwargs, self.jitter)
 
     def arrays(self) -> list[Array]:
         """All tensor arguments, in order."""
@@ -268,9 +278,6 @@ class Spec:
         self.random, self.factor, self.gradient, self.double = random, factor, gradient, double
         self.layouts, self.undefined, self.accuracy = layouts, undefined, accuracy
         self.errors, self.seed = errors, 0
-        if name in SAMPLES:
-            raise ValueError(f"{name!r} has samples already")
-        SAMPLES[name] = self
 
     def samples(self, dtype: str) -> Iterator[Sample]:
         """The samples for one dtype; the same ones each time."""
@@ -282,7 +289,9 @@ def samples(*names: str, **options: Any) -> Callable:
 
     def register(generator: Callable) -> Callable:
         for name in names:
-            Spec(name, generator, **options)
+            if name in SAMPLES:
+                raise ValueError(f"{name!r} has samples already")
+            SAMPLES[name] = Spec(name, generator, **options)
         return generator
 
     return register

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-_WHERE: dict[str, str] = {}
+_WHERE: dict[str, str] = {
+    "DifferenceFound": "checking",
+    "Implementation": "implementations",
+    "check": "checking",
+    "make": "implementations",
+    "op": "checking",
+    "register": "implementations",
+}
 __all__ = sorted(_WHERE)
 
 
@@ -17,4 +24,6 @@ def __getattr__(name: str) -> Any:
     if name in _WHERE:
         value = globals()[name] = getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)
         return value
+    if name == "strategies":
+        return import_module(f"{__name__}.strategies")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -218,7 +218,7 @@ def _() -> Implementation:
 def _() -> Implementation:
     if importlib.util.find_spec("flowtorch.native") is None:
         raise ImportError("flowtorch has no native tier here")
-    return _process("flowtorch-native", "flowtorch", FLOWTORCH_NATIVE="1")
+    return _process("flowtorch-native", "flowtorch", FLOWTORCH_NATIVE="require")
 
 
 @register("flowtorch-triton")

@@ -14,8 +14,9 @@ from typing import Any
 from ..samples import load
 from . import ledger as books
 from . import report_terminal as terminal
+from .failures import Database, keep
 from .implementations import make
-from .rows import LEVELS, Row, run_ops
+from .rows import LEVELS, Recorder, Row, run_ops
 
 HEAVY = 12  # functions handed to a worker at once
 
@@ -90,6 +91,8 @@ def main(options: Any) -> int:
     started = time.perf_counter()
     names = chosen(options)
     variants = tuple(options.variants.split(",")) if options.variants else LEVELS["smoke" if options.smoke else "full"]
+    if options.database:
+        replay(options, set(names))
     rows = gather(names, options, variants)
     seconds = time.perf_counter() - started
     book = books.ledger(rows, options.candidate, options.reference)
@@ -111,3 +114,18 @@ def write_files(options: argparse.Namespace, rows: list[Row], book: dict, failur
         books.write(options.ledger, book)
     if options.junit:
         books.junit(options.junit, rows, failures, seconds)
+    if options.database and failures:
+        refused = {f.split(":")[0] for f in failures}
+        stored = keep(Database(options.database), recorder_of(options), load(), [r for r in rows if r.op in refused])
+        print("\n".join(f"python {path.with_suffix('.py')}" for path in stored))
+
+
+def recorder_of(options: Any) -> Recorder:
+    return Recorder(options.candidate, options.reference)
+
+
+def replay(options: Any, names: set[str]) -> None:
+    """What failed before, first."""
+    count, lines = Database(options.database).replay(recorder_of(options), load(), names)
+    if count:
+        print("\n".join([f"replayed {count} failures of before: {len(lines)} fail still", *lines]))

@@ -59,7 +59,8 @@ def perturbed(sample: Sample, relative: float, seed: int) -> Sample:
             return a
         return a.with_(values=a.values * (1 + relative * rng.choice([-1.0, 1.0], a.values.shape)))
 
-    return sample.map_arrays(move)
+    moved = sample.map_arrays(move)
+    return Sample(moved.args, moved.kwargs, jitter=seed)
 
 
 class Oracle(Library):

@@ -163,7 +163,7 @@ class Recorder(checks.Pair):
         length = max((a.values.size for a in sample.arrays()), default=1)
         known = None if spec.random else exact
         found = verdict.outcomes(
-            expected, got, known, length=length, factor=32 * spec.factor, faithful=False, sums=True
+            expected, got, known, length=length, factor=32 * spec.factor, faithful=False, sums=True, floor=1.0
         )
         if self.reference.faithful and (expected.error is None) != (got.error is None):
             found = [verdict._errors(expected, got, True)]

@@ -51,14 +51,17 @@ class Finding:
 
 def outcomes(
     expected: Outcome, got: Outcome, exact: Any = None, *, length: float = 1.0, factor: float = 1.0,
-    faithful: bool = True, undefined: bool = False, stored: str = "", sums: bool = False,
+    faithful: bool = True, undefined: bool = False, stored: str = "", sums: bool = False, floor: float = 0.0,
 ) -> list[Finding]:  # fmt: skip
-    """Findings on a whole call. ``exact``: a function that gives (values, spreads) when they are needed, or None."""
+    """Findings on a whole call. ``exact``: a function that gives (values, spreads) when they are needed, or None.
+
+    ``sums``: terms cancel, and may be as large as the largest result, or as ``floor``.
+    """
     if expected.error is not None or got.error is not None:
         return [_errors(expected, got, faithful)]
     if len(expected.results) != len(got.results):
         return [Finding("shape mismatch", f"{len(expected.results)} results expected, {len(got.results)} came")]
-    known = _Once(exact, sums)
+    known = _Once(exact, sums, floor)
     found = []
     for k, (e, g) in enumerate(zip(expected.results, got.results, strict=True)):
         found.append(one(e, g, lambda k=k: known.part(k), length, factor, faithful, undefined, stored))
@@ -76,8 +79,8 @@ def outcomes(
 class _Once:
     """The exact values, asked for when the first result needs them."""
 
-    def __init__(self, exact: Any, sums: bool) -> None:
-        self.exact, self.sums, self.asked, self.known = exact, sums, False, None
+    def __init__(self, exact: Any, sums: bool, floor: float) -> None:
+        self.exact, self.sums, self.floor, self.asked, self.known = exact, sums, floor, False, None
 
     def part(self, k: int) -> Any:
         if not self.asked:
@@ -88,7 +91,7 @@ class _Once:
         values, spread = self.known[0][k], self.known[1][k]
         if self.sums and values.size:  # partial sums may be as large as the largest result
             finite = np.abs(values[np.isfinite(values)])
-            spread = spread + (finite.max() if finite.size else 0.0)
+            spread = spread + max(finite.max() if finite.size else 0.0, self.floor)
         return values, spread
 
 
