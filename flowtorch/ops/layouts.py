@@ -153,3 +153,7 @@ def hspmm(mat1, mat2):
     return build(rows.unsqueeze(0), product.index_select(0, rows), tuple(product.shape), True)
 
 
+
+
+for _name in ("offsets", "lengths", "to_padded_tensor"):
+    _strided_only(_name, "nested tensor of layout torch.jagged")

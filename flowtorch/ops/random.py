@@ -407,6 +407,8 @@ def _like(name: str, input: Any, draw: Callable, generator: Any, options: dict) 
         dtype = input.dtype if options["dtype"] is None else options["dtype"]
         device = input.device if options["device"] is None else options["device"]
         return draw_new(name, tuple(input.shape), draw, generator, None, dtype, device, requires_grad)
+    if hasattr(input, "__flowtorch_drawn__"):
+        return input.__flowtorch_drawn__(lambda values: _like(name, values, draw, generator, options))
     result = factory.empty_like(input, **options)
     gen = generator_for(name, generator, result._type.device)
     if gen is not None:

@@ -23,7 +23,7 @@ class Hollow(np.ndarray):
     """The shape and dtype of a tensor that has no strided memory."""
 
     def __array_ufunc__(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("a sparse tensor has no strided memory; use to_dense() first")
+        raise NotImplementedError("this op reads strided memory, which sparse and nested tensors do not have")
 
     __array_function__ = __array_ufunc__
     item = tolist = astype = copy = tobytes = reshape = ravel = __array_ufunc__
@@ -55,6 +55,11 @@ class LayoutTensor(Tensor):
 
     def __flowtorch_saved__(self) -> Any:
         return Kept(self)
+
+    def __flowtorch_drawn__(self, draw: Any) -> Any:
+        from flowtorch.sparse.handlers import unsupported
+
+        raise unsupported("uniform_", [self])
 
     def __flowtorch_detach__(self) -> Any:
         raise NotImplementedError
