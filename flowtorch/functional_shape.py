@@ -252,7 +252,7 @@ def broadcast_tensors(*tensors):
     if text is not None:
         raise RuntimeError(text)
     shape = np.broadcast_shapes(*shapes)
-    return tuple(t.expand(shape) for t in tensors)
+    return tuple(t if t.shape == shape else t.expand(shape) for t in tensors)
 
 
 # ---------------------------------------------------------------- splitting

@@ -63,7 +63,7 @@ class Conversion(Family):
         if memory_format is not preserve_format:
             array = laid_out(array, memory_format)
         if target.dtype is not input._type.dtype:
-            array = convert_array(array, target.dtype)
+            array = convert_array(np.array(array, order="C") if 0 in array.strides else array, target.dtype)
         elif array is input._array:
             array = laid_out(array, preserve_format)
         return wrap(array, target)

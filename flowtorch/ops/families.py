@@ -15,6 +15,7 @@ from flowtorch.dtypes import LOW_PRECISION, can_cast, promote_types, scalar_dtyp
 from flowtorch.ops import dispatch, fast_pointwise
 from flowtorch.ops.dispatch import interpret, kernel_providers
 from flowtorch.ops.op import Family, Op
+from flowtorch.ops.order import in_order, in_rows
 from flowtorch.tensor import Tensor, wrap
 
 _NUMBERS = (int, float, complex, np.generic)
@@ -99,7 +100,8 @@ class Pointwise(Family):
             if not op.numbers and len(op.tensors) > 1:       # maximum(x, 2): a number is an error
                 return plan
             # A number beside uint8 becomes a float in true_divide, not 255 for -1: only the widest integers hold it.
-            if d.rank >= 2 or (d.rank == 1 and op.check is None and (work is d or d is dtypes.int64)):
+            if d.rank >= 2 or (d.rank == 1 and (op.check is None or hasattr(op.check, "of_dtypes")) and (
+                    work is d or d is dtypes.int64)):
                 op.int_plans[t] = plan
             if d.rank >= 2:
                 op.float_plans[t] = plan
@@ -134,6 +136,8 @@ class Pointwise(Family):
             c = np.asarray(c)
         if c.dtype != plan[1].numpy:
             c = c.astype(plan[1].numpy)
+        if c.ndim > 1 and device.type == "cpu":
+            c = in_order(c, *arrays)
         return wrap(c, plan[1])
 
     @staticmethod
@@ -349,6 +353,8 @@ class Reduction(General):
     def compute(self, op: Op, values: list) -> Any:
         result = super().compute(op, values)
         t = values[0]._type
+        if isinstance(result, Tensor) and t.device.type == "cpu":
+            result._array = in_rows(result._array)
         if t.plain and not t.inference and t.dtype not in LOW_PRECISION and isinstance(result, Tensor) and (
                 t.device.type == "cpu" and all(v is op.defaults[n] for n, v in zip(op.names, values, strict=True)
                                                if n not in ("input", "dim", "keepdim"))):
@@ -381,6 +387,8 @@ def _fast_reduction(op: Op) -> Callable:
             c = body(a, dim, keepdim)
             if type(c) is not np.ndarray:
                 c = np.asarray(c)
+            elif c.ndim > 1 and not c.flags.c_contiguous:
+                c = np.ascontiguousarray(c)
             t = new(Tensor)
             t._array = c
             t._type = out_type

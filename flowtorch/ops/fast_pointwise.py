@@ -14,6 +14,7 @@ from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, save, save_output, saved_hooks, view_edge
 from flowtorch.ops.dispatch import interpret, name_function, record
 from flowtorch.ops.op import Op
+from flowtorch.ops.order import in_order
 from flowtorch.tensor import Tensor
 
 active = overrides.active
@@ -168,8 +169,11 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
             t._grad = None
             t._counter = 0
             t._view = None
-            if (input._requires_grad or other._requires_grad or input._view is not None
-                    or other._view is not None) and differentiable and grad_enabled():
+            if input._requires_grad or other._requires_grad or input._view is not None or other._view is not None:
+                if c.ndim > 1 and (input._view is not None or other._view is not None):
+                    t._array = c = in_order(c, a, b)      # numpy resolves operands of unlike orders otherwise
+                if not differentiable or not grad_enabled():
+                    return t
                 if reverse or wants_shapes or saved_hooks.stack:
                     record(op, fill(op, other, input) if reverse else fill(op, input, other), t)
                     return t

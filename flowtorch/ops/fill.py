@@ -19,8 +19,7 @@ def fill_(self, value):
     if value.__class__ is str:
         raise TypeError("fill_() received an invalid combination of arguments - got (str)")
     t = self._type
-    if t.fast and t.device.type == "cpu" and not dispatch.active and not (self.requires_grad and grad_enabled()) and (
-            not dispatch.has_internal_overlap(self._array)):
+    if t.fast and t.device.type == "cpu" and not dispatch.active and not (self.requires_grad and grad_enabled()):
         self._array.fill(t.scalar(value).astype(t.numpy))
         self._bump_version()
         return self

@@ -146,7 +146,8 @@ def _assign(flat: np.ndarray, at: np.ndarray, values: Any) -> None:
 
 # ---------------------------------------------------------------- scatter
 
-@writing(("input", "index", "src"), name="_scatter", method=False, linear=("input", "src"), node="ScatterBackward0",
+@writing(("input", "index", "src"), order="rows", name="_scatter", method=False, linear=("input", "src"),
+         node="ScatterBackward0",
          vjp=(lambda g, dim, index: _scatter(g, dim, index, g.new_zeros(())), None,
               lambda g, dim, index, src_shape: _src_gradient(g, dim, index, src_shape)))
 def _scatter(input, dim, index, src):
@@ -222,7 +223,7 @@ def scatter_(self, dim, index, src=None, *, value=None, reduce=None):
     return _scatter_call(self, dim, index, src, value, reduce, True)
 
 
-@writing(("input", "index", "src"), linear=("input", "src"), low="upcast",
+@writing(("input", "index", "src"), order="rows", linear=("input", "src"), low="upcast",
          vjp=(lambda g: g, None, lambda g, dim, index, src_shape: _src_gradient(g, dim, index, src_shape)))
 def scatter_add(input, dim, index, src):
     """``input`` with the elements of ``src`` added at the places that ``index`` names along ``dim``."""
@@ -248,7 +249,7 @@ def accumulate(flat: np.ndarray, at: np.ndarray, values: np.ndarray, how: str) -
 
 # ---------------------------------------------------------------- scatter_reduce
 
-@writing(("input", "index", "src"), low="upcast")
+@writing(("input", "index", "src"), order="rows", low="upcast")
 def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
     """``input`` with ``src`` reduced into the places that ``index`` names: sum, prod, mean, amax or amin."""
     if reduce not in _REDUCTIONS:

@@ -83,7 +83,7 @@ def _check_source(name: str, input: np.ndarray, dim: int, index: np.ndarray, sou
     return dim
 
 
-@writing(("input", "index", "source"), linear=("input", "source"), low="upcast",
+@writing(("input", "index", "source"), order="rows", linear=("input", "source"), low="upcast",
          vjp=(lambda g: g, None,
               lambda g, dim, index, source_shape, alpha: _source_gradient(g, dim, index, source_shape) * alpha))
 def index_add(input, dim, index, source, *, alpha=1):
@@ -104,7 +104,7 @@ def _source_gradient(g, dim, index, shape):
     return index_select(g, dim, index)
 
 
-@writing(("input", "index", "source"), linear=("input", "source"),
+@writing(("input", "index", "source"), order="rows", linear=("input", "source"),
          vjp=(lambda g, dim, index: index_fill(g, dim, index, 0), None,
               lambda g, dim, index, source_shape: index_select(g, dim, index).reshape(source_shape)))
 def index_copy(input, dim, index, source):
@@ -177,7 +177,7 @@ def index_fill(input, dim, index, value):
         input[(slice(None),) * dim + (index.reshape(-1),)] = value
 
 
-@writing(("input", "index", "source"), low="upcast")
+@writing(("input", "index", "source"), order="rows", low="upcast")
 def index_reduce(input, dim, index, source, reduce, *, include_self=True):
     """``input`` with the slices of ``source`` reduced (prod, mean, amax, amin) into those that ``index`` names."""
     if reduce not in ("prod", "mean", "amax", "amin"):

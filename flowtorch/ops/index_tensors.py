@@ -15,7 +15,7 @@ from flowtorch.ops.dispatch import check_inplace
 from flowtorch.ops.families import op
 from flowtorch.ops.index_kernels import explain_index, index_arrays, laid_out, numpy_index, put, result_shape, write
 from flowtorch.ops.op import REGISTRY, composite
-from flowtorch.ops.writing import record_written
+from flowtorch.ops.writing import copy_of, record_written
 from flowtorch.tensor import Tensor, wrap
 
 _new = object.__new__
@@ -104,7 +104,7 @@ def _index_backward_derivative(g, indices, dims):
     out=False, namespace="Tensor", low="keep", linear=("input", "values"), inplace=True)
 def _index_put_body(input, values, indices, dims, accumulate=False):
     """A copy of ``input`` with ``values`` written (or added) where ``index`` would read."""
-    out = input.copy(order="K")
+    out = copy_of(input)
     write(out, values, indices, dims, accumulate)
     return out
 

@@ -16,6 +16,7 @@ from flowtorch.ops.dispatch import interpret, record
 from flowtorch.ops.families import Pointwise, common_device, op, result_dtype
 from flowtorch.ops.fast_general import compile_recorder
 from flowtorch.ops.op import REGISTRY, Op, composite
+from flowtorch.ops.order import in_rows
 from flowtorch.ops.writing import check_number, number_tensor, writing
 from flowtorch.tensor import Tensor, wrap
 
@@ -163,7 +164,7 @@ def _fill_value(values: list) -> list:
     return [input, mask, value]
 
 
-@writing(("input", "mask", "value"), name="_masked_fill", method=False, linear=("input", "value"),
+@writing(("input", "mask", "value"), order="rows", name="_masked_fill", method=False, linear=("input", "value"),
          node="MaskedFillBackward0", prepare=_fill_value,
          vjp=(lambda g, mask: masked_fill(g, mask, 0), None, lambda g, mask: where(mask, g, 0).sum()))
 def _masked_fill(input, mask, value):
@@ -189,7 +190,7 @@ def masked_fill(input, mask, value):
             tx = input._type
             if tx.simple and tx.dtype.rank >= 2 and mask._type.dtype is dtypes.bool_ and mask._type.fast:
                 number = tx.scalar(value)
-                t = wrap(np.where(mask._array, number, input._array), tx)
+                t = wrap(in_rows(np.where(mask._array, number, input._array)), tx)
                 if (input._requires_grad or input._view is not None) and grad_enabled():
                     if mask._array.shape != input._array.shape:
                         input = input.expand(t.shape)
@@ -208,10 +209,19 @@ def masked_fill(input, mask, value):
 @composite(namespace="Tensor", method=True)
 def masked_fill_(self, mask, value):
     """Write the number or 0-d tensor ``value`` where ``mask`` is True."""
+    if isinstance(self, Tensor) and dispatch.has_internal_overlap(self._array) and self._type.fast and (
+            isinstance(mask, Tensor) and mask.dtype is dtypes.bool_ and not (self.requires_grad and grad_enabled())):
+        warnings.warn("Use of masked_fill_ on expanded tensors is deprecated. Please clone() the tensor before "
+                      "performing this operation. This also applies to advanced indexing e.g. tensor[mask] = scalar",
+                      stacklevel=2)
+        filled = masked_fill(self.detach(), mask, value)
+        np.copyto(self._array, filled._array, where=np.broadcast_to(mask._array, self._array.shape))
+        self._bump_version()
+        return self
     return _masked_fill.op.public_inplace(self, mask, value)
 
 
-@writing(("input", "mask", "source"), name="_masked_scatter", method=False, linear=("input", "source"),
+@writing(("input", "mask", "source"), order="rows", name="_masked_scatter", method=False, linear=("input", "source"),
          node="MaskedScatterBackward0",
          vjp=(lambda g, mask: masked_fill(g, mask, 0), None,
               lambda g, mask, source_shape: _masked_source(g, mask, source_shape)))

@@ -30,10 +30,22 @@ def need_tensors(name, **arguments):
 _NO_BOOL_SUB = {"bool": "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
                         "`logical_xor()` "
                         "operator instead."}
+_ONE_BOOL_SUB = ("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
+                 "use the `~` or `logical_not()` operator instead.")
 _NO_BOOL_NEG = {"bool": "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
                         "mask, use "
                         "the `~` or `logical_not()` operator instead."}
 _BOTH = ("input", "other")
+
+
+def _no_bool(operands, dtype):
+    """Refuse bools beside other dtypes in a subtraction."""
+    kinds = [x.dtype.name == "bool" if isinstance(x, Tensor) else isinstance(x, bool) for x in operands]
+    if any(kinds) and not all(kinds):
+        raise RuntimeError(_ONE_BOOL_SUB)
+
+
+_no_bool.of_dtypes = True                                               # type: ignore[attr-defined]
 
 
 def _scaled(other, alpha):
@@ -60,6 +72,7 @@ def add(input, other, *, alpha=1):
     linear=True,
     dunder="sub",
     rejects=_NO_BOOL_SUB,
+    check=_no_bool,
     numbers=_BOTH,
     vjp=(lambda g: g, lambda g, alpha: -g if alpha == 1 else g * -conj(alpha)),
 )
@@ -549,6 +562,7 @@ def rsub(input, other, *, alpha=1):
     """``other - alpha * input``."""
     need_tensors("rsub", input=input)
     if not isinstance(other, Tensor):
+        _no_bool((input, other), None)
         return neg(input) + other if alpha == 1 else neg(input * alpha) + other
     return sub(other, input, alpha=alpha)
 

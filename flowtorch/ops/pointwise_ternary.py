@@ -8,6 +8,7 @@ import numpy as np
 from flowtorch.ops import dispatch
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
+from flowtorch.ops.order import in_order
 from flowtorch.ops.pointwise import conj, need_tensors
 from flowtorch.tensor import Tensor
 
@@ -135,7 +136,8 @@ def _where(condition, input, other):
 )
 def complex_(real, imag):
     """Complex numbers from their parts."""
-    out = np.empty(np.broadcast_shapes(real.shape, imag.shape), np.result_type(real, np.complex64))
+    shape = np.broadcast_shapes(real.shape, imag.shape)
+    out = in_order(np.empty(shape, np.result_type(real, np.complex64)), real, imag)
     out.real, out.imag = real, imag
     return out
 

@@ -11,7 +11,8 @@ from flowtorch.ops.arguments import need_ints
 from flowtorch.ops.dispatch import name_function
 from flowtorch.ops.families import normalize_dim, normalize_dims, op
 from flowtorch.ops.op import REGISTRY
-from flowtorch.ops.writing import writing
+from flowtorch.ops.order import in_rows
+from flowtorch.ops.writing import copy_of, writing
 from flowtorch.tensor import Tensor
 
 _forwards, _backwards = slice(None), slice(None, None, -1)
@@ -57,7 +58,7 @@ def repeat(input, repeats):
             raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {total}")
     if 0 in total:
         return np.empty(total, input.dtype)
-    return np.tile(input, repeats) if repeats else input.copy()
+    return in_rows(np.tile(input, repeats)) if repeats else input.copy()
 
 
 def _repeat_backward(g, shape, repeats):
@@ -88,9 +89,9 @@ def flip(input, dims):
     """The order of the elements along ``dims`` reversed, as a copy."""
     axes = normalize_dims(dims, input.ndim) if dims else ()
     if not input.ndim or not axes:
-        return input.copy(order="K")
+        return copy_of(input)
     index = [_backwards if d in axes else _forwards for d in range(input.ndim)]
-    return input[tuple(index)].copy(order="K")
+    return copy_of(input[tuple(index)]) if 0 in input.strides else input[tuple(index)].copy(order="K")
 
 
 _flip = flip
@@ -145,7 +146,7 @@ def _overwrite(part: np.ndarray, src: np.ndarray) -> None:
     part[...] = src.real if src.dtype.kind == "c" and part.dtype.kind != "c" else src
 
 
-@writing(("input", "src"), linear=True, inplace=False, out=False,
+@writing(("input", "src"), order="gaps", linear=True, inplace=False, out=False,
          vjp=(lambda g, dim, index, src_shape: select_scatter(g, g.new_zeros(src_shape), dim, index),
               lambda g, dim, index: g.select(dim, index)))
 def select_scatter(input, src, dim, index):
@@ -155,6 +156,7 @@ def select_scatter(input, src, dim, index):
 
 @writing(
     ("input", "src"),
+    order="gaps",
     linear=True,
     inplace=False,
     vjp=(
@@ -167,7 +169,7 @@ def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
     _overwrite(REGISTRY["slice"].body(input, dim, start, end, step), src)
 
 
-@writing(("input", "src"), linear=True, inplace=False, out=False,
+@writing(("input", "src"), order="gaps", linear=True, inplace=False, out=False,
          vjp=(lambda g, offset, dim1, dim2, src_shape: diagonal_scatter(g, g.new_zeros(src_shape), offset, dim1, dim2),
               lambda g, offset, dim1, dim2: g.diagonal(offset, dim1, dim2)))
 def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
@@ -175,7 +177,7 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     _overwrite(REGISTRY["diagonal"].body(input, offset, dim1, dim2), src)
 
 
-@writing(("input", "src"), linear=True, inplace=False, out=False,
+@writing(("input", "src"), order="gaps", linear=True, inplace=False, out=False,
          vjp=(lambda g, size, stride, storage_offset, src_shape: as_strided_scatter(
                   g.contiguous(), g.new_zeros(src_shape), size, stride, storage_offset),
               lambda g, size, stride, storage_offset: g.contiguous().as_strided(size, stride, storage_offset)))

@@ -11,6 +11,7 @@ from flowtorch.ops.arguments import need_ints, need_number
 from flowtorch.ops.factory import ones_like as _ones_like
 from flowtorch.ops.families import named_result, normalize_dims, op, reduction
 from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj, maximum, minimum
 from flowtorch.tensor import Tensor
 
@@ -204,6 +205,8 @@ def aminmax(input, *, dim=None, keepdim=False):
 
 def _arg(find: Any, name: str, doc: str) -> Any:
     def body(input, dim=None, keepdim=False):
+        if dim is None and not input.size:
+            raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
         _need_elements(input, dim, name)
         if dim is None:
             index = np.asarray(find(input.reshape(-1)), np.int64)
@@ -329,7 +332,7 @@ def _moments(input: np.ndarray, dim: Any, correction: Any, keepdim: bool) -> tup
     total = _add_reduce(square, axis=axes, keepdims=keepdim)  # type: ignore[call-overload]
     d = square.dtype.type
     divisor = n - correction
-    variance = total / d(divisor if divisor > 0 else 0)
+    variance = in_rows(total / d(divisor if divisor > 0 else 0))
     return variance, mean if keepdim else mean.squeeze(axes) if axes else mean.reshape(variance.shape)
 
 

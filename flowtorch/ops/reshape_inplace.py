@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
+from flowtorch.dtypes import dtype as DType
 from flowtorch.ops.copy import clone
 from flowtorch.ops.dispatch import write_out
 from flowtorch.ops.op import REGISTRY, composite
@@ -137,7 +138,6 @@ def _copying(name: str) -> Any:
 for _name in (
     "t",
     "transpose",
-    "view",
     "expand",
     "permute",
     "squeeze",
@@ -154,6 +154,15 @@ for _name in (
     "view_as_complex",
 ):
     _copying(_name)
+
+
+@composite(out=True)
+def view_copy(input, size=None, dtype=None):
+    """A copy of what ``view`` shows, of any tensor: in another shape, or as elements of another dtype."""
+    if isinstance(size, DType):
+        size, dtype = None, size
+    shown = input.reshape(size) if dtype is None else input.view(dtype)
+    return clone(shown, memory_format=contiguous_format)
 
 
 @composite

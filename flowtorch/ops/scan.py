@@ -10,6 +10,7 @@ from flowtorch.autograd.mode import grad_enabled
 from flowtorch.ops.factory import ones_like as _ones_like
 from flowtorch.ops.families import normalize_dims, op
 from flowtorch.ops.op import REGISTRY
+from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj
 from flowtorch.ops.reduction import accumulation_type, along
 from flowtorch.ops.second_order import derived
@@ -24,8 +25,8 @@ def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
             normalize_dims(dim, 0)
             return input.astype(target)
         if target.itemsize == 2 and target.kind not in "iu":             # one rounding at the end
-            return ufunc.accumulate(input.astype(np.float32), axis=along(dim, input.ndim)).astype(target)
-        return ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target)
+            return in_rows(ufunc.accumulate(input.astype(np.float32), axis=along(dim, input.ndim))).astype(target)
+        return in_rows(ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target))
     body.__name__, body.__doc__ = name, doc
     return op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast", out="dtype")
 
@@ -78,7 +79,7 @@ def _running(name: str, ufunc: Any, doc: str) -> Any:
         shape = [1] * input.ndim
         shape[d] = -1
         index = np.where(record, np.arange(input.shape[d]).reshape(shape), 0)
-        return values, np.maximum.accumulate(index, axis=d).astype(np.int64)
+        return in_rows(values), in_rows(np.maximum.accumulate(index, axis=d)).astype(np.int64)
     body.__name__, body.__doc__ = name, doc
     return op(body, tensors=("input",), outputs=("values", "indices"), low="keep", rejects=("complex",),
               vjp=(lambda g, out, input_shape, dim: _running_backward(g[0], out[1], input_shape, dim),))
@@ -105,8 +106,8 @@ def logcumsumexp(input, dim):
     if input.size == 0:
         return input.copy()
     if input.dtype.kind == "c":
-        return _complex_logcumsumexp(input, d)
-    return np.logaddexp.accumulate(input, axis=d)
+        return in_rows(_complex_logcumsumexp(input, d))
+    return in_rows(np.logaddexp.accumulate(input, axis=d))
 
 
 def _complex_logcumsumexp(input: np.ndarray, d: int) -> np.ndarray:

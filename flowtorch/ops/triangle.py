@@ -28,7 +28,7 @@ def _triangle(name: str, lower: bool, doc: str) -> Any:
 
     body.__name__ = name
     body.__doc__ = doc
-    return writing(("input",), contiguous=True, linear=True,
+    return writing(("input",), order="rows", linear=True,
                    vjp=(lambda g, diagonal: REGISTRY[name].public(g, diagonal),))(body)
 
 

@@ -536,6 +536,8 @@ def view_as_complex(input):
         raise RuntimeError("Tensor must have a last dimension with stride 1")
     if any(s // input.itemsize % 2 for s, n in zip(input.strides[:-1], input.shape, strict=False) if n > 1):
         raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
+    if (address_of(input) - address_of(owner_of(input))) // input.itemsize % 2:
+        raise RuntimeError("Tensor must have a storage_offset divisible by 2")
     target = np.dtype(f"c{input.itemsize * 2}")
     return at_address(owner_of(input), address_of(input), input.shape[:-1], input.strides[:-1], target)
 

@@ -20,6 +20,7 @@ from flowtorch.ops.dispatch import check_inplace, interpret, interpret_inplace, 
 from flowtorch.ops.families import General
 from flowtorch.ops.fast_general import closure
 from flowtorch.ops.op import Op
+from flowtorch.ops.order import with_gaps
 from flowtorch.tensor import Tensor, wrap
 
 _active = overrides.active
@@ -44,19 +45,22 @@ _writing = Writing()
 
 
 def writing(
-    tensors: tuple[str, ...], prepare: Callable | None = None, contiguous: bool = False, **options: Any
+    tensors: tuple[str, ...], prepare: Callable | None = None, order: str = "keep", **options: Any
 ) -> Callable:
     """Decorator: define an op and its in-place form by a body that writes into its first argument.
 
     ``prepare(values)`` may change the bound arguments first, e.g. make a tensor of a number. The body must find every
-    fault before it writes. ``contiguous``: the copy does not keep the input's order of dimensions in memory.
+    fault before it writes. ``order``: whether the copy keeps the input's order of dimensions in memory ("keep"), or
+    even its gaps ("gaps"), or is contiguous ("rows").
     """
+    copy = {"keep": copy_of, "gaps": with_gaps, "rows": lambda a: np.array(a, order="C")}[order]
+
     def define(write: Callable) -> Any:
         name = options.pop("name", None) or write.__name__.strip("_")
         op = Op(name, _writing, write, tensors=tensors, **{"inplace": True, "low": "keep", **options})
 
         def body(input: np.ndarray, *args: Any, **kwargs: Any) -> np.ndarray:
-            out = np.array(input, order="C") if contiguous else copy_of(input)
+            out = copy(input)
             write(out, *args, **kwargs)
             return out
 
