@@ -19,7 +19,7 @@ LAYERS = [
     ["codegen"],
     ["tensor"],
     ["autograd.node", "autograd.anomaly", "autograd.levels", "errors", "utils.hooks"],
-    ["ops.op", "ops.autocast", "ops.dispatch", "ops.fast_pointwise", "ops.families"],
+    ["ops.op", "ops.order", "ops.autocast", "ops.dispatch", "ops.fast_pointwise", "ops.families"],
     ["ops"],
     ["functional", "namespace"],
     ["nn"],
