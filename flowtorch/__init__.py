@@ -81,6 +81,7 @@ for _family in (
     "fold",
     "ctc",
     "embedding_bag",
+    "segments",
     "interpolate",
     "linear_cross_entropy",
     "ranges",

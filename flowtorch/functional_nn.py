@@ -6,6 +6,7 @@ import math
 
 import flowtorch as torch
 from flowtorch.ops import activation
+from flowtorch.ops.arguments import need_bool, need_int
 from flowtorch.ops.op import composite
 
 # ---------------------------------------------------------------- activations with a fixed or learned shape
@@ -72,6 +73,7 @@ def prelu(input, weight):
 @composite
 def rrelu(input, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, generator=None):
     """Leaky ReLU with a slope per element from ``[lower, upper]`` in training, their mean in evaluation."""
+    need_bool("rrelu", "training", 4, training)
     if training:
         return input * _random_slopes(input, lower, upper, generator)
     _check_bounds(lower, upper)
@@ -81,6 +83,7 @@ def rrelu(input, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool 
 @composite(name="rrelu_")
 def rrelu_(input, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False, generator=None):
     """``rrelu`` that overwrites its input."""
+    need_bool("rrelu_", "training", 4, training)
     if training:
         return input.mul_(_random_slopes(input, lower, upper, generator))
     _check_bounds(lower, upper)
@@ -103,6 +106,12 @@ def _random_slopes(input, lower: float, upper: float, generator):
 
 
 # ---------------------------------------------------------------- dropout
+
+
+def _check_dropout(name: str, input, train: bool) -> None:
+    if not isinstance(input, torch.Tensor):
+        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+    need_bool(name, "train", 3, train)
 
 
 def _check_probability(p: float) -> None:
@@ -151,48 +160,56 @@ def _alpha_dropped(input, p: float, train: bool, channels: bool, inplace: bool):
 @composite
 def dropout(input, p: float, train: bool):
     """Zero elements with probability ``p`` and scale the others by ``1 / (1 - p)``, if ``train``."""
+    _check_dropout("dropout", input, train)
     return _dropped(input, p, train, False, False)
 
 
 @composite(name="dropout_")
 def dropout_(input, p: float, train: bool):
     """``dropout`` that overwrites its input."""
+    _check_dropout("dropout_", input, train)
     return _dropped(input, p, train, False, True)
 
 
 @composite
 def feature_dropout(input, p: float, train: bool):
     """Dropout of whole channels (dimension 1) of each sample."""
+    _check_dropout("feature_dropout", input, train)
     return _dropped(input, p, train, True, False)
 
 
 @composite(name="feature_dropout_")
 def feature_dropout_(input, p: float, train: bool):
     """``feature_dropout`` that overwrites its input."""
+    _check_dropout("feature_dropout_", input, train)
     return _dropped(input, p, train, True, True)
 
 
 @composite
 def alpha_dropout(input, p: float, train: bool):
     """Dropout that keeps zero mean and unit variance; made for SELU."""
+    _check_dropout("alpha_dropout", input, train)
     return _alpha_dropped(input, p, train, False, False)
 
 
 @composite(name="alpha_dropout_")
 def alpha_dropout_(input, p: float, train: bool):
     """``alpha_dropout`` that overwrites its input."""
+    _check_dropout("alpha_dropout_", input, train)
     return _alpha_dropped(input, p, train, False, True)
 
 
 @composite
 def feature_alpha_dropout(input, p: float, train: bool):
     """Alpha dropout of whole channels (dimension 1) of each sample."""
+    _check_dropout("feature_alpha_dropout", input, train)
     return _alpha_dropped(input, p, train, True, False)
 
 
 @composite(name="feature_alpha_dropout_")
 def feature_alpha_dropout_(input, p: float, train: bool):
     """``feature_alpha_dropout`` that overwrites its input."""
+    _check_dropout("feature_alpha_dropout_", input, train)
     return _alpha_dropped(input, p, train, True, True)
 
 
@@ -280,7 +297,7 @@ def _copied(x):
 @composite
 def pixel_shuffle(input, upscale_factor: int):
     """Rearrange (*, C r^2, H, W) to (*, C, H r, W r), r being ``upscale_factor``."""
-    r = upscale_factor
+    r = need_int("pixel_shuffle", "upscale_factor", 2, upscale_factor)
     if input.dim() < 3:
         raise RuntimeError(
             f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {input.dim()} dimension(s)"
@@ -302,7 +319,7 @@ def pixel_shuffle(input, upscale_factor: int):
 @composite
 def pixel_unshuffle(input, downscale_factor: int):
     """Rearrange (*, C, H r, W r) to (*, C r^2, H, W), r being ``downscale_factor``."""
-    r = downscale_factor
+    r = need_int("pixel_unshuffle", "downscale_factor", 2, downscale_factor)
     if input.dim() < 3:
         raise RuntimeError(
             f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {input.dim()} "
@@ -326,6 +343,7 @@ def pixel_unshuffle(input, downscale_factor: int):
 @composite
 def channel_shuffle(input, groups: int):
     """Interleave ``groups`` groups of the channels of (N, C, *) input."""
+    groups = need_int("channel_shuffle", "groups", 2, groups)
     if input.dim() < 3:
         raise RuntimeError(
             "channel_shuffle expects input with > 2 dims, but got input with sizes " + str(list(input.shape))
@@ -341,12 +359,13 @@ def channel_shuffle(input, groups: int):
         )
     n = input.size(0)
     split = input.reshape(n, groups, c // groups, *input.shape[2:])
-    return split.transpose(1, 2).reshape(input.shape)
+    return split.transpose(1, 2).clone(memory_format=torch.contiguous_format).view(input.shape)
 
 
 @composite
 def native_channel_shuffle(input, groups: int):
     """The same as ``channel_shuffle``."""
+    need_int("native_channel_shuffle", "groups", 2, groups)
     return channel_shuffle(input, groups)
 
 
@@ -358,43 +377,58 @@ def _loss(name: str):
     return getattr(torch.nn.functional, name)
 
 
+def _named(name: str, position: int, reduction: int) -> str:
+    """The name of an integer code; codes that PyTorch does not know mean no reduction."""
+    return {1: "mean", 2: "sum"}.get(need_int(name, "reduction", position, reduction), "none")
+
+
+# PyTorch's parser does not know the word that three of these have as default, and so reduces nothing there.
+
 @composite
-def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction: int = 1):
+def binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction: int = 0):
     """The binary cross entropy of ``sigmoid(input)``; reduction 0 none, 1 mean, 2 sum."""
+    reduced = _named("binary_cross_entropy_with_logits", 5, reduction)
+    if input.shape != target.shape:
+        input, target = torch.broadcast_tensors(input, target)
     function = _loss("binary_cross_entropy_with_logits")
-    return function(input, target, weight, reduction=reduction, pos_weight=pos_weight)
+    return function(input, target, weight, reduction=reduced, pos_weight=pos_weight)
 
 
 @composite
 def cosine_embedding_loss(input1, input2, target, margin: float = 0.0, reduction: int = 1):
     """``1 - cos`` where the target is 1, ``max(0, cos - margin)`` where it is -1."""
-    return _loss("cosine_embedding_loss")(input1, input2, target, margin, reduction=reduction)
+    reduced = _named("cosine_embedding_loss", 5, reduction)
+    return _loss("cosine_embedding_loss")(input1, input2, target, margin, reduction=reduced)
 
 
 @composite
 def hinge_embedding_loss(input, target, margin: float = 1.0, reduction: int = 1):
     """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
-    return _loss("hinge_embedding_loss")(input, target, margin, reduction=reduction)
+    return _loss("hinge_embedding_loss")(input, target, margin, reduction=_named("hinge_embedding_loss", 4, reduction))
 
 
 @composite
-def kl_div(input, target, reduction: int = 1, *, log_target: bool = False):
+def kl_div(input, target, reduction: int = 0, *, log_target: bool = False):
     """``target * (log(target) - input)``."""
-    function = _loss("kl_div")
-    loss = function(input, target, reduction="none", log_target=log_target)
-    return loss if reduction == 0 else loss.mean() if reduction == 1 else loss.sum()
+    reduced = _named("kl_div", 3, reduction)
+    loss = _loss("kl_div")(input, target, reduction="none", log_target=log_target)
+    return loss if reduced == "none" else loss.mean() if reduced == "mean" else loss.sum()
 
 
 @composite
 def margin_ranking_loss(input1, input2, target, margin: float = 0.0, reduction: int = 1):
     """``max(0, margin - target * (input1 - input2))``."""
-    return _loss("margin_ranking_loss")(input1, input2, target, margin, reduction=reduction)
+    reduced = _named("margin_ranking_loss", 5, reduction)
+    return _loss("margin_ranking_loss")(input1, input2, target, margin, reduction=reduced)
 
 
 @composite
 def poisson_nll_loss(input, target, log_input: bool, full: bool, eps: float, reduction: int):
     """The negative log likelihood of Poisson counts."""
-    return _loss("poisson_nll_loss")(input, target, log_input, full, eps=eps, reduction=reduction)
+    need_bool("poisson_nll_loss", "log_input", 3, log_input)
+    need_bool("poisson_nll_loss", "full", 4, full)
+    reduced = _named("poisson_nll_loss", 6, reduction)
+    return _loss("poisson_nll_loss")(input, target, log_input, full, eps=eps, reduction=reduced)
 
 
 @composite
@@ -406,9 +440,8 @@ def triplet_margin_loss(
     p: float = 2.0,
     eps: float = 1e-6,
     swap: bool = False,
-    reduction: int = 1,
+    reduction: int = 0,
 ):
     """``max(0, margin + |anchor - positive| - |anchor - negative|)``."""
-    return _loss("triplet_margin_loss")(
-        anchor, positive, negative, margin, p, eps, swap, reduction=reduction
-    )
+    reduced = _named("triplet_margin_loss", 8, reduction)
+    return _loss("triplet_margin_loss")(anchor, positive, negative, margin, p, eps, swap, reduction=reduced)

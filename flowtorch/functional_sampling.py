@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import flowtorch as torch
+from flowtorch.ops.arguments import need_bool
 from flowtorch.ops.op import composite
 
 MODES = ("bilinear", "nearest", "bicubic")
@@ -167,6 +168,7 @@ def _centers(n: int, align_corners: bool, like):
 @composite
 def affine_grid_generator(theta, size, align_corners: bool):
     """The places that (N, 2, 3) or (N, 3, 4) affine maps give to the pixels of outputs of ``size``."""
+    need_bool("affine_grid_generator", "align_corners", 3, align_corners)
     spatial = list(size[2:])
     axes = [_centers(n, align_corners, theta) for n in spatial]
     grids = torch.meshgrid(*axes, indexing="ij")[::-1]  # x first

@@ -539,7 +539,7 @@ def vander(x, N=None, increasing=False):
     need_bool("vander", "increasing", 3, increasing)
     if x.dim() != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
-    n = x.size(0) if N is None else N
+    n = x.size(0) if N is None else need_int("vander", "N", 2, N)
     if n < 0:
         raise RuntimeError("N must be non-negative.")
     if n == 0 or x.size(0) == 0:

@@ -11,8 +11,10 @@ import math
 import numpy as np
 
 from flowtorch.array.select import select
+from flowtorch.ops.arguments import need_number
 from flowtorch.ops.erf import erf
 from flowtorch.ops.families import pointwise
+from flowtorch.ops.second_order import linked
 
 NOT_REAL = ("integer", "bool", "complex")
 
@@ -27,17 +29,19 @@ def _inner(body=None, **options):
     rejects=("bool", "complex"),
     tensors=("input",),
     method=False,
-    vjp=(lambda g, input, threshold: g.masked_fill(input <= threshold, 0),),
+    vjp=(lambda g, input, threshold: linked(g.masked_fill(input <= threshold, 0), input),),
 )
 def threshold(input, threshold, value):
     """Keep elements above ``threshold``, replace the others by ``value``."""
+    need_number("threshold", "threshold", 2, threshold)
+    need_number("threshold", "value", 3, value)
     return select(input <= threshold, np.asarray(value, input.dtype), input)
 
 
 @_inner(
     expr="where(input > 0, input, input * negative_slope)",
     rejects=NOT_REAL,
-    vjp=(lambda g, input, negative_slope: g.where(input > 0, g * negative_slope),),
+    vjp=(lambda g, input, negative_slope: linked(g.where(input > 0, g * negative_slope), input),),
 )
 def leaky_relu(input, negative_slope=0.01):
     """``input`` where positive, else ``negative_slope * input``."""
@@ -80,7 +84,10 @@ def elu(input, alpha=1.0, scale=1.0, input_scale=1.0):
 @_inner(
     expr="minimum(maximum(input, min_val), max_val)",
     rejects=("bool", "complex"),
-    vjp=(lambda g, input, min_val, max_val: g.masked_fill((input <= min_val) | (input >= max_val), 0),),
+    vjp=(
+        lambda g, input, min_val, max_val: linked(
+            g.masked_fill((input <= min_val) | (input >= max_val), 0), input),
+    ),
 )
 def hardtanh(input, min_val=-1.0, max_val=1.0):
     """Clamp to ``[min_val, max_val]``; the derivative at both ends is zero."""
@@ -197,7 +204,7 @@ def logsigmoid(input):
 @pointwise(
     expr="where(abs(input) <= lambd, 0, input)",
     rejects=NOT_REAL,
-    vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),),
+    vjp=(lambda g, input, lambd: linked(g.masked_fill(input.abs() <= lambd, 0), input),),
 )
 def hardshrink(input, lambd=0.5):
     """Zero the elements within ``[-lambd, lambd]``."""
@@ -207,7 +214,7 @@ def hardshrink(input, lambd=0.5):
 @_inner(
     expr="where(input > lambd, input - lambd, where(input < -lambd, input + lambd, input * 0))",
     rejects=NOT_REAL,
-    vjp=(lambda g, input, lambd: g.masked_fill(input.abs() <= lambd, 0),),
+    vjp=(lambda g, input, lambd: linked(g.masked_fill(input.abs() <= lambd, 0), input),),
 )
 def softshrink(input, lambd=0.5):
     """Move every element ``lambd`` towards zero, stopping there."""

@@ -8,7 +8,9 @@ import numpy as np
 
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
-from flowtorch.ops.pooling import _batched, _ints, _put_back
+from flowtorch.ops.pooling import _put_back
+from flowtorch.ops.pooling_arguments import adapted, batched, per_dimension
+from flowtorch.ops.second_order import linked
 
 
 def _bins(n: int, out: int) -> list[tuple[int, int]]:
@@ -31,7 +33,7 @@ def _averaging(n: int, out: int, dtype: np.dtype) -> np.ndarray:
     linear=True,
     node="AdaptiveAvgPoolBackward0",
     rejects=("complex", "bool", "integer"),
-    vjp=(lambda g, input_shape: _adaptive_avg_pool_backward(g, tuple(input_shape)[2:]),),
+    vjp=(lambda g, input, size: _spread(g, input, size),),
 )
 def _adaptive_avg_pool(input, size):
     """Means of (N, C, *S) over windows that give ``size``: one averaging matrix per dimension."""
@@ -40,6 +42,11 @@ def _adaptive_avg_pool(input, size):
         matrix = _averaging(out.shape[2 + d], n, out.dtype)
         out = np.moveaxis(np.matmul(np.moveaxis(out, 2 + d, -1), matrix.T), -1, 2 + d)
     return np.ascontiguousarray(out)
+
+
+def _spread(g: Any, input: Any, size: tuple) -> Any:
+    grad = _adaptive_avg_pool_backward(g, tuple(input.shape)[2:])
+    return linked(grad, input) if any(n != 1 for n in size) else grad       # one window: PyTorch takes the mean
 
 
 @op(
@@ -69,7 +76,7 @@ def _adaptive_avg_pool_backward(grad, size):
     low="keep",
     rejects=("complex", "bool"),
     node="AdaptiveMaxPoolBackward0",
-    vjp=(lambda g, out, input_shape: _put_back(g[0], out[1], input_shape),),
+    vjp=(lambda g, out, input: linked(_put_back(g[0], out[1], input.shape), input),),
 )
 def _window_max(input, windows):
     """(maxima, flat indices) of (N, C, *S) over a grid of windows, given per dimension as (start, end) pairs."""
@@ -89,32 +96,18 @@ def _window_max(input, windows):
     return values, indices
 
 
-def _target(name: str, input: Any, output_size: Any, n: int) -> tuple:
-    """The output size with None replaced by the input's."""
-    if not isinstance(output_size, (tuple, list)):
-        output_size = (output_size,) * n
-    if len(output_size) != n:
-        raise RuntimeError(f"{name}: output_size must be {n}" if n > 1 else
-                           f"{name}() argument 'output_size' must be a single int or a list of size 1")
-    size = tuple(s if o is None else int(o) for o, s in zip(output_size, input.shape[-n:], strict=True))
-    if any(s < 0 for s in size):
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received "
-                           f"{list(size)}")
-    return size
-
-
 def _define(n: int) -> tuple:
     avg_name, max_name = f"adaptive_avg_pool{n}d", f"adaptive_max_pool{n}d"
 
     def avg(input, output_size):
-        size = _target(avg_name, input, output_size, n)
-        x, unbatched = _batched(avg_name, input, n)
+        size = adapted(avg_name, input, output_size, n)
+        x, unbatched = batched(avg_name, input, n)
         out = _adaptive_avg_pool(x, size)
         return out.squeeze(0) if unbatched else out
 
     def with_indices(input, output_size, return_indices=False):
-        size = _target(max_name, input, output_size, n)
-        x, unbatched = _batched(max_name, input, n)
+        size = adapted(max_name, input, output_size, n)
+        x, unbatched = batched(max_name, input, n)
         windows = tuple(tuple(_bins(s, o)) for s, o in zip(x.shape[2:], size, strict=True))
         values, indices = _window_max(x, windows)
         return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
@@ -156,14 +149,14 @@ def _define_fractional(n: int) -> tuple:
     ):
         if output_size is None and output_ratio is None:
             raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
-        kernel = _ints(kernel_size, n, name, "kernel_size")
+        kernel = per_dimension(kernel_size, n, name, "kernel_size")
         if output_size is None:
             ratio = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
             if len(ratio) != n:
                 raise ValueError(f"{name} requires output_ratio to either be a single float or tuple of floats.")
             output_size = tuple(int(s * r) for s, r in zip(input.shape[-n:], ratio, strict=True))
-        size = _ints(output_size, n, name, "output_size")
-        x, unbatched = _batched(name, input, n)
+        size = per_dimension(output_size, n, name, "output_size")
+        x, unbatched = batched(name, input, n)
         for s, k, o in zip(x.shape[2:], kernel, size, strict=True):
             if o + k - 1 > s:
                 raise RuntimeError(f"{name}(): pool size ({k}) too large relative to input size ({s})")

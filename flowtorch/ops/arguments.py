@@ -40,3 +40,9 @@ def need_number(name: str, parameter: str, position: int, value: Any) -> None:
     """Refuse what is no number (0-d tensors and arrays count as such)."""
     if isinstance(value, (str, bytes, list, tuple, dict)) or value is None:
         raise _refuse(name, parameter, position, "Number", value)
+
+
+def int_tuple(name: str, parameter: str, position: int, value: Any) -> tuple[int, ...]:
+    """A tuple of ints from a sequence of them, or from one."""
+    need_ints(name, parameter, position, value)
+    return tuple([n.__index__() for n in value]) if isinstance(value, (tuple, list)) else (value.__index__(),)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops.arguments import need_int
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.pointwise import conj
@@ -346,4 +347,6 @@ def conv_tbc(input, weight, bias, pad=0):
             if weight.dim() != 3
             else "Bias must be 1-D"
         )
-    return conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad).permute(2, 0, 1)
+    pad = need_int("conv_tbc", "pad", 4, pad)
+    out = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
+    return out.permute(2, 0, 1).contiguous()

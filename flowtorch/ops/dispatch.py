@@ -251,7 +251,7 @@ def check_out_dtype(op: Any, result: dtypes.dtype, out: dtypes.dtype) -> None:
         return
     from flowtorch.ops.out_rules import refusal
 
-    message = refusal(op.namespace, op.name, result, out)
+    message = refusal(getattr(op, "namespace", "torch"), op.name, result, out)
     if message:
         raise RuntimeError(message)
     if not can_cast(result, out):
@@ -271,7 +271,7 @@ def resize_output(op: Any, out: Tensor, result: np.ndarray) -> None:
     if not result.flags.c_contiguous and is_dense(result):
         from flowtorch.ops.out_rules import resized_to_rows
 
-        if resized_to_rows(op.namespace, op.name, had_elements):
+        if resized_to_rows(getattr(op, "namespace", "torch"), op.name, had_elements):
             return
         order = sorted(range(len(shape)), key=lambda d: -result.strides[d])
         inverse = sorted(range(len(shape)), key=order.__getitem__)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.ops.arguments import int_tuple, need_int
 from flowtorch.ops.families import normalize_dim, op
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj
@@ -23,7 +24,21 @@ def _fft_c2c(input, dims, scale, forward):
     import scipy.fft
 
     out = (scipy.fft.fftn(input, axes=dims) if forward else scipy.fft.ifftn(input, axes=dims, norm="forward"))
-    return _scaled(out, scale)
+    return _stored(_scaled(out, scale), input, _by_stride(input, dims))
+
+
+def _by_stride(x: np.ndarray, dims: Any) -> list:
+    """``dims`` from the one with the widest stride to the one with the narrowest."""
+    return sorted(dims, key=lambda d: -abs(x.strides[d]))
+
+
+def _stored(out: np.ndarray, x: np.ndarray, dims: list) -> np.ndarray:
+    """``out`` with the transformed ``dims`` innermost in memory, the others by the strides of ``x``, as in PyTorch."""
+    order = _by_stride(x, [d for d in range(out.ndim) if d not in dims]) + dims
+    if order == list(range(out.ndim)):
+        return out
+    inverse = sorted(range(out.ndim), key=order.__getitem__)
+    return np.ascontiguousarray(out.transpose(order)).transpose(inverse)
 
 
 def _scaled(out: np.ndarray, scale: float) -> np.ndarray:
@@ -36,7 +51,8 @@ def _fft_r2c(input, dims, scale):
     """The transform of real input, half of it along the last of ``dims`` (the rest is its mirror image)."""
     import scipy.fft
 
-    return _scaled(scipy.fft.rfftn(input, axes=dims), scale)
+    out = _scaled(scipy.fft.rfftn(input, axes=dims), scale)
+    return _stored(out, input, [*_by_stride(input, dims[:-1]), dims[-1]])
 
 
 def _fft_r2c_backward(g, dims, scale, shape):
@@ -50,7 +66,19 @@ def _fft_c2r(input, dims, scale, size):
     import scipy.fft
 
     sizes = [input.shape[d] for d in dims[:-1]] + [size]
-    return _scaled(scipy.fft.irfftn(input, s=sizes, axes=dims, norm="forward"), scale)
+    out = _scaled(scipy.fft.irfftn(input, s=sizes, axes=dims, norm="forward"), scale)
+    if len(dims) == 1:
+        return _stored(out, input, list(dims))
+    first = _by_stride(input, dims[:-1])
+    rest = _by_stride(input, [d for d in range(out.ndim) if d not in first]) + first   # the order after the first pass
+    return _stored(out, _strided(rest, input.shape), [dims[-1]])
+
+
+def _strided(order: list, shape: tuple) -> np.ndarray:
+    """An array of this shape, without memory of its own, whose dimensions lie in memory in this order."""
+    inverse = sorted(range(len(order)), key=order.__getitem__)
+    return np.lib.stride_tricks.as_strided(np.empty(1), [shape[d] for d in order], np.cumprod(
+        [1, *[max(shape[d], 1) for d in order[:0:-1]]])[::-1] * 8).transpose(inverse)
 
 
 def _fft_c2r_backward(g, dims, scale, size):
@@ -134,9 +162,9 @@ def _check_size(n: int) -> int:
     return n
 
 
-def _several(x: Any, s: Any, dim: Any) -> tuple[tuple[int, ...], list[int]]:
+def _several(name: str, x: Any, s: Any, dim: Any) -> tuple[tuple[int, ...], list[int]]:
     """(dims, sizes) of a transform along several dimensions, the sizes -1 where ``s`` leaves them open."""
-    s = (s,) if isinstance(s, int) else s
+    s = None if s is None else int_tuple(f"fft_{name}", "s", 2, s)
     dim = (dim,) if isinstance(dim, int) else dim
     if dim is not None:
         if x.dim() == 0 and len(dim):
@@ -230,13 +258,19 @@ def hfft(input, n=None, dim=-1, norm=None):
 
 def _c2c_several(name: str, input: Any, s: Any, dim: Any, norm: Any, forward: bool) -> Any:
     x = _checked(name, input, True)
-    dims, sizes = _several(x, s, dim)
+    dims, sizes = _several(name, x, s, dim)
     x = _resized(x, dims, sizes)
     scale = _scale(norm, _sizes(x, dims), forward)
     return _fft_c2c(x, dims, scale, forward) if dims else x.clone()
 
 
 def _r2c_several(name: str, input: Any, s: Any, dim: Any, norm: Any) -> Any:
+    x, dims = _real_several(name, input, s, dim)
+    return _fft_r2c(x, dims, _scale(norm, _sizes(x, dims), True))
+
+
+def _real_several(name: str, input: Any, s: Any, dim: Any) -> tuple[Any, tuple[int, ...]]:
+    """(real input of the sizes ``s``, the dimensions to transform)."""
     x = _checked(name, input, False)
     if x.is_complex():
         raise RuntimeError(
@@ -244,11 +278,10 @@ def _r2c_several(name: str, input: Any, s: Any, dim: Any, norm: Any) -> Any:
             if name.startswith("ih")
             else f"rfftn expects a real-valued input tensor, but got {x.dtype.label}"
         )
-    dims, sizes = _several(x, s, dim)
+    dims, sizes = _several(name, x, s, dim)
     if not dims:
         raise RuntimeError(f"{_family(name)} must transform at least one axis")
-    x = _resized(x, dims, sizes)
-    return _fft_r2c(x, dims, _scale(norm, _sizes(x, dims), True))
+    return _resized(x, dims, sizes), dims
 
 
 def _family(name: str) -> str:
@@ -256,7 +289,7 @@ def _family(name: str) -> str:
 
 
 def _c2r_several(name: str, x: Any, s: Any, dim: Any, norm: Any) -> Any:
-    dims, sizes = _several(x, s, dim)
+    dims, sizes = _several(name, x, s, dim)
     if not dims:
         raise RuntimeError(f"{_family(name)} must transform at least one axis")
     size = _check_size(2 * (x.shape[dims[-1]] - 1) if s is None or sizes[-1] == -1 else sizes[-1])
@@ -281,7 +314,10 @@ def _hfftn(name, input, s, dim, norm):
 
 
 def _ihfftn(name, input, s, dim, norm):
-    return conj(_r2c_several(name, input, s, dim, _opposite(norm)))
+    x, dims = _real_several(name, input, s, dim)
+    scale = _scale(norm, _sizes(x, dims), False)
+    half = conj(_fft_r2c(x, dims[-1:], scale if len(dims) == 1 else 1))
+    return half if len(dims) == 1 else _fft_c2c(half, dims[:-1], scale, False)
 
 
 def _define(name: str, body: Callable, doc: str) -> None:
@@ -319,6 +355,7 @@ def _frequencies(
     kind = dtype or (out.dtype if out is not None else dtypes.get_default_dtype())
     if kind.rank < 2:
         raise RuntimeError(f"{name} requires a floating point or complex dtype")
+    n = need_int(f"fft_{name}", "n", 1, n)
     if n < 0:
         raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     with np.errstate(all="ignore"):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops.arguments import int_tuple
 from flowtorch.ops.families import op
 
 
@@ -91,8 +92,8 @@ def _positive(kernel: tuple, dilation: tuple, padding: tuple, stride: tuple) -> 
             raise RuntimeError(f"{subject} should {rule}, but got {short}_height: {pair[0]} {short}_width: {pair[1]}")
 
 
-def _pair(value: Any, name: str) -> tuple:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
+def _pair(function: str, value: Any, name: str) -> tuple:
+    pair = (value, value) if isinstance(value, int) else int_tuple(function, name, 2, value)
     if len(pair) == 1:
         pair *= 2
     if len(pair) != 2:
@@ -102,8 +103,8 @@ def _pair(value: Any, name: str) -> tuple:
 
 def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """Extract the sliding blocks of (N, C, H, W) or (C, H, W) images as (N, C kh kw, blocks) columns."""
-    kernel, dilation = _pair(kernel_size, "kernel_size"), _pair(dilation, "dilation")
-    padding, stride = _pair(padding, "padding"), _pair(stride, "stride")
+    kernel, dilation = _pair("im2col", kernel_size, "kernel_size"), _pair("im2col", dilation, "dilation")
+    padding, stride = _pair("im2col", padding, "padding"), _pair("im2col", stride, "stride")
     _positive(kernel, dilation, padding, stride)
     shape = tuple(input.shape)
     if input.dim() == 2:
@@ -129,9 +130,9 @@ def unfold(input: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, st
 
 def fold(input: Any, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Any:
     """Add up (N, C kh kw, blocks) or (C kh kw, blocks) columns of sliding blocks into images of ``output_size``."""
-    size = _pair(output_size, "output_size")
-    kernel, dilation = _pair(kernel_size, "kernel_size"), _pair(dilation, "dilation")
-    padding, stride = _pair(padding, "padding"), _pair(stride, "stride")
+    size = _pair("col2im", output_size, "output_size")
+    kernel, dilation = _pair("col2im", kernel_size, "kernel_size"), _pair("col2im", dilation, "dilation")
+    padding, stride = _pair("col2im", padding, "padding"), _pair("col2im", stride, "stride")
     _positive(kernel, dilation, padding, stride)
     shape = tuple(input.shape)
     if input.dim() not in (2, 3) or 0 in shape[input.dim() - 2 :]:

@@ -8,7 +8,7 @@ import numpy as np
 from flowtorch.dtypes import int64
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
-from flowtorch.ops.second_order import derived, gradients_of
+from flowtorch.ops.second_order import derived, gradients_of, linked
 from flowtorch.tensor import Tensor
 
 _add_reduce = np.add.reduce
@@ -34,8 +34,8 @@ def _all_count(target: np.ndarray, classes: int, ignore_index: int) -> bool:
 
 @op(name="_nll_loss", tensors=("input", "target", "weight"), method=False, out=False, node="NllLossBackward0",
     outputs=("output", "total_weight"), rejects=("integer", "bool", "complex"),
-    vjp=(lambda g, target, weight, out, input_shape, reduction, ignore_index: _nll_loss_backward(
-        g[0], target, weight, out[1].detach(), input_shape, reduction, ignore_index), None, None))
+    vjp=(lambda g, input, target, weight, out, reduction, ignore_index: linked(_nll_loss_backward(
+        g[0], target, weight, out[1].detach(), tuple(input.shape), reduction, ignore_index), input), None, None))
 def _nll_loss(input, target, weight=None, reduction="mean", ignore_index=-100):
     """(loss, sum of weights) of (N, C, *) log-probabilities at the (N, *) class indices."""
     if weight is None and input.ndim == 2 and _all_count(target, input.shape[1], ignore_index):

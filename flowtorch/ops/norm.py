@@ -97,6 +97,9 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
 @composite(out=True)
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
     """The ``p``-norm over ``dim`` of all elements; "fro" is the 2-norm, "nuc" the sum of singular values."""
+    if input.dtype.rank < 2:
+        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                           f"{input.dtype.label}")
     if p == "nuc":
         from flowtorch import linalg
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.ops.arguments import int_tuple, need_int
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj
@@ -41,8 +42,15 @@ def _count(shape: tuple, axes: tuple) -> int:
     rejects=("integer", "bool"), vjp=(lambda g, input, dims, eps: _standardize_backward(g[0], input, dims, eps),))
 def _standardize(input, dims, eps):
     """((input - mean) / sqrt(var + eps), mean, var) over ``dims``, which stay as size 1 in mean and var."""
-    deviation, rstd, mean, variance = _statistics(input, dims, eps)
+    deviation, rstd, mean, variance = _statistics(_in_order(input), dims, eps)
     return np.multiply(deviation, rstd, deviation), mean, variance
+
+
+def _in_order(x: np.ndarray) -> np.ndarray:
+    """``x`` contiguous, with the channels last if they are, as PyTorch's normalisations return it."""
+    if x.flags.c_contiguous or (x.ndim in (4, 5) and np.moveaxis(x, 1, -1).flags.c_contiguous):
+        return x
+    return np.ascontiguousarray(x)
 
 
 def _standardize_backward(g: Any, input: Any, dims: tuple, eps: float) -> Any:
@@ -112,7 +120,7 @@ def _share(n: int, dtype: np.dtype) -> np.ndarray:
 
 def _standard_rows(input: np.ndarray, n: int, eps: float) -> tuple:
     """(standardised rows, 1 / standard deviation of each as a column)."""
-    rows = input if input.ndim == 2 and input.shape[1] == n else input.reshape(-1, n)
+    rows = np.ascontiguousarray(input) if input.ndim == 2 and input.shape[1] == n else input.reshape(-1, n)
     d = rows.dtype
     if n <= 256 and d.kind == "f" and n:
         share = _share(n, d)
@@ -176,7 +184,7 @@ def _wide(*tensors: Any) -> tuple:
 
 
 def _check_shape(name: str, input: Any, normalized_shape: Any, weight: Any, bias: Any = None) -> tuple:
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = int_tuple(name, "normalized_shape", 2, normalized_shape)
     if len(shape) == 1 and input.dim() and input.shape[-1] == shape[0] and (weight is None or (
             weight.shape == shape and weight.dtype is input.dtype)) and (bias is None or bias.shape == shape):
         return shape                                                    # the common case
@@ -223,6 +231,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     dims = tuple(range(input.dim() - len(shape), input.dim()))
     if eps is None:
         eps = dtypes.finfo(dtypes.float32 if input.dtype in dtypes.LOW_PRECISION else input.dtype).eps
+    input = input.contiguous()
     x, w = _wide(input, weight)
     out = x * (x.square().mean(dims, True) + eps).rsqrt()
     if w is not None:
@@ -304,6 +313,7 @@ def instance_norm(input, weight, bias, running_mean, running_var, use_input_stat
 @composite
 def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05, cudnn_enabled=True):
     """Standardise groups of channels of (N, C, *), then scale and shift each channel (Wu and He, 2018)."""
+    num_groups = need_int("group_norm", "num_groups", 2, num_groups)
     if num_groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
     n, c = input.shape[:2]
@@ -328,6 +338,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05, cudnn_enabl
 def native_layer_norm(input, normalized_shape, weight, bias, eps):
     """(output, mean, 1 / standard deviation) of ``layer_norm``."""
     shape = _check_shape("native_layer_norm", input, normalized_shape, weight, bias)
+    input = input.contiguous()
     dims = tuple(range(input.dim() - len(shape), input.dim()))
     out, mean, var = _standardize(input, dims, eps)
     if weight is not None:
@@ -341,6 +352,23 @@ def native_batch_norm(input, weight, bias, running_mean, running_var, training, 
     out = batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
     if not training:
         return out, input.new_empty((0,)), input.new_empty((0,))
-    dims = (0, *range(2, input.dim()))
-    still = input.detach()
-    return out, still.mean(dims), (still.var(dims, correction=0) + eps).rsqrt()
+    mean, rstd = _moments(input, (0, *range(2, input.dim())), eps)
+    return out, mean.view(-1), rstd.view(-1)
+
+
+@op(name="_moments", tensors=("input",), method=False, out=False, outputs=("mean", "rstd"))
+def _moments(input, dims, eps):
+    """(mean, 1 / standard deviation) over ``dims``; nothing flows back through them, as in PyTorch."""
+    _, rstd, mean, _ = _statistics(input, dims, eps)
+    return mean, rstd
+
+
+@composite
+def native_group_norm(input, weight, bias, N, C, HxW, group, eps):
+    """(output, mean, 1 / standard deviation) of ``group_norm``, the statistics as (N, group)."""
+    if HxW * N * C != input.numel():
+        raise RuntimeError(f"Expected input of {N} x {C} x {HxW} elements, but got {input.numel()}")
+    if not input.is_contiguous():
+        raise RuntimeError("Expected X.is_contiguous(memory_format) to be true, but got false.")
+    groups = input.reshape(N, group, C // group * HxW)
+    return group_norm(input, group, weight, bias, eps), groups.mean(2), (groups.var(2, correction=0) + eps).rsqrt()

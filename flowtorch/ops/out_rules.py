@@ -67,7 +67,9 @@ _RULES = {
     "Expected out type to be {Want} but got {Got}": "where",
 }
 # PyTorch resizes these to rows whatever the order of the result's elements; the last only if they had elements.
-_ROWS = frozenset(["cholesky", "cholesky_solve", "linalg.tensorinv", "lu", "nanquantile", "quantile"])
+_ROWS = frozenset(["cholesky", "cholesky_solve", "linalg.tensorinv", "lu", "nanquantile", "quantile", *(
+    f"fft.{name}" for name in ("fft", "fft2", "fftn", "hfft", "hfft2", "hfftn", "ifft2", "ifftn", "ihfft2", "ihfftn",
+                               "irfft", "irfft2", "irfftn", "rfft", "rfft2", "rfftn"))])
 _ROWS_AGAIN = _ROWS | {"cholesky_inverse", "geqrf", "linalg.eig", "linalg.householder_product", "orgqr", "ormqr"}
 _WORDS = {name: words for words, names in _RULES.items() for name in names.split()}
 

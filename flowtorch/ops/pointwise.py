@@ -8,6 +8,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
+from flowtorch.ops.second_order import linked
 from flowtorch.tensor import Tensor
 
 
@@ -130,7 +131,7 @@ _ZERO: dict = {}
 
 
 @pointwise(out=False, expr="where(input <= 0, 0, input)", rejects=("complex", "bool"),
-           vjp=(lambda g, out: g * (out > 0),))
+           vjp=(lambda g, out: linked(g * (out > 0), out),))
 def relu(input):
     """Replace negative elements by zero; NaN stays."""
     return np.maximum(input, _zero_of(input.dtype))

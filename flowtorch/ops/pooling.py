@@ -12,15 +12,8 @@ import numpy as np
 
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
-
-
-def pooled_size(n: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
-    """Number of windows along one dimension; the last must start inside the input or its left padding."""
-    span = n + 2 * padding - dilation * (kernel - 1) - 1 + (stride - 1 if ceil_mode else 0)
-    out = span // stride + 1
-    if ceil_mode and (out - 1) * stride >= n + padding:
-        out -= 1
-    return out
+from flowtorch.ops.pooling_arguments import batched, geometry, per_dimension, pooled_size
+from flowtorch.ops.second_order import linked
 
 
 def _positions(kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> Any:
@@ -57,7 +50,7 @@ def _lowest(dtype: np.dtype) -> Any:
     node="MaxPoolWithIndicesBackward0",
     rejects=("complex", "bool"),
     low="keep",
-    vjp=(lambda g, out, input_shape: _put_back(g[0], out[1], input_shape),),
+    vjp=(lambda g, out, input: linked(_put_back(g[0], out[1], input.shape), input),),
 )
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     """(maxima, flat spatial indices) of the windows of (N, C, *S); the first of equals wins, nan wins over all."""
@@ -131,9 +124,9 @@ def _divisor(
     node="AvgPoolBackward0",
     rejects=("complex", "bool"),
     vjp=(
-        lambda g, input_shape, kernel, stride, padding, ceil_mode, include, override: _avg_pool_backward(
-            g, input_shape[2:], kernel, stride, padding, ceil_mode, include, override
-        ),
+        lambda g, input, kernel, stride, padding, ceil_mode, include, override: linked(_avg_pool_backward(
+            g, input.shape[2:], kernel, stride, padding, ceil_mode, include, override
+        ), input),
     ),
 )
 def _avg_pool(input, kernel, stride, padding, ceil_mode, include, override):
@@ -168,86 +161,21 @@ def _avg_pool_backward(grad, size, kernel, stride, padding, ceil_mode, include, 
     )
 
 
-# ---------------------------------------------------------------- arguments of the public functions
-
-def _ints(value: Any, n: int, name: str, what: str) -> tuple:
-    if isinstance(value, (tuple, list)):
-        if len(value) not in (1, n):
-            raise RuntimeError(f"{name}: {what} must either be a single int, or a tuple of {n} ints" if n > 1 else
-                               f"{name}() {what} must be an int or int list of size 1 but got size {len(value)}")
-        values = tuple(int(v) for v in value)
-        return values * n if len(values) == 1 else values
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}(): argument '{what}' must be tuple of ints, but found element of type "
-                        f"{type(value).__name__}")
-    return (value.__index__(),) * n
-
-
-def _batched(name: str, input: Any, n: int) -> tuple:
-    from flowtorch.tensor import Tensor
-
-    if not isinstance(input, Tensor):
-        raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-    if input.dim() not in (n + 1, n + 2):
-        raise RuntimeError(
-            f"{name}(): Expected {n + 1}D or {n + 2}D input tensor, but got {list(input.shape)}"
-            if n == 1
-            else f"{name}: Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size "
-            "for input, "
-            f"but got: {list(input.shape)}"
-        )
-    return (input.unsqueeze(0), True) if input.dim() == n + 1 else (input, False)
-
-
-def _geometry(
-    name: str, input: Any, n: int, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
-) -> tuple:
-    kernel = _ints(kernel_size, n, name, "kernel_size")
-    empty = stride is None or (isinstance(stride, (tuple, list)) and not stride)
-    stride = kernel if empty else _ints(stride, n, name, "stride")
-    padding, dilation = _ints(padding, n, name, "padding"), _ints(dilation, n, name, "dilation")
-    if any(k <= 0 for k in kernel):
-        raise RuntimeError(f"kernel size should be greater than zero, but got {_named(kernel, 'k')}")
-    if any(s <= 0 for s in stride):
-        raise RuntimeError("stride should not be zero" if 0 in stride else
-                           f"stride should be greater than zero, but got {_named(stride, 'd')}")
-    if any(d <= 0 for d in dilation):
-        raise RuntimeError(f"dilation should be greater than zero, but got {_named(dilation, 'dilation')}")
-    if any(p < 0 for p in padding):
-        raise RuntimeError(f"pad must be non-negative, but got pad: {min(padding)}")
-    for p, k, d in zip(padding, kernel, dilation, strict=True):
-        if p > ((k - 1) * d + 1) // 2:
-            raise RuntimeError("pad should be at most half of effective kernel size, but got "
-                               f"pad={p}, kernel_size={k} and dilation={d}")
-    if any(s == 0 for s in input.shape[1:]):
-        raise RuntimeError(f"Expected {n + 1}D or {n + 2}D (batch mode) tensor with optional 0 dim batch size for "
-                           "input, but got: "
-                           f"{list(input.shape)}")
-    out = tuple(
-        pooled_size(*a, ceil_mode) for a in zip(input.shape[2:], kernel, stride, padding, dilation, strict=True)
-    )
-    if any(o < 1 for o in out):
-        raise RuntimeError(f"Given input size: ({'x'.join(map(str, input.shape[1:]))}). Calculated output size: "
-                           f"({'x'.join(map(str, (input.shape[1], *out)))}). Output size is too small")
-    return kernel, stride, padding, dilation
-
-
-def _named(values: tuple, letter: str) -> str:
-    return " ".join(f"{letter}{axis}: {v}" for axis, v in zip("THW"[3 - len(values):], values, strict=True))
-
+# ---------------------------------------------------------------- the public functions
 
 def _define_max(n: int) -> tuple:
     name = f"max_pool{n}d"
 
     def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-        x, unbatched = _batched(name, input, n)
+        x, unbatched = batched(name, input, n)
+        label = f"{name}_with_indices" if return_indices else name
         values, indices = _max_pool(
-            x, *_geometry(name, x, n, kernel_size, stride, padding, dilation, ceil_mode), ceil_mode
+            x, *geometry(label, x, n, kernel_size, stride, padding, dilation, ceil_mode), ceil_mode
         )
         return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
 
     def pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
-        values, indices = with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+        values, indices = with_indices(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
         return (values, indices) if return_indices else values
 
     def unpool(input, indices, kernel_size, stride=None, padding=0, output_size=None):
@@ -265,9 +193,9 @@ def _define_max(n: int) -> tuple:
 
 def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Any:
     name = f"max_unpool{n}d"
-    kernel = _ints(kernel_size, n, name, "kernel_size")
-    stride = kernel if stride is None or stride == [] else _ints(stride, n, name, "stride")
-    padding = _ints(padding, n, name, "padding")
+    kernel = per_dimension(kernel_size, n, name, "kernel_size")
+    stride = kernel if stride is None or stride == [] else per_dimension(stride, n, name, "stride")
+    padding = per_dimension(padding, n, name, "padding")
     if indices.dtype.name != "int64":
         raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype.label}")
     if indices.shape != input.shape:
@@ -306,10 +234,10 @@ def _define_avg(n: int) -> Any:
     def pool(
         input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
     ):
-        x, unbatched = _batched(name, input, n)
+        x, unbatched = batched(name, input, n)
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
-        kernel, stride, padding, _ = _geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
+        kernel, stride, padding, _ = geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
         out = _avg_pool(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
         return out.squeeze(0) if unbatched else out
 

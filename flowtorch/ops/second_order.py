@@ -6,7 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 from flowtorch.autograd.mode import grad_mode
+from flowtorch.ops.families import pointwise
 from flowtorch.tensor import Tensor
+
+
+@pointwise(namespace="_autograd", method=False, linear=("grad",), tensors=("grad", "input"),
+           vjp=(lambda g: g, lambda g: g.new_zeros(g.shape)))
+def _linked(grad, input):
+    """``grad``, which depends on ``input`` with the derivative zero."""
+    return grad.copy()
+
+
+def linked(grad: Any, input: Any) -> Any:
+    """The gradient of a function made of straight pieces: where it is derived again, it finds ``input``.
+
+    PyTorch gives zeros there, not the complaint that the input was not used.
+    """
+    return _linked(grad, input) if grad_mode.enabled and isinstance(grad, Tensor) else grad
 
 
 def by_hand(*tensors: Tensor | None) -> bool:

@@ -18,6 +18,8 @@ def _axis(dim, ndim: int) -> int:
 def _softmax_kernel(input: np.ndarray, d: int) -> np.ndarray:
     if input.size == 0:
         return input.copy()
+    if not input.flags.c_contiguous:
+        input = np.ascontiguousarray(input)
     e = np.subtract(input, np.maximum.reduce(input, axis=d, keepdims=True))
     np.exp(e, e)
     e /= _add_reduce(e, axis=d, keepdims=True)
@@ -69,6 +71,8 @@ def _log_softmax(input, dim):
     if input.size == 0:
         return input.copy()
     d = _axis(dim, input.ndim)
+    if not input.flags.c_contiguous:
+        input = np.ascontiguousarray(input)
     shifted = input - np.maximum.reduce(input, axis=d, keepdims=True)
     shifted -= np.log(_add_reduce(np.exp(shifted), axis=d, keepdims=True))
     return shifted
@@ -87,10 +91,23 @@ def _log_softmax_backward(grad, output, dim):
 @composite(method=True, out=True)
 def softmax(input, dim, dtype=None):
     """Scale the slices of ``input`` along ``dim`` to be positive and sum to one."""
-    return _softmax(input if dtype is None else input.to(dtype), dim)
+    return _unless_empty(_softmax, input if dtype is None else input.to(dtype), dim)
+
+
+def _unless_empty(f, input, dim):
+    """``f``; without elements, PyTorch looks neither at the dtype nor for a kernel."""
+    try:
+        return f(input, dim)
+    except NotImplementedError:
+        if input.numel():
+            raise
+        if input.requires_grad:
+            raise RuntimeError(f"{f.__name__} does not support automatic differentiation for outputs with complex "
+                               "dtype.") from None
+        return input.clone()
 
 
 @composite(method=True, out=True)
 def log_softmax(input, dim, dtype=None):
     """The logarithm of softmax along ``dim``."""
-    return _log_softmax(input if dtype is None else input.to(dtype), dim)
+    return _unless_empty(_log_softmax, input if dtype is None else input.to(dtype), dim)

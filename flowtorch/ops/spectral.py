@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowtorch.ops.arguments import need_int
 from flowtorch.ops.fft import _fft_c2c, _fft_c2r, _fft_r2c
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.pointwise import conj
@@ -30,6 +31,11 @@ def _centred(window: Any, n_fft: int) -> Any:
 def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=True, pad_mode="reflect", normalized=False,
          onesided=None, return_complex=None, align_to_window=None):
     """The spectra of overlapping stretches of a signal: (batch, frequencies, frames)."""
+    for k, n in ((2, n_fft), (3, hop_length), (4, win_length)):
+        if isinstance(n, (float, str)):
+            kinds = ", ".join(["Tensor", *[type(v).__name__ for v in (n_fft, hop_length, win_length)[:k - 1]]])
+            raise TypeError(f"stft() received an invalid combination of arguments - got ({kinds}, ...), but expected "
+                            "(Tensor input, int n_fft, int hop_length, int win_length, ...)")
     if center and align_to_window is not None:
         raise RuntimeError("stft align_to_window should only be set when center = false.")
     if center and input.dim() in (1, 2):
@@ -106,8 +112,9 @@ def istft(
 ):
     """The signal whose ``stft`` is nearest to ``input``: frames overlap and are divided by the sum of the squared
     windows."""
-    hop = n_fft // 4 if hop_length is None else hop_length
-    win = n_fft if win_length is None else win_length
+    n_fft = need_int("istft", "n_fft", 2, n_fft)
+    hop = n_fft // 4 if hop_length is None else need_int("istft", "hop_length", 3, hop_length)
+    win = n_fft if win_length is None else need_int("istft", "win_length", 4, win_length)
     if not input.is_complex():
         raise RuntimeError("istft requires a complex-valued input tensor matching the output from stft with "
                            "return_complex=True.")

@@ -251,6 +251,12 @@ def _native_batch_norm(make: Maker) -> Iterator[Sample]:
     yield make.call(make(4, 3), make(3), make(3), make(3, grad=False), make(3, low=0.3, grad=False), True, 0.1, 1e-5)
 
 
+@samples("native_group_norm", dtypes=("float64", "float32"), factor=32, gradient=False, errors=False)
+def _native_group_norm(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 4, 3), make(4), make(4), 2, 4, 3, 2, 1e-5)
+    yield make.call(make(2, 4, 3), None, None, 2, 4, 3, 4, 1e-5)
+
+
 @samples(*named("local_response_norm"), dtypes=("float64", "float32"), factor=8)
 def _lrn(make: Maker) -> Iterator[Sample]:
     yield make.call(make(2, 4, 3), 2)

@@ -202,3 +202,14 @@ def _gradient(make: Maker) -> Iterator[Sample]:
     yield make.call(make(5))
     yield make.call(make(4, 5), spacing=2.0, dim=1)
     yield make.call(make(4, 5), edge_order=2)
+
+
+@samples("segment_reduce", dtypes=(*FLOATS, "bfloat16"), factor=8, errors=False, double=False)
+def _segment_reduce(make: Maker) -> Iterator[Sample]:
+    lengths = make.given([2, 0, 3], "int64", grad=False)
+    for way in ("sum", "mean", "max", "min", "prod"):
+        yield make.call(make(5, distinct=True), way, lengths=lengths)
+        yield make.call(make(5, 3), way, lengths=lengths, initial=0.5)
+    rows = make.given([[1, 3], [4, 0]], "int64", grad=False)
+    yield make.call(make(2, 4, 2), "sum", lengths=rows, axis=1)
+    yield make.call(make(5, 3), "max", offsets=make.given([0, 2, 5], "int64", grad=False))

@@ -251,7 +251,7 @@ def softmax(input, dim: int | None = None, _stacklevel: int = 3, dtype=None):
     """Scale the slices along ``dim`` to be positive and sum to one."""
     if dim is None:
         dim = _implicit_dim("softmax", input.dim(), _stacklevel)
-    return torch.softmax(input, dim) if dtype is None else torch.softmax(input, dim, dtype=dtype)
+    return input.softmax(dim) if dtype is None else input.softmax(dim, dtype=dtype)
 
 
 @composite(namespace="nn.functional")
@@ -267,7 +267,7 @@ def log_softmax(input, dim: int | None = None, _stacklevel: int = 3, dtype=None)
     """The logarithm of ``softmax``, computed without overflow."""
     if dim is None:
         dim = _implicit_dim("log_softmax", input.dim(), _stacklevel)
-    return torch.log_softmax(input, dim) if dtype is None else torch.log_softmax(input, dim, dtype=dtype)
+    return input.log_softmax(dim) if dtype is None else input.log_softmax(dim, dtype=dtype)
 
 
 @composite(namespace="nn.functional")

@@ -7,6 +7,7 @@ import warnings
 import flowtorch as torch
 
 from ...autograd.levels import unwrapped
+from ...ops.arguments import need_int
 from ...ops.op import composite
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
@@ -127,6 +128,7 @@ def _check_mode(mode: str, scale_grad_by_freq: bool, sparse: bool, per_sample_we
 @composite(namespace="nn.functional")
 def one_hot(tensor, num_classes: int = -1):
     """A one at the place that each integer names, zeros elsewhere: (*) to (*, num_classes)."""
+    num_classes = need_int("one_hot", "num_classes", 2, num_classes)
     if tensor.dtype != torch.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     if tensor.numel() == 0:

@@ -100,15 +100,18 @@ def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weigh
     return _reduce(loss, reduction) if weight is None else _weighted(loss, input, weight, reduction, False)
 
 
+def _refuse_gradient(function: str, **tensors) -> None:
+    for name, t in tensors.items():
+        if t is not None and t.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(f"The function '{function}' is not differentiable with respect to argument '{name}'. "
+                               "This input cannot have requires_grad True.")
+
+
 @composite(namespace="nn.functional")
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: str = "mean"):
     """``log(1 + exp(-target * input))``."""
     reduction = resolve(reduction, size_average, reduce)
-    if target.requires_grad and torch.is_grad_enabled():
-        raise RuntimeError(
-            "The function 'soft_margin_loss' is not differentiable with respect to argument 'target'. "
-            "This input cannot have requires_grad True."
-        )
+    _refuse_gradient("soft_margin_loss", target=target)
     return _reduce((-input * target).exp().log1p(), reduction)
 
 
@@ -191,6 +194,7 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is "
             "deprecated. Please ensure they have the same size."
         )
+    _refuse_gradient("binary_cross_entropy", weight=weight)
     loss = ops.binary_entropy(input, target)
     if weight is not None:
         loss = loss * weight
@@ -205,6 +209,7 @@ def binary_cross_entropy_with_logits(
     reduction = resolve(reduction, size_average, reduce)
     if target.shape != input.shape:
         raise ValueError(f"Target size ({target.size()}) must be the same as input size ({input.size()})")
+    _refuse_gradient("binary_cross_entropy_with_logits", weight=weight, pos_weight=pos_weight)
     log_sigmoid = ops.logsigmoid(input)
     if pos_weight is not None:
         log_sigmoid = log_sigmoid * ((pos_weight - 1) * target + 1)

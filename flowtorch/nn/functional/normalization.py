@@ -22,6 +22,8 @@ def batch_norm(
     eps: float = 1e-5,
 ):
     """Normalise each channel of (N, C, ...) by the batch, whose statistics update the running ones, or by those."""
+    if (running_mean is None) != (running_var is None):
+        raise ValueError("running_mean and running_var must either both be None or neither be None")
     if training:
         shape = input.shape
         if shape[0] * math.prod(shape[2:]) == 1:
