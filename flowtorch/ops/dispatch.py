@@ -537,7 +537,7 @@ _UNCHECKED = frozenset([
     "detach", "detach_", "copy_", "split", "chunk", "new_empty", "new_zeros", "new_ones", "new_full",
     "new_tensor", "div", "div_", "clamp_min", "clamp_max", "conj", "sum_to_size", "max", "min", "masked_fill",
     "masked_fill_", "fill_", "zero_", "softmax", "log_softmax", "cpu", "cuda", "type", "flatten", "unflatten",
-    "expand_as", "view_as", "type_as", "reshape_as", "narrow", "scatter", "scatter_", "swapaxes", "norm",
+    "expand_as", "view_as", "type_as", "reshape_as", "narrow", "scatter", "scatter_", "swapaxes", "norm", "stft",
     "__pos__", "resize_", "resize_as_", "set_", "storage", "untyped_storage", "_typed_storage", "manual_seed",
     "seed", "linear", "dropout", "is_shared", "pca_lowrank", "svd_lowrank", "tensordot", "unravel_index",
 ])
