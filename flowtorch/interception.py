@@ -14,7 +14,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from flowtorch import overrides
-from flowtorch.ops.op import COMPOSITES
+from flowtorch.ops.op import COMPOSITES, REGISTRY
 from flowtorch.tensor import Tensor
 
 # Composites that make tensors themselves rather than through a primitive: dispatch modes are shown these.
@@ -72,8 +72,23 @@ def hold() -> None:
             for function in (record.public, getattr(record, "public_inplace", None)):
                 if function is not None and record.name not in UNSEEN:
                     _prepare(record.name, function)
+        for name, function in _wrappers().items():
+            _prepare(name, function)
         for function, (_, code) in _exchanged.items():
             function.__code__ = code
+
+
+def _wrappers() -> dict[str, Any]:
+    """Functions of nn.functional that are neither composites nor ops: ``relu`` with its ``inplace``, and the like."""
+    from flowtorch.nn import functional
+
+    ops = {op.public for op in REGISTRY.values()}
+    return {
+        name: f
+        for name, f in vars(functional).items()
+        if type(f) is FunctionType and f.__module__.startswith("flowtorch") and f not in ops
+        if not name.startswith("_") and "torch_function" not in name and name not in ("composite", "boolean_dispatch")
+    }
 
 
 def drop() -> None:

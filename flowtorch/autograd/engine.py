@@ -298,7 +298,7 @@ def _own(g: Tensor, leaf: Tensor) -> Tensor:
             and type(g) is Tensor and leaf._array.flags.c_contiguous and g._node is None and not g._requires_grad):
         return g
     if active or (type(g) is not Tensor and not g._type.plain):
-        copy = g.detach().clone()                                       # type: ignore[attr-defined]
+        copy = (g.detach() if g.requires_grad else g).clone()           # type: ignore[attr-defined]
         return copy._coalesced_(False) if g.is_sparse else copy
     if leaf._array.flags.c_contiguous or leaf._array.size <= 1 or type(leaf._array) is not np.ndarray:
         return wrap(np.array(array, order="C"), g._type)

@@ -42,7 +42,7 @@ class Dual(Wrapped):
         return propagate(self.level, op, values, out, inplace)
 
     def __flowtorch_detach__(self) -> Tensor:
-        return make(self.value.detach(), self.tangent, self.level, self.depth)     # type: ignore[attr-defined]
+        return self.value.detach()                                      # type: ignore[attr-defined]
 
     def __flowtorch_like__(self, make: Any, args: tuple, options: dict) -> Tensor:
         return make(self.primal, *[strip(a, self.level) for a in args], **options)
@@ -112,10 +112,12 @@ def propagate(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
                        dict(zip(op.names[op.positional:], primals[op.positional:], strict=True)))
     if not alive or not duals or (not op.differentiable and not isinstance(op.family, Views)):
         return result
+    if all(r._type.dtype.rank < 2 for r in _flat(result)):
+        return result
     found = tangents(op, values, primals, level)
     if isinstance(result, Tensor):
         return result if found[0] is None else make(result, found[0], level)
-    pairs = [r if t is None else make(r, t, level) for r, t in zip(result, found, strict=True)]
+    pairs = [r if t is None or r._type.dtype.rank < 2 else make(r, t, level) for r, t in zip(result, found, strict=True)]
     return type(result)(pairs)
 
 

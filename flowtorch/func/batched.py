@@ -153,12 +153,12 @@ class Call:
 
     ``values``   the arguments by position, batches unwrapped
     ``flags``    for each: True if it has the batch dimension; a list of such for a list of tensors
-    ``size``     the size of the batch
+    ``size``     the size of the batch; ``level`` the number of its level
     ``logical``  the arguments as the caller sees them
     """
 
     def __init__(self, level: int, op: Op, values: list) -> None:
-        self.op, self.logical = op, values
+        self.op, self.logical, self.level = op, values, level
         self.values: list = list(values)
         self.flags: list = [False] * len(values)
         for i in op.tensor_index:
@@ -233,6 +233,9 @@ def apply(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
 
         fill_batch(call, level)
         return target
+    if inplace and op.savers and op.savers[0] and target.value.requires_grad:
+        first = op.tensor_index[0]
+        call.values[first] = call.values[first].clone()  # the derivative needs it as it was
     found = find_rule(op)
     result = loop(call) if found is None else found(call)
     depth = call.depth

@@ -19,7 +19,19 @@ _DYNAMIC = (
 )
 
 
-@rule("_nonzero", "_unique", "_unique_consecutive", "masked_select")
+@rule("masked_select")
+def masked_select(call: Call) -> Any:
+    """One mask for all examples takes as many elements of each."""
+    input, mask = call.values
+    if call.flags[1]:
+        return dynamic(call)
+    shape = np.broadcast_shapes(tuple(call.logical[0].shape), tuple(mask.shape))
+    rows = align(input, len(shape)).expand(call.size, *shape).reshape(call.size, -1)
+    places = mask.expand(shape).reshape(-1).nonzero().squeeze(1)
+    return REGISTRY["index_select"].public(rows, 1, places)
+
+
+@rule("_nonzero", "_unique", "_unique_consecutive")
 def dynamic(call: Call) -> Any:
     name = {"_nonzero": "nonzero", "_unique": "_unique2", "_unique_consecutive": "unique_consecutive"}.get(
         call.op.name

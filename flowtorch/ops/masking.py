@@ -1,6 +1,7 @@
 """Choosing by a mask: where, masked_fill, masked_select, masked_scatter, nonzero."""
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -238,6 +239,11 @@ def _masked_scatter(input, mask, source):
 
 
 def _masked_source(g, mask, shape):
+    if not (g._type.plain and mask._type.plain):          # how many are taken, a batch's examples must not know
+        chosen = mask.expand(g.shape).reshape(-1)
+        zeros = g.new_zeros(math.prod(shape))
+        place = (chosen.cumsum(0) - 1).clamp(0, max(zeros.numel() - 1, 0))
+        return zeros.scatter_add(0, place, masked_fill(g.reshape(-1), ~chosen, 0)).reshape(shape)
     taken = masked_select(g, mask)
     n = 1
     for s in shape:

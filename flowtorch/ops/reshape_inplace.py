@@ -46,7 +46,19 @@ squeeze_ = _in_place("squeeze", "Drop dimensions of size 1, in place.")
 unsqueeze_ = _in_place("unsqueeze", "Insert a dimension of size 1, in place.")
 transpose_ = _in_place("transpose", "Swap two dimensions, in place.")
 t_ = _in_place("t", "Swap the dimensions of a matrix, in place.")
-as_strided_ = _in_place("as_strided", "Take other sizes, strides and offset in the same storage, in place.")
+
+
+@composite(namespace="Tensor", method=True)
+def as_strided_(self, size, stride, storage_offset=None):
+    """Take other sizes, strides and offset in the same storage, in place."""
+    out = REGISTRY["as_strided"].public(self, size, stride, storage_offset)
+    node = out._node
+    if isinstance(getattr(node, "saved", None), tuple) and node.saved[0] is self:     # it is about to be another
+        before = self.detach()
+        before._counter = 0
+        node.saved, node.versions = (before, *node.saved[1:]), (0, *node.versions[1:])
+    return become(self, out)
+
 
 
 @composite(namespace="Tensor", method=True)
@@ -66,6 +78,8 @@ def swapdims_(self, dim0, dim1):
 @composite(namespace="Tensor", method=True)
 def resize_(self, *sizes, memory_format=contiguous_format):
     """Change the shape in place: the same memory where it is enough, else a larger one that starts with the old."""
+    if hasattr(self, "__flowtorch_interpret__"):
+        raise RuntimeError("resize_ is not supported inside a function transform")
     shape = int_list(sizes, None, "resize_", "size")
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowtorch.autograd.levels import unwrapped
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.fft import _fft_c2c, _fft_c2r, _fft_r2c
 from flowtorch.ops.op import REGISTRY, composite
@@ -186,7 +187,7 @@ def _trimmed(head: str, signal: Any, weight: Any, n_fft: int, center: bool, leng
     end = start + length if length is not None else size - n_fft // 2 if center else size
     stop = min(end, size)
     signal, weight = signal[:, start:stop], weight[:, start:stop]
-    smallest = float(weight.abs().min())
+    smallest = float(unwrapped(weight.detach()).abs().min())
     if not smallest > 1e-11:
         raise RuntimeError(f"{head} window overlap add min: 1")
     out = signal / weight

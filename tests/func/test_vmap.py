@@ -105,7 +105,9 @@ def test_with_derivatives(case, how):
         check(g(*xs), [F.func.grad(f, every)(*a) for a in zip(*xs, strict=True)])
 
 
-def test_the_loop_serves_ops_without_rule_and_warns():
+def test_the_loop_serves_ops_without_rule_and_warns(monkeypatch):
+    monkeypatch.setattr(batched, "find_rule", lambda op: None)
+    monkeypatch.setattr(batched, "looped", set())
     x = F.rand(3, 5)
     edges = F.tensor([0.2, 0.5])
     with pytest.warns(
@@ -117,14 +119,14 @@ def test_the_loop_serves_ops_without_rule_and_warns():
 
 
 def test_number_of_ops_without_rule():
-    """May only shrink; random fills have a path of their own."""
+    """Random fills have a path of their own."""
     from flowtorch.func import rules  # noqa: F401
     from flowtorch.ops.op import REGISTRY
 
     without = [
         n for n, op in REGISTRY.items() if batched.find_rule(op) is None and op.family.name != "random"
     ]
-    assert len(without) <= 26, without
+    assert not without
 
 
 # ---------------------------------------------------------------- arguments and structure
