@@ -24,9 +24,11 @@ class saved_tensors_hooks:
         if _disabled.message is not None:
             raise RuntimeError(_disabled.message)
         saved_hooks.stack = [*saved_hooks.stack, (self.pack_hook, self.unpack_hook)]
+        overrides.active.append(self)          # every call goes through `interpret`, which packs what it keeps
 
     def __exit__(self, *exc: object) -> None:
         saved_hooks.stack = saved_hooks.stack[:-1]
+        overrides.active.remove(self)
 
 
 class _Disabled(threading.local):

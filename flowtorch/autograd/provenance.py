@@ -121,9 +121,11 @@ def drop() -> None:
 
 def _install(counter: Callable) -> None:
     """Put ``counter`` wherever a call path holds the function that numbers nodes."""
+    from flowtorch.native import calls
     from flowtorch.ops import fast_views
     from flowtorch.ops.op import REGISTRY
 
+    calls.number_nodes_by(None if counter is _plain else counter)
     for name, module in list(sys.modules.items()):
         if name.startswith("flowtorch.") and module is not None and "next_seq" in module.__dict__:
             module.__dict__["next_seq"] = counter

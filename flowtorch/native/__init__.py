@@ -17,13 +17,12 @@ state = "off"  # "off", "waiting", "building", "ready" or "failed"
 reason = ""
 
 
-def start() -> None:
-    """Use the kernels that the cache has, or arrange for their building; called once, when flowtorch is imported."""
-    global state, reason
+def load() -> Any:
+    """The extension module, if an earlier run has built it and nothing switches it off; else None."""
+    global module, state, reason
     wanted = os.environ.get("FLOWTORCH_NATIVE", "1")
-    if wanted == "0":
-        reason = "FLOWTORCH_NATIVE=0"
-        return
+    if module is not None or wanted == "0":
+        return module
     from flowtorch.native import cache
 
     if wanted == "require":
@@ -32,9 +31,28 @@ def start() -> None:
         build.build()
     path = cache.library()
     if path is not None and cache.verified(path):
-        _use(path)
+        try:
+            module = cache.load(path)
+            reason = path
+        except ImportError as error:
+            state, reason = "failed", str(error)
+    return module
+
+
+def start() -> None:
+    """Put the kernels in place, or arrange for their building; called once, when flowtorch is imported."""
+    global state, reason
+    if os.environ.get("FLOWTORCH_NATIVE", "1") == "0":
+        reason = "FLOWTORCH_NATIVE=0"
         return
-    if path is None:
+    if load() is not None:
+        _install()
+        return
+    if state == "failed":
+        return
+    from flowtorch.native import cache
+
+    if cache.library() is None:
         reason = "no private cache folder; set FLOWTORCH_CACHE_DIR"
     elif cache.folders.compiler() is None:
         reason = "no C compiler"
@@ -47,17 +65,12 @@ def start() -> None:
         families.first_plan.append(_build_in_background)
 
 
-def _use(path: Any) -> None:
-    global module, state, reason
-    from flowtorch.native import cache, plug
+def _install() -> None:
+    global state
+    from flowtorch.native import plug
 
-    try:
-        module = cache.load(path)
-    except ImportError as error:
-        state, reason = "failed", str(error)
-        return
     plug.install(module)
-    state, reason = "ready", str(path)
+    state = "ready"
 
 
 def _build_in_background() -> None:
@@ -85,10 +98,9 @@ def _build_and_use() -> None:
     except OSError as error:
         state, reason = "failed", str(error)
         return
-    path = cache.library()
-    if path is not None and cache.verified(path):
-        _use(path)
-    else:
+    if load() is not None:
+        _install()
+    elif state != "failed":
         state, reason = "failed", cache.failure() or "another process is building"
 
 

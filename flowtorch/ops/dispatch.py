@@ -21,6 +21,7 @@ from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import Output, edge, kept, next_seq, save, save_output
 from flowtorch.dtypes import can_cast
+from flowtorch.native import calls
 from flowtorch.ops.autocast import LISTED, watch
 from flowtorch.ops.op import REGISTRY, Composite, Op
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
@@ -466,7 +467,7 @@ def inplace(op: Op) -> Callable:
         return interpret_inplace(op, (input, *args), kwargs)
 
     name_function(call, op, op.name + "_")
-    return call
+    return calls.pointwise("inplace", op, call) if arity <= 2 else call
 
 
 # ---------------------------------------------------------------- public functions
@@ -611,6 +612,7 @@ def forget_plans() -> None:
         op.plans.clear()
         op.int_plans.clear()
         op.float_plans.clear()
+    calls.forget_plans()
 
 
 dtypes._on_default_change.append(forget_plans)

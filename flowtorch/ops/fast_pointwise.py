@@ -12,6 +12,7 @@ import numpy as np
 from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, save, save_output, saved_hooks, view_edge
+from flowtorch.native import calls
 from flowtorch.ops.dispatch import interpret, name_function, record
 from flowtorch.ops.op import Op
 from flowtorch.ops.order import in_order
@@ -78,7 +79,7 @@ def unary(op: Op) -> Callable:
             return interpret(op, (input,), {})
 
     name_function(call, op)
-    return call
+    return calls.pointwise("unary", op, call)
 
 
 def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
@@ -216,7 +217,7 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
     if second != "other" and not reverse:  # torch.pow(x, exponent=2): the op's own name for its second operand
         code = call.__code__
         call.__code__ = code.replace(co_varnames=tuple(second if n == "other" else n for n in code.co_varnames))
-    return call
+    return calls.pointwise("reflected" if reverse else "binary", op, call)
 
 
 def binary_alpha(op: Op) -> Callable:
@@ -229,7 +230,7 @@ def binary_alpha(op: Op) -> Callable:
         return plain(input, other, out=out)
 
     name_function(call, op)
-    return call
+    return calls.pointwise("binary", op, call)
 
 
 def fill(op: Op, *tensors: Any) -> list:

@@ -1,0 +1,38 @@
+"""The fast calls of ops in C, around the Python closures of ``ops/fast_*.py``, where an earlier run has built them.
+
+A fast call takes the closure's place under every name that the op has. It handles the same common case, and hands
+everything else to the closure, which is what it shows of itself too (name, documentation, signature). The extension
+must be there when flowtorch is imported: a function that somebody holds is never exchanged for another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flowtorch import native, overrides
+from flowtorch.array.tensortype import TensorType
+from flowtorch.autograd import mode, node
+from flowtorch.tensor import Tensor
+
+module: Any = None if overrides.active else native.load()
+if module is not None:
+    module.configure(Tensor, node.Node, TensorType, overrides.active, mode._enabled, node.next_seq.__self__,
+                     node.view_edge)
+
+
+def pointwise(kind: str, op: Any, closure: Callable) -> Any:
+    """The call of a pointwise op: ``kind`` is "unary", "binary", "reflected" or "inplace"."""
+    return closure if module is None else module.pointwise(kind, op, closure)
+
+
+def forget_plans() -> None:
+    """The ops' plans have changed."""
+    if module is not None:
+        module.forget_plans()
+
+
+def number_nodes_by(counter: Callable | None) -> None:
+    """Take nodes' numbers from ``counter``; None: from the plain count again."""
+    if module is not None:
+        module.set_sequence(counter)
