@@ -16,12 +16,12 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = [
     ["dtypes", "devices", "overrides"],
     ["array", "autograd.mode", "random", "streams"],
-    ["codegen"],
+    ["codegen", "native"],
     ["tensor"],
-    ["autograd.node", "autograd.anomaly", "autograd.levels", "errors", "utils.hooks"],
+    ["autograd.node", "autograd.anomaly", "autograd.levels", "errors", "utils.hooks", "native.calls"],
     ["ops.op", "ops.order", "ops.autocast", "ops.dispatch", "ops.fast_pointwise", "ops.families"],
     ["ops"],
-    ["functional", "namespace"],
+    ["functional", "namespace", "native.plug"],
     ["nn"],
     ["optim"],
 ]

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from flowtorch import overrides
 from flowtorch.autograd.node import Node as Node
 from flowtorch.autograd.node import Output, accumulator, edge, saved_hooks
 from flowtorch.tensor import Tensor

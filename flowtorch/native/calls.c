@@ -6,7 +6,7 @@
 struct tensor_slots in_tensor;
 struct node_slots in_node;
 struct type_slots in_type;
-PyTypeObject *Tensor;
+PyTypeObject *Tensor, *SizeType;
 PyObject *active, *empty_tuple, *zero, *name_no_grad;
 unsigned epoch = 1;
 static PyObject *grad_mode, *sequence, *sequence_call, *view_edge;
@@ -231,8 +231,8 @@ static Py_ssize_t offset_of(PyObject *cls, const char *name) {
 }
 
 static PyObject *configure(PyObject *module, PyObject *args) {
-    PyObject *tensor, *node, *type;
-    if (!PyArg_ParseTuple(args, "OOOOOOO", &tensor, &node, &type, &active, &grad_mode, &sequence, &view_edge))
+    PyObject *tensor, *node, *type, *size;
+    if (!PyArg_ParseTuple(args, "OOOOOOOO", &tensor, &size, &node, &type, &active, &grad_mode, &sequence, &view_edge))
         return NULL;
     const struct { Py_ssize_t *place; PyObject *cls; const char *name; } members[] = {
         {&in_tensor.array, tensor, "_array"}, {&in_tensor.counter, tensor, "_counter"},
@@ -249,6 +249,7 @@ static PyObject *configure(PyObject *module, PyObject *args) {
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         if ((*members[i].place = offset_of(members[i].cls, members[i].name)) < 0) return NULL;
     Tensor = (PyTypeObject *)new_reference(tensor);
+    SizeType = (PyTypeObject *)new_reference(size);
     Py_INCREF(active);
     Py_INCREF(grad_mode);
     Py_INCREF(sequence);
@@ -281,5 +282,5 @@ int calls_register(PyObject *module) {
     name_no_grad = PyUnicode_InternFromString("no_grad");
     if (empty_tuple == NULL || zero == NULL || name_no_grad == NULL || PyType_Ready(&CallType) < 0) return -1;
     if (PyModule_AddFunctions(module, functions) < 0) return -1;
-    return pointwise_register(module);
+    return pointwise_register(module) < 0 || views_register(module) < 0 ? -1 : 0;
 }

@@ -23,7 +23,7 @@ extern struct type_slots in_type;
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
 #define ARRAY(tensor) ((PyArrayObject *)SLOT(tensor, in_tensor.array))
 
-extern PyTypeObject *Tensor;            /* flowtorch.Tensor */
+extern PyTypeObject *Tensor, *SizeType;  /* flowtorch.Tensor, flowtorch.Size */
 extern PyObject *active;                /* overrides.active: a list, empty in the common case */
 extern PyObject *empty_tuple, *zero, *name_no_grad;
 extern unsigned epoch;                  /* raised when plans are forgotten */

@@ -13,17 +13,27 @@ from typing import Any
 from flowtorch import native, overrides
 from flowtorch.array.tensortype import TensorType
 from flowtorch.autograd import mode, node
-from flowtorch.tensor import Tensor
+from flowtorch.tensor import Size, Tensor
 
 module: Any = None if overrides.active else native.load()
 if module is not None:
-    module.configure(Tensor, node.Node, TensorType, overrides.active, mode._enabled, node.next_seq.__self__,
+    module.configure(Tensor, Size, node.Node, TensorType, overrides.active, mode._enabled, node.next_seq.__self__,
                      node.view_edge)
 
 
 def pointwise(kind: str, op: Any, closure: Callable) -> Any:
     """The call of a pointwise op: ``kind`` is "unary", "binary", "reflected" or "inplace"."""
     return closure if module is None else module.pointwise(kind, op, closure)
+
+
+def view(op: Any, closure: Callable, positional: int, simple: bool) -> Any:
+    """The call of a view op with ``positional`` parameters after the tensor; -1 for a size in any form."""
+    return closure if module is None else module.view(op.name, op, closure, positional, simple)
+
+
+def getitem(closure: Callable, node_class: Callable, select: type, slice_: type) -> Any:
+    """The call of ``x[index]``; ``node_class(index, shape)`` gives the class of the node."""
+    return closure if module is None else module.getitem(closure, node_class, select, slice_)
 
 
 def forget_plans() -> None:

@@ -343,8 +343,6 @@ static PyObject *inplace_call(PyObject *callable, PyObject *const *args, size_t 
     if (kwnames != NULL || count > 2 || count == 0 || !nobody_listens() || !is_tensor(args[0])) goto python;
     PyObject *target = args[0], *type = SLOT(target, in_tensor.type), *counter = SLOT(target, in_tensor.counter);
     if (SLOT(target, in_tensor.view) != Py_None) goto python;
-    PyArrayObject *a = ARRAY(target);
-    if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISWRITEABLE(a)) goto python;
     int beside = BESIDE_TENSOR, wanted = SLOT(target, in_tensor.requires_grad) == Py_True;
     union { float f; double d; } value;
     if (count == 2) {
@@ -354,7 +352,9 @@ static PyObject *inplace_call(PyObject *callable, PyObject *const *args, size_t 
     }
     if (wanted && grad_enabled()) goto python;
     Plan *p = find_plan(self, beside, type);
-    if (p == NULL || p->how != LOOP || p->result != type || !readable(a, p->number)) goto python;
+    if (p == NULL || p->how != LOOP || p->result != type) goto python;
+    PyArrayObject *a = ARRAY(target);
+    if (!readable(a, p->number) || !PyArray_IS_C_CONTIGUOUS(a) || !PyArray_ISWRITEABLE(a)) goto python;
     npy_intp item = PyArray_ITEMSIZE(a), steps[3] = {item, item, item};
     char *data[3] = {PyArray_BYTES(a), PyArray_BYTES(a), PyArray_BYTES(a)};
     if (beside == BESIDE_FLOAT) {

@@ -12,6 +12,7 @@ from typing import Any
 from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, view_edge
+from flowtorch.native import calls
 from flowtorch.ops import dispatch
 from flowtorch.ops.op import Op
 from flowtorch.tensor import Tensor
@@ -116,9 +117,7 @@ def closure(op: Op) -> Callable:
     dispatch.name_function(call, op)
     if variadic:
         dispatch.attach_signature(call, op)
-    return call
-
-
+    return calls.view(op, call, -1 if variadic else len(params), simple)
 
 
 def several(op: Op) -> Callable:

@@ -10,6 +10,7 @@ from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, view_edge
 from flowtorch.dtypes import int64
+from flowtorch.native import calls
 from flowtorch.ops.copy import dense
 from flowtorch.ops.dispatch import interpret
 from flowtorch.ops.families import op, view
@@ -288,8 +289,9 @@ def _find_special(self: Any, index: Any) -> list:
     return []
 
 
-_record.public = getitem
 getitem.__name__ = getitem.__qualname__ = "__getitem__"
+getitem = calls.getitem(getitem, _node_class, _select, _slice)
+_record.public = getitem
 Tensor.__getitem__ = getitem                                            # type: ignore[attr-defined]
 
 
