@@ -40,6 +40,9 @@ static int call_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->names);
     Py_VISIT(self->defaults);
     Py_VISIT(self->rest);
+    Py_VISIT(self->wrap);
+    Py_VISIT(self->compile_recorder);
+    Py_VISIT(self->recorder);
     Py_VISIT((PyObject *)self->node_class);
     return 0;
 }
@@ -59,6 +62,9 @@ static int call_clear(PyObject *object) {
     Py_CLEAR(self->names);
     Py_CLEAR(self->defaults);
     Py_CLEAR(self->rest);
+    Py_CLEAR(self->wrap);
+    Py_CLEAR(self->compile_recorder);
+    Py_CLEAR(self->recorder);
     Py_CLEAR(self->node_class);
     return 0;
 }
@@ -199,6 +205,9 @@ int read_record(Call *self) {
     self->differentiable = flag(self->op, "differentiable");
     self->wants_out = flag(self->op, "wants_out");
     self->wants_shapes = flag(self->op, "wants_shapes");
+    PyObject *joint = PyObject_GetAttrString(self->op, "joint");
+    self->simple = joint == Py_None && !self->wants_out;
+    Py_XDECREF(joint);
     PyObject *savers = PyObject_GetAttrString(self->op, "savers");
     PyObject *cls = PyObject_GetAttrString(self->op, "node_class");
     if (self->differentiable < 0 || self->wants_out < 0 || self->wants_shapes < 0 || savers == NULL || cls == NULL) {
@@ -206,11 +215,12 @@ int read_record(Call *self) {
         Py_XDECREF(cls);
         return -1;
     }
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(savers) && i < 2; i++) {
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(savers); i++) {
         PyObject *users = PyTuple_GET_ITEM(savers, i);
+        if (PyTuple_GET_SIZE(users)) self->simple = 0;
         for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(users); k++) {
             long j = PyLong_AsLong(PyTuple_GET_ITEM(users, k));
-            if (j == 0 || j == 1) self->saver[i][j] = 1;
+            if (i < 2 && (j == 0 || j == 1)) self->saver[i][j] = 1;
         }
     }
     Py_DECREF(savers);
@@ -243,7 +253,7 @@ static PyObject *configure(PyObject *module, PyObject *args) {
         {&in_node.params, node, "params"}, {&in_node.saved, node, "saved"}, {&in_node.seq, node, "seq"},
         {&in_node.shape, node, "shape"}, {&in_node.shapes, node, "shapes"}, {&in_node.type, node, "type"},
         {&in_node.versions, node, "versions"},
-        {&in_type.dtype, type, "dtype"}, {&in_type.fast, type, "fast"}, {&in_type.numpy, type, "numpy"},
+        {&in_type.device, type, "device"}, {&in_type.dtype, type, "dtype"}, {&in_type.fast, type, "fast"}, {&in_type.numpy, type, "numpy"},
         {&in_type.scalars, type, "scalars"}, {&in_type.simple, type, "simple"},
     };
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
@@ -282,5 +292,6 @@ int calls_register(PyObject *module) {
     name_no_grad = PyUnicode_InternFromString("no_grad");
     if (empty_tuple == NULL || zero == NULL || name_no_grad == NULL || PyType_Ready(&CallType) < 0) return -1;
     if (PyModule_AddFunctions(module, functions) < 0) return -1;
-    return pointwise_register(module) < 0 || views_register(module) < 0 ? -1 : 0;
+    if (pointwise_register(module) < 0 || views_register(module) < 0 || general_register(module) < 0) return -1;
+    return attributes_register(module);
 }

@@ -16,7 +16,7 @@ means; a fast call is never more than its short cut. */
 /* Byte offsets of slots (members of classes with __slots__), found once when the package configures the module. */
 struct tensor_slots { Py_ssize_t array, counter, grad, node, requires_grad, type, view; };
 struct node_slots { Py_ssize_t edges, hooks, out, params, saved, seq, shape, shapes, type, versions; };
-struct type_slots { Py_ssize_t dtype, fast, numpy, scalars, simple; };
+struct type_slots { Py_ssize_t device, dtype, fast, numpy, scalars, simple; };
 extern struct tensor_slots in_tensor;
 extern struct node_slots in_node;
 extern struct type_slots in_type;
@@ -51,13 +51,14 @@ struct Call {
     PyObject *plans[3];                 /* the op's dicts: beside a tensor, a float, an int */
     Plan known[3][PLANS];               /* beside a tensor, a float, an int */
     /* read from the record when the first call is recorded: derivatives may be given after the op is defined */
-    int ready, differentiable, wants_out, wants_shapes;
+    int ready, differentiable, wants_out, wants_shapes, simple;     /* simple: nothing is kept but shapes */
     int saver[2][2];                    /* saver[i][j]: input i is kept for the gradient of input j */
     PyTypeObject *node_class;
     int reverse;
     /* calls with parameters: views, reductions, general ops */
-    PyObject *body, *names, *defaults, *rest;
-    int tensors, positional, simple, code;
+    PyObject *body, *names, *defaults, *rest, *wrap, *compile_recorder, *recorder;
+    unsigned body_epoch;
+    int tensors, many, positional, code;    /* `tensors`: a bit for each parameter that holds one */
 };
 extern PyTypeObject CallType;
 

@@ -19,6 +19,8 @@ module: Any = None if overrides.active else native.load()
 if module is not None:
     module.configure(Tensor, Size, node.Node, TensorType, overrides.active, mode._enabled, node.next_seq.__self__,
                      node.view_edge)
+    for _name, _descriptor in module.attributes().items():
+        setattr(Tensor, _name, _descriptor)
 
 
 def pointwise(kind: str, op: Any, closure: Callable) -> Any:
@@ -26,9 +28,23 @@ def pointwise(kind: str, op: Any, closure: Callable) -> Any:
     return closure if module is None else module.pointwise(kind, op, closure)
 
 
-def view(op: Any, closure: Callable, positional: int, simple: bool) -> Any:
+def view(op: Any, closure: Callable, positional: int) -> Any:
     """The call of a view op with ``positional`` parameters after the tensor; -1 for a size in any form."""
-    return closure if module is None else module.view(op.name, op, closure, positional, simple)
+    return closure if module is None else module.view(op.name, op, closure, positional)
+
+
+def general(op: Any, closure: Callable, wrap: Callable | None = None) -> Any:
+    """The call of a general op whose results ``wrap(arrays, type)`` makes tensors; without ``wrap`` of a reduction."""
+    if module is None:
+        return closure
+    return module.general("reduction" if wrap is None else "general", op, closure, op.names, op.defaults, op.tensors,
+                          op.positional, op.many, wrap, _compile_recorder)
+
+
+def _compile_recorder(op: Any) -> Callable:
+    from flowtorch.ops import fast_general
+
+    return fast_general.compile_recorder(op)
 
 
 def getitem(closure: Callable, node_class: Callable, select: type, slice_: type) -> Any:

@@ -284,20 +284,19 @@ python:
 
 static PyObject *make_view(PyObject *module, PyObject *args) {
     PyObject *op, *fallback;
-    int positional, simple;
+    int positional;
     const char *name;
     static const struct { const char *name; int code; } known[] = {
         {"view", SHAPE}, {"reshape", SHAPE}, {"t", SWAP_TWO}, {"transpose", SWAP}, {"permute", ORDER},
         {"unsqueeze", INSERT}, {NULL},
     };
-    if (!PyArg_ParseTuple(args, "sOOip", &name, &op, &fallback, &positional, &simple)) return NULL;
+    if (!PyArg_ParseTuple(args, "sOOi", &name, &op, &fallback, &positional)) return NULL;
     for (int i = 0; known[i].name; i++)
         if (strcmp(known[i].name, name) == 0) {
             Call *self = new_call(fallback, op, view_call);
             if (self == NULL) return NULL;
             self->code = known[i].code;
             self->positional = positional;
-            self->simple = simple;
             return (PyObject *)self;
         }
     return new_reference(fallback);
@@ -314,7 +313,7 @@ static PyObject *make_getitem(PyObject *module, PyObject *args) {
 
 static PyMethodDef functions[] = {
     {"view", make_view, METH_VARARGS,
-     "view(name, op, fallback, positional, simple): the fast call of a view op, or `fallback` if there is none. "
+     "view(name, op, fallback, positional): the fast call of a view op, or `fallback` if there is none. "
      "`positional`: how many parameters follow the tensor; -1: a size, given as ints or as one tuple."},
     {"getitem", make_getitem, METH_VARARGS, "getitem(fallback, node_class_of, select, slice): basic indexing."},
     {NULL},

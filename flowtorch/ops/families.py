@@ -12,6 +12,7 @@ from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import make_view
 from flowtorch.dtypes import LOW_PRECISION, can_cast, promote_types, scalar_dtype
+from flowtorch.native import calls
 from flowtorch.ops import dispatch, fast_pointwise
 from flowtorch.ops.dispatch import interpret, kernel_providers
 from flowtorch.ops.op import Family, Op
@@ -420,7 +421,7 @@ def _fast_reduction(op: Op) -> Callable:
 
     dispatch.name_function(call, op)
     dispatch.attach_signature(call, op)
-    return call
+    return calls.general(op, call)
 
 
 # ---------------------------------------------------------------- views

@@ -17,6 +17,7 @@ import numpy as np
 
 from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
+from flowtorch.native import calls
 from flowtorch.ops import dispatch
 from flowtorch.ops.op import Op
 from flowtorch.tensor import wrap
@@ -47,11 +48,12 @@ def closure(op: Op) -> Callable:
     """The public function of an op of the general family."""
     if not op.tensors or op.tensor_index[0] != 0 or op.tensors[0] in op.defaults:
         return dispatch.general(op)
-    call = _scope["make"](op, op.body, op.plans, _wrap_one if op.outputs is None else _wrap_named(op))
+    wrap = _wrap_one if op.outputs is None else _wrap_named(op)
+    call = _scope["make"](op, op.body, op.plans, wrap)
     op.closure = call                     # the public function, unless the op puts one of its own around it
     dispatch.name_function(call, op)
     dispatch.attach_signature(call, op)
-    return call
+    return calls.general(op, call, wrap=wrap)
 
 
 def _first_call(op: Op, *_free: Any) -> Callable:

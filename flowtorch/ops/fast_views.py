@@ -117,7 +117,7 @@ def closure(op: Op) -> Callable:
     dispatch.name_function(call, op)
     if variadic:
         dispatch.attach_signature(call, op)
-    return calls.view(op, call, -1 if variadic else len(params), simple)
+    return calls.view(op, call, -1 if variadic else len(params))
 
 
 def several(op: Op) -> Callable:
