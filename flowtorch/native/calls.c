@@ -293,5 +293,5 @@ int calls_register(PyObject *module) {
     if (empty_tuple == NULL || zero == NULL || name_no_grad == NULL || PyType_Ready(&CallType) < 0) return -1;
     if (PyModule_AddFunctions(module, functions) < 0) return -1;
     if (pointwise_register(module) < 0 || views_register(module) < 0 || general_register(module) < 0) return -1;
-    return attributes_register(module);
+    return products_register(module) < 0 ? -1 : attributes_register(module);
 }

@@ -89,5 +89,6 @@ static inline int nobody_listens(void) { return PyList_GET_SIZE(active) == 0; }
 int pointwise_register(PyObject *module);
 int views_register(PyObject *module);
 int general_register(PyObject *module);
+int products_register(PyObject *module);
 int attributes_register(PyObject *module);
 #endif

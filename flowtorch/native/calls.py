@@ -47,6 +47,11 @@ def _compile_recorder(op: Any) -> Callable:
     return fast_general.compile_recorder(op)
 
 
+def product(kind: str, closure: Callable, record: Callable) -> Any:
+    """The call of "matmul", "linear" or "cat"; ``record`` gets the operands and the result."""
+    return closure if module is None else module.product(kind, closure, record)
+
+
 def getitem(closure: Callable, node_class: Callable, select: type, slice_: type) -> Any:
     """The call of ``x[index]``; ``node_class(index, shape)`` gives the class of the node."""
     return closure if module is None else module.getitem(closure, node_class, select, slice_)

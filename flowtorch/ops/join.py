@@ -10,6 +10,7 @@ from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, view_edge
 from flowtorch.dtypes import can_cast
+from flowtorch.native import calls
 from flowtorch.ops import dispatch
 from flowtorch.ops.dispatch import interpret, record
 from flowtorch.ops.families import General, convert_array, normalize_dim, result_dtype
@@ -154,6 +155,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
     return interpret(_cat, (tensors, dim), {"out": out})
 
 
+cat = calls.product("cat", cat, lambda tensors, dim, t: _record_join(_cat, tensors, dim, t))
 _cat.public = cat
 cat.op = _cat                                                           # type: ignore[attr-defined]
 

@@ -11,6 +11,7 @@ from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, saved_hooks, view_edge
 from flowtorch.dtypes import complex64, complex128, float32, float64
+from flowtorch.native import calls
 from flowtorch.ops import dispatch, fast_pointwise
 from flowtorch.ops.dispatch import interpret
 from flowtorch.ops.families import General
@@ -184,7 +185,7 @@ def _matmul_closure(operator: bool) -> Any:
         return _named(interpret(_matmul, (input, other), {"out": out}))
 
     dispatch.name_function(call, _matmul, "__matmul__" if operator else "matmul")
-    return call
+    return calls.product("matmul", call, _record_matmul)
 
 
 def _record_matmul(input: Any, other: Any, t: Any) -> None:
@@ -348,5 +349,6 @@ def _record_linear(input: Any, weight: Any, bias: Any, t: Any) -> None:
     t._requires_grad = True
 
 
+linear = calls.product("linear", linear, _record_linear)
 _linear.public = linear
 linear.op = _linear                                                     # type: ignore[attr-defined]

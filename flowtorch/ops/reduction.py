@@ -257,6 +257,8 @@ _min_dim = _extreme(np.argmin, np.minimum, "min", "(smallest element, its index)
 def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> Any:
     """``max`` and ``min``: of all elements, along a dimension, or of two tensors."""
     def call(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if not args and not kwargs and out is None and isinstance(input, Tensor) and input.numel():
+            return whole(input)
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         other = kwargs.pop("other", args[0] if args and isinstance(args[0], Tensor) else None)

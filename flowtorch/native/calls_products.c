@@ -1,0 +1,196 @@
+/* Fast calls of matrix products, linear layers and concatenation. */
+#include "calls.h"
+
+static int is_float(PyArrayObject *a) {
+    int number = PyArray_TYPE(a);
+    return number == NPY_FLOAT || number == NPY_DOUBLE;
+}
+
+/* The Python function that records such a call gets the operands and the result. */
+static PyObject *recorded(Call *self, PyObject *t, PyObject *const *operands, int count) {
+    int wanted = 0;
+    for (int i = 0; i < count; i++) wanted = wanted || (operands[i] != Py_None && wants_gradient(operands[i]));
+    if (t == NULL || !wanted || !grad_enabled()) return t;
+    PyObject *args[4];
+    for (int i = 0; i < count; i++) args[i] = operands[i];
+    args[count] = t;
+    PyObject *done = PyObject_Vectorcall(self->recorder, args, count + 1, NULL);
+    Py_XDECREF(done);
+    if (done == NULL) Py_CLEAR(t);
+    return t;
+}
+
+/* Plain tensors on the CPU of one type, float32 or float64. */
+static int alike(PyObject *a, PyObject *b) {
+    PyObject *type = SLOT(a, in_tensor.type);
+    return type == SLOT(b, in_tensor.type) && SLOT(type, in_type.simple) == Py_True && is_float(ARRAY(a));
+}
+
+static PyObject *matmul_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    Call *self = (Call *)callable;
+    if (PyVectorcall_NARGS(nargsf) != 2 || kwnames != NULL || !nobody_listens() || !is_tensor(args[0]) ||
+        !is_tensor(args[1]) || !alike(args[0], args[1]))
+        goto python;
+    PyArrayObject *a = ARRAY(args[0]), *b = ARRAY(args[1]);
+    if (PyArray_NDIM(a) != 2 || PyArray_NDIM(b) != 2 || PyArray_DIM(a, 1) != PyArray_DIM(b, 0)) goto python;
+    PyObject *c = PyArray_MatrixProduct2((PyObject *)a, (PyObject *)b, NULL);
+    if (c == NULL) goto python;
+    return recorded(self, new_tensor(c, SLOT(args[0], in_tensor.type)), args, 2);
+python:
+    return fall_back(self, args, nargsf, kwnames);
+}
+
+#define ADD_ROW(TYPE)                                                                                                  \
+    do {                                                                                                               \
+        TYPE *out = PyArray_DATA(c);                                                                                   \
+        const TYPE *row = PyArray_DATA(bias);                                                                          \
+        for (npy_intp i = 0; i < rows; i++, out += n)                                                                  \
+            for (npy_intp j = 0; j < n; j++) out[j] += row[j];                                                         \
+    } while (0)
+
+static int add_row(PyArrayObject *c, PyArrayObject *bias) {
+    npy_intp n = PyArray_DIM(c, 1), rows = PyArray_DIM(c, 0);
+    if (PyArray_NDIM(bias) != 1 || PyArray_DIM(bias, 0) != n || !is_array((PyObject *)bias) ||
+        !PyArray_IS_C_CONTIGUOUS(bias) || !PyArray_IS_C_CONTIGUOUS(c))
+        return 0;
+    NPY_BEGIN_THREADS_DEF;
+    NPY_BEGIN_THREADS_THRESHOLDED(rows * n);
+    if (PyArray_TYPE(c) == NPY_FLOAT) ADD_ROW(float);
+    else ADD_ROW(double);
+    NPY_END_THREADS;
+    return 1;
+}
+
+/* input @ weight.T + bias: (..., k), (n, k), (n,) or None. Leading dimensions count as rows. */
+static PyArrayObject *linear_array(PyArrayObject *a, PyArrayObject *weight, PyArrayObject *bias) {
+    int ndim = PyArray_NDIM(a);
+    npy_intp k = PyArray_DIM(weight, 1), shape[NPY_MAXDIMS], two[2] = {0, k};
+    if (PyArray_DIM(a, ndim - 1) != k || k == 0) return NULL;
+    PyArrayObject *rows = a, *c = NULL;
+    if (ndim > 2) {
+        if (!PyArray_IS_C_CONTIGUOUS(a)) return NULL;
+        PyArray_Dims dims = {two, 2};
+        two[0] = PyArray_SIZE(a) / k;
+        rows = (PyArrayObject *)PyArray_Newshape(a, &dims, NPY_CORDER);
+    } else Py_INCREF(rows);
+    PyArrayObject *transposed = (PyArrayObject *)PyArray_Transpose(weight, NULL);
+    if (rows && transposed)
+        c = (PyArrayObject *)PyArray_MatrixProduct2((PyObject *)rows, (PyObject *)transposed, NULL);
+    Py_XDECREF(rows);
+    Py_XDECREF(transposed);
+    if (c == NULL || (bias != NULL && !add_row(c, bias))) {
+        Py_XDECREF(c);
+        return NULL;
+    }
+    if (ndim == 2) return c;
+    for (int i = 0; i < ndim - 1; i++) shape[i] = PyArray_DIM(a, i);
+    shape[ndim - 1] = PyArray_DIM(weight, 0);
+    PyArray_Dims dims = {shape, ndim};
+    PyArrayObject *result = (PyArrayObject *)PyArray_Newshape(c, &dims, NPY_CORDER);
+    Py_DECREF(c);
+    return result;
+}
+
+static PyObject *linear_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    Call *self = (Call *)callable;
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf);
+    if (count < 2 || count > 3 || kwnames != NULL || !nobody_listens() || !is_tensor(args[0]) || !is_tensor(args[1]) ||
+        !alike(args[0], args[1]))
+        goto python;
+    PyObject *bias = count == 3 ? args[2] : Py_None, *operands[3] = {args[0], args[1], bias};
+    if (bias != Py_None && (!is_tensor(bias) || SLOT(bias, in_tensor.type) != SLOT(args[0], in_tensor.type))) goto python;
+    PyArrayObject *a = ARRAY(args[0]), *weight = ARRAY(args[1]);
+    if (PyArray_NDIM(weight) != 2 || PyArray_NDIM(a) < 2) goto python;
+    PyArrayObject *c = linear_array(a, weight, bias == Py_None ? NULL : ARRAY(bias));
+    if (c == NULL) goto python;
+    return recorded(self, new_tensor((PyObject *)c, SLOT(args[0], in_tensor.type)), operands, 3);
+python:
+    return fall_back(self, args, nargsf, kwnames);
+}
+
+/* ---- concatenation of contiguous tensors of one type */
+
+static PyArrayObject *joined(PyObject *const *tensors, Py_ssize_t count, PyObject *type, int dim) {
+    npy_intp shape[NPY_MAXDIMS], outer = 1, inner;
+    PyArrayObject *first = ARRAY(tensors[0]);
+    int ndim = PyArray_NDIM(first);
+    for (int d = 0; d < ndim; d++) shape[d] = PyArray_DIM(first, d);
+    shape[dim] = 0;
+    for (Py_ssize_t k = 0; k < count; k++) {
+        PyArrayObject *a = ARRAY(tensors[k]);
+        if (PyArray_NDIM(a) != ndim || !PyArray_IS_C_CONTIGUOUS(a) || PyArray_SIZE(a) == 0) return NULL;
+        for (int d = 0; d < ndim; d++)
+            if (d != dim && PyArray_DIM(a, d) != shape[d]) return NULL;
+        shape[dim] += PyArray_DIM(a, dim);
+    }
+    PyArrayObject *c = new_like((PyArray_Descr *)SLOT(type, in_type.numpy), ndim, shape);
+    if (c == NULL) return NULL;
+    for (int d = 0; d < dim; d++) outer *= shape[d];
+    inner = PyArray_NBYTES(c) / outer / shape[dim];
+    char *to = PyArray_BYTES(c);
+    NPY_BEGIN_THREADS_DEF;
+    NPY_BEGIN_THREADS_THRESHOLDED(PyArray_SIZE(c));
+    for (Py_ssize_t k = 0; k < count; k++) {
+        PyArrayObject *a = ARRAY(tensors[k]);
+        npy_intp width = PyArray_DIM(a, dim) * inner;
+        const char *from = PyArray_BYTES(a);
+        for (npy_intp i = 0; i < outer; i++) memcpy(to + i * shape[dim] * inner, from + i * width, width);
+        to += width;
+    }
+    NPY_END_THREADS;
+    return c;
+}
+
+static PyObject *cat_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    Call *self = (Call *)callable;
+    Py_ssize_t count = PyVectorcall_NARGS(nargsf), keywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+    PyObject *dim = count == 2 ? args[1] : zero, *wanted = NULL;
+    if (keywords == 1 && count == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "dim") == 0)
+        dim = args[1];
+    else if (keywords != 0 || count < 1 || count > 2) goto python;
+    if (!nobody_listens() || !(PyList_CheckExact(args[0]) || PyTuple_CheckExact(args[0])) || !PyLong_CheckExact(dim))
+        goto python;
+    Py_ssize_t length = PySequence_Fast_GET_SIZE(args[0]);
+    PyObject **tensors = PySequence_Fast_ITEMS(args[0]);
+    if (length == 0 || !is_tensor(tensors[0])) goto python;
+    PyObject *type = SLOT(tensors[0], in_tensor.type);
+    if (SLOT(type, in_type.simple) != Py_True) goto python;
+    for (Py_ssize_t k = 0; k < length; k++) {
+        if (!is_tensor(tensors[k]) || SLOT(tensors[k], in_tensor.type) != type) goto python;
+        if (wants_gradient(tensors[k])) wanted = tensors[k];
+    }
+    long d = PyLong_AsLong(dim);
+    int ndim = PyArray_NDIM(ARRAY(tensors[0]));
+    if (d < -ndim || d >= ndim) goto python;
+    PyArrayObject *c = joined(tensors, length, type, (int)(d < 0 ? d + ndim : d));
+    if (c == NULL) goto python;
+    PyObject *t = new_tensor((PyObject *)c, type);
+    if (t != NULL && wanted && grad_enabled()) {
+        PyObject *done = PyObject_CallFunctionObjArgs(self->recorder, args[0], dim, t, NULL);
+        Py_XDECREF(done);
+        if (done == NULL) Py_CLEAR(t);
+    }
+    return t;
+python:
+    return fall_back(self, args, nargsf, kwnames);
+}
+
+/* ---- making them */
+
+static PyObject *make(PyObject *module, PyObject *args) {
+    const char *kind;
+    PyObject *fallback, *recorder;
+    if (!PyArg_ParseTuple(args, "sOO", &kind, &fallback, &recorder)) return NULL;
+    Call *self = new_call(fallback, Py_None, kind[0] == 'm' ? matmul_call : kind[0] == 'l' ? linear_call : cat_call);
+    if (self != NULL) self->recorder = new_reference(recorder);
+    return (PyObject *)self;
+}
+
+static PyMethodDef functions[] = {
+    {"product", make, METH_VARARGS,
+     "product(kind, fallback, recorder): the fast call of \"matmul\", \"linear\" or \"cat\"; `recorder` gets the "
+     "operands and the result."},
+    {NULL},
+};
+
+int products_register(PyObject *module) { return PyModule_AddFunctions(module, functions); }
