@@ -29,11 +29,12 @@ def scaled_dot_product_attention(
     A boolean mask lets through what is True. ``enable_gqa`` repeats the heads (dimension -3) of key and value.
     """
     _check_attention(query, key, value, attn_mask, is_causal)
-    if enable_gqa:
+    on_device = query.device.type == "cuda" and dropout_p == 0.0 and query.dtype.is_floating_point
+    if enable_gqa and not (on_device and query.size(-3) % key.size(-3) == 0):
         key, value = _repeat_heads(query, key), _repeat_heads(query, value)
     if scale is None:
         scale = 1 / math.sqrt(query.size(-1)) if query.size(-1) else 1.0
-    if dropout_p == 0.0 and query.device.type == "cpu" and query.dtype.is_floating_point:
+    if on_device or (dropout_p == 0.0 and query.device.type == "cpu" and query.dtype.is_floating_point):
         return ops.attention(query, key, value, attn_mask, is_causal, scale)[0]
     return explicit(query, key, value, attn_mask, dropout_p, is_causal, scale)
 
