@@ -26,8 +26,10 @@ def linked(grad: Any, input: Any) -> Any:
 
 
 def by_hand(*tensors: Tensor | None) -> bool:
-    """Whether a backward kernel may work on the arrays of ``tensors``: nobody derives it or maps over it."""
-    return not grad_mode.enabled and all(t is None or t._type.plain for t in tensors)
+    """Whether a backward kernel may work on the arrays of ``tensors``: in host memory, and nobody derives or maps it."""
+    return not grad_mode.enabled and all(
+        t is None or (t._type.plain and t._type.device.type != "cuda") for t in tensors
+    )
 
 
 def derived(*tensors: Tensor | None) -> bool:
