@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops import factory
 from flowtorch.ops.families import op
 from flowtorch.ops.index_select import embedding
 from flowtorch.ops.op import composite
-from flowtorch.tensor import wrap
+from flowtorch.tensor import wrap as wrap_host
 
 
 def _first_of_run(index: np.ndarray) -> np.ndarray:
@@ -59,6 +60,25 @@ def _highest(rows: np.ndarray, bag: np.ndarray, count: int) -> np.ndarray:
     return out
 
 
+def _host(t: Any) -> np.ndarray:
+    """The elements of an index tensor, whose values decide the shapes of results."""
+    if t._type.device.type != "cuda":
+        return t._array
+    from flowtorch.array.cuda import to_host
+
+    return to_host(t._array)
+
+
+def _highest_on_device(rows: Any, bag: Any, count: int) -> Any:
+    """``_highest`` of tensors, by reductions at indices."""
+    at = bag.unsqueeze(1).expand(rows.shape)
+    top = rows.new_zeros((count, rows.shape[1])).scatter_reduce(0, at, rows, "amax", include_self=False)
+    number = factory.arange(rows.shape[0], device=rows.device).unsqueeze(1)
+    place = number.expand(rows.shape).masked_fill(rows != top.gather(0, at), rows.shape[0])
+    first = bag.new_full((count, rows.shape[1]), -1).scatter_reduce(0, at, place, "amin", include_self=False)
+    return first
+
+
 def _check(weight: Any, indices: Any, offsets: Any, include_last_offset: bool) -> None:
     names = ("torch.int32", "torch.int64")
     for what, t in (("indices", indices), ("offsets", offsets)):
@@ -69,7 +89,7 @@ def _check(weight: Any, indices: Any, offsets: Any, include_last_offset: bool) -
             )
     if include_last_offset and not offsets.shape[0]:
         raise RuntimeError("include_last_offset: number of offsets should be at least 1")
-    starts, n = offsets._array, indices.shape[0]
+    starts, n = _host(offsets), indices.shape[0]
     if starts.size:
         if starts[0] != 0:
             raise RuntimeError(
@@ -80,7 +100,7 @@ def _check(weight: Any, indices: Any, offsets: Any, include_last_offset: bool) -
             raise RuntimeError(
                 f"offsets[-1] can not be greater than input's length {n} but got offsets[-1] of {starts[-1]}"
             )
-    rows = indices._array
+    rows = _host(indices)
     if rows.size and (rows.min() < 0 or rows.max() >= weight.shape[0]):
         bad = rows[(rows < 0) | (rows >= weight.shape[0])][0]
         raise RuntimeError(f"embedding_bag: Expected idx >= 0 && idx < num_embeddings but found idx to be {bad}")
@@ -111,8 +131,12 @@ def embedding_bag(
                 f"{-weight.shape[0]} through {weight.shape[0] - 1}, but got {padding_idx}"
             )
         padding_idx %= weight.shape[0]
-    rows = indices._array.astype(np.int64)
-    starts = offsets._array.astype(np.int64)
+    def wrap(array: np.ndarray) -> Any:
+        made = wrap_host(array)
+        return made if weight._type.device.type == "cpu" else made.to(weight.device)
+
+    rows = _host(indices).astype(np.int64)
+    starts = _host(offsets).astype(np.int64)
     ends = starts[1:] if include_last_offset or not starts.size else np.append(starts[1:], len(rows))
     count = len(ends)
     sizes = ends - starts[:count]
@@ -131,7 +155,10 @@ def embedding_bag(
         elements = elements * per_sample_weights.unsqueeze(1)
     highest = wrap(np.zeros(0, np.int64))
     if mode == 2:
-        place = _highest(elements._array, bag, count)
+        if elements._type.device.type == "cuda":
+            place = _host(_highest_on_device(elements.detach(), wrap(bag), count))
+        else:
+            place = _highest(elements._array, bag, count)
         chosen = (
             elements.gather(0, wrap(np.maximum(place, 0)))
             if len(rows)

@@ -17,7 +17,7 @@ from flowtorch.codegen.triton_kernel import TritonKernel
 from flowtorch.ops.cuda.base import KERNELS
 from flowtorch.ops.op import Op
 
-_FAMILIES = ("reductions", "products", "copies", "scans", "indexing", "randoms", "norms", "losses", "attentions", "convolutions", "pools")
+_FAMILIES = ("reductions", "products", "copies", "scans", "indexing", "randoms", "norms", "losses", "attentions", "convolutions", "pools", "composed")
 
 
 @functools.cache
