@@ -143,7 +143,7 @@ def key_gradient(
     start = 0
     if CAUSAL:
         start = tl.program_id(0) * STEPS // LENGTH * LENGTH
-    for member in range(0, GROUP):
+    for member in range(GROUP):
         head = owner * GROUP + member
         q_at = q_ptr + batch * q_batch + head * q_head
         m_at = m_ptr + batch * m_batch + head * m_head

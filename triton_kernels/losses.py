@@ -1,4 +1,4 @@
-"""Cross entropy of class indices over dense rows of logits, forward and backward, each reading the logits once or twice.
+"""Cross entropy of class indices over dense rows of logits, forward and backward.
 
 Places whose target is to be ignored weigh nothing. A target outside the classes is reported through the fault word.
 """
@@ -63,7 +63,7 @@ def cross_entropy_backward(
     g_ptr, x_ptr, t_ptr, w_ptr, total_ptr, d_ptr, fault_ptr, rows, classes, ignore, code, step,
     STATE: tl.constexpr, WEIGHT: tl.constexpr, MEAN: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr,
 ):  # fmt: skip
-    """d = (softmax - one-hot) * weight * g, divided by the total weight for a mean; g has one element or one per row."""
+    """d = (softmax - one-hot) * weight * g, over the total weight for a mean; g has one element or one per row."""
     row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
     target, weight = _weights(t_ptr, w_ptr, fault_ptr, row, rows, classes, ignore, code, STATE, WEIGHT)
     peak, log_sum = _log_sum(x_ptr, row, rows, classes, STATE, ROWS, COLS)

@@ -75,8 +75,7 @@ def _highest_on_device(rows: Any, bag: Any, count: int) -> Any:
     top = rows.new_zeros((count, rows.shape[1])).scatter_reduce(0, at, rows, "amax", include_self=False)
     number = factory.arange(rows.shape[0], device=rows.device).unsqueeze(1)
     place = number.expand(rows.shape).masked_fill(rows != top.gather(0, at), rows.shape[0])
-    first = bag.new_full((count, rows.shape[1]), -1).scatter_reduce(0, at, place, "amin", include_self=False)
-    return first
+    return bag.new_full((count, rows.shape[1]), -1).scatter_reduce(0, at, place, "amin", include_self=False)
 
 
 def _check(weight: Any, indices: Any, offsets: Any, include_last_offset: bool) -> None:

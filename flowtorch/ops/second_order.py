@@ -26,7 +26,7 @@ def linked(grad: Any, input: Any) -> Any:
 
 
 def by_hand(*tensors: Tensor | None) -> bool:
-    """Whether a backward kernel may work on the arrays of ``tensors``: in host memory, and nobody derives or maps it."""
+    """Whether a backward kernel may work on the arrays of ``tensors``: in host memory, not derived, not mapped."""
     return not grad_mode.enabled and all(
         t is None or (t._type.plain and t._type.device.type != "cuda") for t in tensors
     )

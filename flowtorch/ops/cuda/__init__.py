@@ -17,7 +17,10 @@ from flowtorch.codegen.triton_kernel import TritonKernel
 from flowtorch.ops.cuda.base import KERNELS
 from flowtorch.ops.op import Op
 
-_FAMILIES = ("reductions", "products", "copies", "scans", "indexing", "randoms", "norms", "losses", "attentions", "convolutions", "pools", "composed")
+_FAMILIES = (
+    "reductions", "products", "copies", "scans", "indexing", "randoms", "norms", "losses", "attentions", "convolutions",
+    "pools", "composed",
+)  # fmt: skip
 
 
 @functools.cache

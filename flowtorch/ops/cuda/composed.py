@@ -152,7 +152,7 @@ def _ctc(log_probs, targets, input_lengths, target_lengths, blank):
     scores = log_probs.gather(2, at.unsqueeze(0).expand(len(log_probs), *at.shape))
     beyond = np.arange(states.shape[1])[None, :] > 2 * target_lengths[:, None]
     scores = scores.masked_fill(moved(beyond), -math.inf)
-    return scores, at, moved(skip), states
+    return scores, at, moved(skip)
 
 
 def _logaddexp3(a, b, c):
@@ -183,14 +183,14 @@ def _ctc_alpha(scores, skip, input_lengths, target_lengths):
 
 @composed("_ctc_loss")
 def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, zero_infinity):
-    scores, _, skip, _ = _ctc(log_probs, targets, input_lengths, target_lengths, blank)
+    scores, _, skip = _ctc(log_probs, targets, input_lengths, target_lengths, blank)
     loss = -_ctc_alpha(scores, skip, input_lengths, target_lengths)[1]
     return loss.masked_fill(loss.isinf(), 0) if zero_infinity else loss
 
 
 @composed("_ctc_loss_backward")
 def ctc_loss_backward(grad, log_probs, targets, input_lengths, target_lengths, blank, zero_infinity):
-    scores, at, skip, states = _ctc(log_probs, targets, input_lengths, target_lengths, blank)
+    scores, at, skip = _ctc(log_probs, targets, input_lengths, target_lengths, blank)
     alpha, likelihood = _ctc_alpha(scores, skip, input_lengths, target_lengths)
     steps, number, width = scores.shape
     ends = np.full((steps, number, width), -np.inf)

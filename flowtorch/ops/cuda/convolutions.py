@@ -54,7 +54,8 @@ def _tiles(dtype: np.dtype, rows: int, cols: int, inner: int) -> dict[str, int]:
 
 def _options(sizes: dict[str, int], kernel_size: tuple, dtype: np.dtype) -> dict[str, Any]:
     names = {f"K{d}": n for d, n in enumerate(kernel_size)}
-    return {**sizes, **names, "STATE": state_type(dtype.name), "warps": 8 if sizes["ROWS"] * sizes["COLS"] > 4096 else 4}
+    warps = 8 if sizes["ROWS"] * sizes["COLS"] > 4096 else 4
+    return {**sizes, **names, "STATE": state_type(dtype.name), "warps": warps}
 
 
 @kernel("convolution")
@@ -100,7 +101,8 @@ def _depthwise(x: Any, w: Any, bias: Any, y: Any, groups: int, stride: Any, padd
     state = compute_type(x.dtype.name)
     lines = [
         "c = c1 // multiple",
-        f"acc = tl.zeros((BLOCK,), tl.{state})" if bias is None else f"acc = tl.load(b_ptr + c1, mask=m).to(tl.{state})",
+        f"acc = {'tl.zeros((BLOCK,)' if bias is None else 'tl.load(b_ptr + c1, mask=m).to('}"
+        f"{', ' if bias is None else ''}tl.{state})",
         *_TAPS,
         "    r0 = c2 * s0 - p0 + t0 * d0",
         "    r1 = c3 * s1 - p1 + t1 * d1",

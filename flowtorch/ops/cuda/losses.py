@@ -101,7 +101,7 @@ def nll_loss(input: Any, target: Any, weight: Any = None, reduction: str = "mean
     name = input.dtype.name
     weights = _target_weights(target, weight, ignore_index, input)
     state = weights.dtype.name
-    rows, rest = rows_last(input, 1)
+    rows = rows_last(input, 1)[0]
     loss = empty(target.shape, weights.dtype)
     lines = [
         "inside = (t >= 0) & (t < classes)",
