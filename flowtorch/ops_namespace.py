@@ -21,6 +21,11 @@ def register(namespace: str, name: str, op: Any) -> None:
     vars(place)[name] = OpOverloadPacket(namespace, name, op)
 
 
+def is_defined(namespace: str, name: str) -> bool:
+    """Say whether a program has defined an operator."""
+    return (namespace, name) in _custom
+
+
 def custom(namespace: str, name: str) -> Any:
     """Return the operator that a program has defined; RuntimeError if there is none."""
     if (namespace, name) not in _custom:

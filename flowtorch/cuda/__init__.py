@@ -256,10 +256,12 @@ def can_device_access_peer(device: Any, peer_device: Any) -> bool:
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("amp", "memory", "nvtx", "random", "streams"):
+    if name in ("amp", "graphs", "memory", "nvtx", "random", "streams"):
         return importlib.import_module(f"flowtorch.cuda.{name}")
-    if name == "amp":
-        from flowtorch import amp
+    if name in ("ExternalStream", "StreamContext"):
+        return getattr(importlib.import_module("flowtorch.cuda.streams"), name)
+    if name in ("CUDAGraph", "graph", "graph_pool_handle", "make_graphed_callables"):
+        return getattr(importlib.import_module("flowtorch.cuda.graphs"), name)
+    from flowtorch.shim import absent
 
-        return amp
-    raise AttributeError(f"module 'torch.cuda' has no attribute '{name}'")
+    return absent.attribute(__name__, name)

@@ -264,6 +264,9 @@ def fuser(name: str) -> Iterator[None]:
     yield
 
 
+_script_if_tracing = script_if_tracing
+
+
 def _overload(fn: Callable) -> Callable:
     return fn
 

@@ -30,3 +30,26 @@ def triple(value) -> tuple:
 def reverse_repeat(values, times: int) -> tuple:
     """Each value ``times`` times, last value first: the order in which ``F.pad`` wants paddings."""
     return tuple(v for v in reversed(values) for _ in range(times))
+
+
+# PyTorch's names for them, which libraries take from nn.modules.utils.
+
+
+def _ntuple(n: int, name: str = "parse"):
+    def parse(value):
+        return ntuple(value, n)
+
+    parse.__name__ = name
+    return parse
+
+
+_single, _pair, _triple, _quadruple = single, pair, triple, _ntuple(4, "_quadruple")
+_reverse_repeat_tuple = reverse_repeat
+
+
+def _list_with_default(out_size, defaults: list) -> list:
+    if isinstance(out_size, (int,)):
+        return out_size
+    if len(defaults) <= len(out_size):
+        raise ValueError(f"Input dimension should be at least {len(out_size) + 1}")
+    return [d if v is None else v for v, d in zip(out_size, defaults[-len(out_size) :], strict=True)]

@@ -71,7 +71,7 @@ _CHECK = "if a.dtype is not tx.numpy: return interpret(op, (input, ARGUMENTS), {
 _makers: dict[Any, Callable] = {}
 
 
-def _maker(count: int, variadic: bool, check: bool) -> Callable:
+def _maker(count: int, variadic: str | None, check: bool) -> Callable:
     """The compiled template for ``count`` parameters after the input."""
     key = (count, variadic, check)
     if key not in _makers:
@@ -79,8 +79,11 @@ def _maker(count: int, variadic: bool, check: bool) -> Callable:
         normalize = "pass"
         parameters = ", ".join(names)
         if variadic:
-            parameters = "*p0"
-            normalize = "p0 = p0[0] if p0 and isinstance(p0[0], (tuple, list)) else p0"
+            # Keyword-only parameters with defaults cost nothing; **kwargs would be a dictionary a call.
+            parameters = f"*p0, {variadic}=None" + ", dtype=None" * check
+            normalize = f"if {variadic} is not None: p0 = ({variadic},)\n"
+            normalize += "        if dtype is not None: p0 = (dtype,)\n" * check
+            normalize += "        p0 = p0[0] if p0 and isinstance(p0[0], (tuple, list)) else p0"
         source = (_TEMPLATE.replace("PARAMETERS", parameters).replace("NORMALIZE", normalize)
                   .replace("CHECK", _CHECK if check else "pass").replace("ARGUMENTS", "".join(n + ", " for n in names)))
         filename = f"<view op of {'variadic' if variadic else count} parameters{', checked' * check}>"
@@ -107,7 +110,7 @@ def closure(op: Op) -> Callable:
     params = op.names[1:]
     variadic = op.variadic is not None
     simple = op.joint is None and not any(op.savers) and not op.wants_out
-    call: Any = _maker(1 if variadic else len(params), variadic, op.name == "view")(
+    call: Any = _maker(1 if variadic else len(params), op.variadic, op.name == "view")(
         op, op.body, op.node_class, simple, op.differentiable)
     if not variadic:
         names = call.__code__.co_varnames

@@ -139,7 +139,7 @@ def getitem(self: Any, index: Any) -> Any:
             elif kind is slice:
                 a = self._array[index] if index.step is None else _stepping(self._array, index)
             elif kind is tuple:
-                if None in index:
+                if any(item is None for item in index):  # not "in", which compares arrays
                     a = _inserting(self._array, index)
                 else:
                     a = self._array[_simple(index)]

@@ -225,6 +225,8 @@ class Op:
         """The value of every parameter, in order. TypeError in PyTorch's manner when they do not fit."""
         names = self.names
         n = len(args)
+        if kwargs and any(k in NUMPY_NAMES for k in kwargs):
+            kwargs = pytorch_names(kwargs, names)
         if n > self.positional:
             raise TypeError(f"{self.name}() takes {self.positional} positional arguments but {n} were given")
         values = list(args)
@@ -252,6 +254,16 @@ class Op:
 
     def __repr__(self) -> str:
         return f"<op {self.name}: {self.family.name}>"
+
+
+# What numpy calls PyTorch's parameters: both names are taken wherever an operator has the parameter.
+NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
+
+
+def pytorch_names(kwargs: dict, names: Any) -> dict:
+    """Keyword arguments with numpy's names replaced where ``names`` has PyTorch's alone."""
+    return {NUMPY_NAMES[k] if k in NUMPY_NAMES and k not in names and NUMPY_NAMES[k] in names else k: v
+            for k, v in kwargs.items()}
 
 
 def _first_apply(node: Node, g: Any) -> tuple:

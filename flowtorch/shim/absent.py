@@ -43,12 +43,15 @@ def advice(name: str) -> str:
     return f" Nearest supported: {INSTEAD[max(fits, key=len)]}." if fits else ""
 
 
-def attribute(module: str, name: str) -> Any:
-    """End a module's ``__getattr__``: a stand-in for an unguarded import from PyTorch's names, else AttributeError."""
+def attribute(module: str, name: str, listed: bool = True) -> Any:
+    """End a module's ``__getattr__``: a stand-in for an unguarded import from PyTorch's names, else AttributeError.
+
+    Of modules that are absent as a whole, any name is taken for one of PyTorch's (``listed=False``).
+    """
     public = module.replace("flowtorch", "torch", 1)
     if not name.startswith("__"):
         site = import_site(sys._getframe(2), dis.opmap["IMPORT_FROM"])
-        if site is not None and known(public, name):
+        if site is not None and (not listed or known(public, name)):
             return stand_in(f"{public}.{name}", site)
     raise AttributeError(
         f"module {public!r} has no attribute {name!r} (flowtorch does not provide it).{advice(f'{public}.{name}')}",
@@ -133,7 +136,7 @@ class AbsentLoader(Loader):
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         module = types.ModuleType(spec.name, f"Stands for {spec.name}, which flowtorch does not provide.")
         name = spec.name
-        module.__getattr__ = lambda attr: attribute(name, attr)  # type: ignore[method-assign]
+        module.__getattr__ = lambda attr: attribute(name, attr, listed=False)  # type: ignore[method-assign]
         return module
 
     def exec_module(self, module: types.ModuleType) -> None:

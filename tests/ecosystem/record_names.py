@@ -78,7 +78,7 @@ def belongs(value, module):
         return not isinstance(value, (int, float, str, bool)) or module is torch
     if module is torch:
         return (isinstance(home, str) and home.startswith("torch")) or inspect.isbuiltin(value)
-    return isinstance(home, str) and (home == module.__name__ or home.startswith(module.__name__ + "."))
+    return isinstance(home, str) and f"{home}.".startswith((f"{module.__name__}.", "torch._C."))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-__path__: list[str] = []  # a package, as in PyTorch: imports below it are asked for by name
-__all__ = ["OnnxExporterError", "export", "is_in_onnx_export"]
+__all__ = ["OnnxExporterError", "export", "is_in_onnx_export", "register_custom_op_symbolic",
+           "unregister_custom_op_symbolic"]  # fmt: skip
 
 
 class OnnxExporterError(RuntimeError):
@@ -23,6 +23,14 @@ def export(*args: Any, **kwargs: Any) -> NoReturn:
         "torch.onnx.export: flowtorch records no graphs to export. Save the state_dict with torch.save; PyTorch can "
         "load and export it."
     )
+
+
+def register_custom_op_symbolic(symbolic_name: str, symbolic_fn: Any, opset_version: int) -> None:
+    """Say how an operator would be written as ONNX: nothing is exported, so nothing is kept."""
+
+
+def unregister_custom_op_symbolic(symbolic_name: str, opset_version: int) -> None:
+    """Undo ``register_custom_op_symbolic``."""
 
 
 def __getattr__(name: str) -> Any:
