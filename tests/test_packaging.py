@@ -61,7 +61,7 @@ def test_every_source_is_in_it_and_nothing_else(wheel):
     assert kernels.is_dir() and "flowtorch/triton_kernels/__init__.py" in names
     assert {n for n in names if n.endswith(".py")} == expected
     others = {n for n in names if not n.endswith((".py", ".pyi", "py.typed"))}
-    headers = {str(p.relative_to(ROOT)) for p in (ROOT / "flowtorch").rglob("*.h")}
+    headers = {str(p.relative_to(ROOT)) for end in "ch" for p in (ROOT / "flowtorch").rglob(f"*.{end}")}
     data = {"path/torch-2.13.0.dist-info/METADATA", "torch_names.txt"}
     assert others == headers | {f"flowtorch/shim/{name}" for name in data}
     tops = {n.partition("/")[0] for n in names}

@@ -47,8 +47,8 @@ _single, _pair, _triple, _quadruple = single, pair, triple, _ntuple(4, "_quadrup
 _reverse_repeat_tuple = reverse_repeat
 
 
-def _list_with_default(out_size, defaults: list) -> list:
-    if isinstance(out_size, (int,)):
+def _list_with_default(out_size, defaults: list):
+    if isinstance(out_size, int):
         return out_size
     if len(defaults) <= len(out_size):
         raise ValueError(f"Input dimension should be at least {len(out_size) + 1}")

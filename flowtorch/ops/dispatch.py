@@ -23,7 +23,7 @@ from flowtorch.autograd.node import Output, edge, kept, next_seq, save, save_out
 from flowtorch.dtypes import can_cast
 from flowtorch.native import calls
 from flowtorch.ops.autocast import LISTED, watch
-from flowtorch.ops.op import REGISTRY, Composite, Op
+from flowtorch.ops.op import NUMPY_NAMES, REGISTRY, Composite, Op, pytorch_names
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
 active = overrides.active
@@ -515,6 +515,9 @@ def compose(record: Composite) -> Callable:
             result = f(*args, **kwargs)
         except AttributeError as error:
             raise blame(record, args, kwargs, error) from None
+        except TypeError:
+            kwargs = renamed(f, kwargs)
+            result = f(*args, **kwargs)
         return result if out is None else write_out(record, out, result)      # type: ignore[arg-type]
 
     call.__signature__ = SignatureWithOut(f)                    # type: ignore[attr-defined]
@@ -535,10 +538,10 @@ def present(call: Any, record: Composite, f: Any) -> Callable:
 # Published as they are: a training step calls them often, or PyTorch raises AttributeError as well.
 _UNCHECKED = frozenset([
     "to", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "contiguous",
-    "detach", "detach_", "copy_", "split", "chunk", "new_empty", "new_zeros", "new_ones", "new_full",
+    "detach", "detach_", "copy_", "split", "new_empty", "new_zeros", "new_ones", "new_full",
     "new_tensor", "div", "div_", "clamp_min", "clamp_max", "conj", "sum_to_size", "max", "min", "masked_fill",
     "masked_fill_", "fill_", "zero_", "softmax", "log_softmax", "cpu", "cuda", "type", "flatten", "unflatten",
-    "expand_as", "view_as", "type_as", "reshape_as", "narrow", "scatter", "scatter_", "swapaxes", "norm", "stft",
+    "expand_as", "view_as", "type_as", "reshape_as", "scatter", "scatter_", "swapaxes", "norm", "stft",
     "__pos__", "resize_", "resize_as_", "set_", "storage", "untyped_storage", "_typed_storage", "manual_seed",
     "seed", "linear", "dropout", "is_shared", "pca_lowrank", "svd_lowrank", "tensordot", "unravel_index",
 ])
@@ -551,8 +554,25 @@ def checked(record: Composite, f: Callable) -> Callable:
             return f(*args, **kwargs)
         except AttributeError as error:
             raise blame(record, args, kwargs, error) from None
+        except TypeError:
+            kwargs = renamed(f, kwargs)
+        return f(*args, **kwargs)
 
     return present(call, record, f)
+
+
+def renamed(f: Callable, kwargs: dict) -> dict:
+    """Keyword arguments with numpy's names replaced by those of ``f``; else the error in flight goes on."""
+    if NUMPY_NAMES.keys().isdisjoint(kwargs):
+        raise
+    inner: Any = f
+    while hasattr(inner, "__wrapped__"):
+        inner = inner.__wrapped__
+    code = inner.__code__
+    changed = pytorch_names(kwargs, code.co_varnames[:code.co_argcount + code.co_kwonlyargcount])
+    if changed.keys() == kwargs.keys():
+        raise
+    return changed
 
 
 def blame(record: Composite, args: tuple, kwargs: dict, error: AttributeError) -> Exception:

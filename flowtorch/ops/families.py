@@ -15,7 +15,7 @@ from flowtorch.dtypes import LOW_PRECISION, can_cast, promote_types, scalar_dtyp
 from flowtorch.native import calls
 from flowtorch.ops import dispatch, fast_pointwise
 from flowtorch.ops.dispatch import interpret, kernel_providers
-from flowtorch.ops.op import Family, Op
+from flowtorch.ops.op import Family, Op, pytorch_names
 from flowtorch.ops.order import in_order, in_rows
 from flowtorch.tensor import Tensor, wrap
 
@@ -381,6 +381,9 @@ def _fast_reduction(op: Op) -> Callable:
 
     def call(input: Any, dim: Any = default, keepdim: Any = False, *, out: Any = None, **options: Any) -> Any:
         if active or out is not None or options:
+            if options:
+                options = pytorch_names(options, op.names)
+                dim, keepdim = options.pop("dim", dim), options.pop("keepdim", keepdim)
             return interpret(op, (input, dim, keepdim), {"out": out, **options})
         try:
             out_type = plans[input._type]

@@ -19,7 +19,7 @@ from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.native import calls
 from flowtorch.ops import dispatch
-from flowtorch.ops.op import Op
+from flowtorch.ops.op import MISSING, Op
 from flowtorch.tensor import wrap
 
 # Names that begin with an underscore cannot meet a parameter's. A failed check leaves the call to `interpret`, which
@@ -27,6 +27,7 @@ from flowtorch.tensor import wrap
 _TEMPLATE = """
 def make(_op, _body, _fine, _wrap):
     def call({signature}):
+        {aliases}
         if _active{asked_out}:
             return _interpret(_op, ({positional}), {{{keywords_out}}})
         try:
@@ -42,6 +43,21 @@ def make(_op, _body, _fine, _wrap):
         return _r
     return call
 """
+
+
+def aliases(op: Op) -> dict[str, str]:
+    """numpy's names of parameters that the op takes too."""
+    return {n: mine for n, mine in (("axis", "dim"), ("keepdims", "keepdim")) if mine in op.names and n not in op.names}
+
+
+def defaults(op: Op) -> tuple | None:
+    """The defaults of the positional parameters. A required ``dim`` may come as ``axis``: from it on, all have some."""
+    positional = op.names[: op.positional]
+    optional = [n in op.defaults for n in positional]
+    first = optional.index(True) if True in optional else len(positional)
+    if "axis" in aliases(op) and "dim" in positional:
+        first = min(first, positional.index("dim"))
+    return tuple(op.defaults.get(n, MISSING) for n in positional[first:]) or None
 
 
 def closure(op: Op) -> Callable:
@@ -65,9 +81,10 @@ def _first_call(op: Op, *_free: Any) -> Callable:
     make = next(c for c in module.co_consts if isinstance(c, types.CodeType))
     code = next(c for c in make.co_consts if isinstance(c, types.CodeType) and c.co_name == "call")
     call = op.closure
-    positional, keywords = op.names[: op.positional], op.names[op.positional :]
-    call.__defaults__ = tuple(op.defaults[n] for n in positional if n in op.defaults) or None
-    call.__kwdefaults__ = {n: op.defaults[n] for n in keywords if n in op.defaults} | ({"out": None} if op.out else {})
+    keywords = op.names[op.positional :]
+    call.__defaults__ = defaults(op)
+    call.__kwdefaults__ = ({n: op.defaults[n] for n in keywords if n in op.defaults} | ({"out": None} if op.out else {})
+                           | dict.fromkeys(aliases(op)))
     call.__code__ = code.replace(co_name=op.name)
     return call
 
@@ -120,13 +137,17 @@ def _pieces(op: Op) -> dict[str, str]:
     """What the template leaves open for this op."""
     positional, keywords = op.names[: op.positional], op.names[op.positional :]
     default = {n: f"{n}=None" if n in op.defaults else n for n in op.names}      # the real ones: see _first_call
-    signature = [default[n] for n in positional]
-    if keywords or op.out:
-        signature += ["*", *(default[n] for n in keywords), *(["out=None"] if op.out else [])]
+    first = len(positional) - len(defaults(op) or ())
+    signature = [f"{n}=None" if i >= first else n for i, n in enumerate(positional)]
+    other = aliases(op)
+    if keywords or op.out or other:
+        signature += ["*", *(default[n] for n in keywords), *(["out=None"] if op.out else []),
+                      *(f"{n}=None" for n in other)]
     inputs = {n: _input(n, optional=n in op.defaults, many=op.many and n == op.tensors[-1]) for n in op.tensors}
     keyword_items = [f"{n!r}: {n}" for n in keywords]
     return {
         "signature": ", ".join(signature),
+        "aliases": "\n        ".join(f"if {n} is not None: {mine} = {n}" for n, mine in other.items()) or "pass",
         "asked_out": " or out is not None" if op.out else "",
         "positional": ", ".join(positional) + ",",
         "keywords": ", ".join(keyword_items),

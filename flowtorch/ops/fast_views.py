@@ -13,7 +13,7 @@ from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, view_edge
 from flowtorch.native import calls
-from flowtorch.ops import dispatch
+from flowtorch.ops import dispatch, fast_general
 from flowtorch.ops.op import Op
 from flowtorch.tensor import Tensor
 
@@ -71,13 +71,16 @@ _CHECK = "if a.dtype is not tx.numpy: return interpret(op, (input, ARGUMENTS), {
 _makers: dict[Any, Callable] = {}
 
 
-def _maker(count: int, variadic: str | None, check: bool) -> Callable:
-    """The compiled template for ``count`` parameters after the input."""
-    key = (count, variadic, check)
+def _maker(count: int, variadic: str | None, check: bool, dim: int | None = None) -> Callable:
+    """The compiled template for ``count`` parameters after the input, the ``dim``-th of which is also ``axis``."""
+    key = (count, variadic, check, dim)
     if key not in _makers:
         names = [f"p{i}" for i in range(count)]
         normalize = "pass"
         parameters = ", ".join(names)
+        if dim is not None:
+            parameters += ", *, axis=None"
+            normalize = f"if axis is not None: p{dim} = axis"
         if variadic:
             # Keyword-only parameters with defaults cost nothing; **kwargs would be a dictionary a call.
             parameters = f"*p0, {variadic}=None" + ", dtype=None" * check
@@ -110,13 +113,14 @@ def closure(op: Op) -> Callable:
     params = op.names[1:]
     variadic = op.variadic is not None
     simple = op.joint is None and not any(op.savers) and not op.wants_out
-    call: Any = _maker(1 if variadic else len(params), op.variadic, op.name == "view")(
+    dim = params.index("dim") if "dim" in params and not variadic else None
+    call: Any = _maker(1 if variadic else len(params), op.variadic, op.name == "view", dim)(
         op, op.body, op.node_class, simple, op.differentiable)
     if not variadic:
         names = call.__code__.co_varnames
         renamed = ("input", *params, *names[1 + len(params):])
         call.__code__ = call.__code__.replace(co_varnames=renamed)
-        call.__defaults__ = tuple(op.defaults[n] for n in params if n in op.defaults) or None
+        call.__defaults__ = fast_general.defaults(op)
     dispatch.name_function(call, op)
     if variadic:
         dispatch.attach_signature(call, op)

@@ -128,8 +128,10 @@ def _record_join(op: Op, tensors: Any, dim: int, t: Any) -> None:
     t._requires_grad = True
 
 
-def cat(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
+def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any:
     """Join tensors along an existing dimension."""
+    if axis is not None:
+        dim = axis
     if not _active and out is None:
         try:
             tx = tensors[0]._type
@@ -183,8 +185,10 @@ def _stack_derivative(g, dim, needs):
     return tuple([g.select(dim, k) if n else None for k, n in enumerate(needs)])
 
 
-def stack(tensors: Any, dim: Any = 0, *, out: Any = None) -> Any:
+def stack(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any:
     """Join tensors of one shape along a new dimension."""
+    if axis is not None:
+        dim = axis
     if not _active and out is None:
         try:
             tx = tensors[0]._type

@@ -244,6 +244,10 @@ class Op:
                 missing = [m for m in names[n:] if m not in self.defaults and m not in kwargs]
                 raise TypeError(f"{self.name}() missing {len(missing)} required positional arguments: "
                                 + ", ".join(f'"{m}"' for m in missing))
+        if any(v is MISSING for v in values):
+            missing = [m for m, v in zip(names, values, strict=False) if v is MISSING]
+            raise TypeError(f"{self.name}() missing {len(missing)} required positional arguments: "
+                            + ", ".join(f'"{m}"' for m in missing))
         if used != len(kwargs):
             for k in kwargs:
                 if k in names[:n]:
@@ -256,6 +260,13 @@ class Op:
         return f"<op {self.name}: {self.family.name}>"
 
 
+class _Missing:
+    def __repr__(self) -> str:
+        return "<required>"
+
+
+# Stands for a required argument in compiled signatures that also take it under numpy's name.
+MISSING = _Missing()
 # What numpy calls PyTorch's parameters: both names are taken wherever an operator has the parameter.
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
 

@@ -10,7 +10,7 @@ from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_ints, need_number
 from flowtorch.ops.factory import ones_like as _ones_like
 from flowtorch.ops.families import named_result, normalize_dims, op, reduction
-from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.op import REGISTRY, composite, pytorch_names
 from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj, maximum, minimum
 from flowtorch.tensor import Tensor
@@ -261,6 +261,8 @@ def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> An
             return whole(input)
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
+        if kwargs:
+            kwargs = pytorch_names(kwargs, ("input", "dim", "keepdim", "other"))
         other = kwargs.pop("other", args[0] if args and isinstance(args[0], Tensor) else None)
         if other is not None:
             return pairwise(input, other, out=out)

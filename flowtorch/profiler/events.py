@@ -9,7 +9,6 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from flowtorch.overrides import TorchFunctionMode
@@ -189,7 +188,7 @@ class record_function(contextlib.ContextDecorator):
             if recorder.open:
                 recorder.end()
 
-    def __call__(self, func: Callable) -> Callable:
+    def __call__(self, func: Any) -> Any:
         name, args = self.name, self.args
 
         @functools.wraps(func)
