@@ -39,7 +39,7 @@ class TensorType:
             if value.__class__ is int or (value.__class__ is float and math.copysign(1.0, value) > 0):
                 return self.zero
             return np.array(value).astype(self.compute)
-        if value.__class__ is complex and not self.dtype.is_complex:
+        if value.__class__ is complex and 0 < self.dtype.rank < 3:
             raise RuntimeError(f"value cannot be converted to type {self.dtype.name} without overflow")
         try:
             array = np.array(value).astype(self.compute)

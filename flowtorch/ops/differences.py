@@ -107,6 +107,8 @@ def _edge(a: Any, b: Any, c: Any, near: Any, far: Any) -> Any:
 def gradient(input, *, spacing=1, dim=None, edge_order=1):
     """The derivative along every ``dim`` by central differences; ``spacing`` gives the steps or the coordinates."""
     head = "torch.gradient expected"
+    if input.dtype.name == "uint8":
+        raise RuntimeError("torch.gradient does not support uint8 input.")
     spacing = 1 if spacing is None else spacing
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
@@ -299,6 +301,8 @@ def corrcoef(input):
 @composite(method=True)
 def trace(input):
     """The sum of the diagonal of a matrix."""
+    if input.dtype.name == "bool":
+        raise NotImplementedError("\"trace\" not implemented for 'Bool'")
     if input.dim() != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
     return input.diagonal().sum()

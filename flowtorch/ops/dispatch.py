@@ -323,6 +323,8 @@ def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
         raise TypeError(f"{op.name}_(): argument 'self' must be Tensor, not {type(target).__name__}")
     recording = grad_mode.enabled and any(isinstance(t, Tensor) and t.requires_grad for t in flat_inputs(op, values))
     check_inplace(target, recording)
+    if op.promote == "real" and target._type.dtype.is_complex:
+        raise RuntimeError(f"In-place {op.name} is not supported for complex tensors.")
     try:
         result = compute(op, values, True)
     except NotImplementedError:
@@ -616,6 +618,9 @@ def compose_inplace(record: Composite, public: Callable) -> Callable:
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
         check_inplace(input, input.requires_grad and grad_enabled())
         result = public(input, *args, **kwargs)
+        if record.name == "float_power" and result.dtype is not input.dtype:
+            raise RuntimeError(f"the base given to float_power_ has dtype {input.dtype.label} but the operation's "
+                               f"result requires dtype {result.dtype.label}")
         check_stored(input, result)
         return input.copy_(result)
 

@@ -323,9 +323,9 @@ def array_from(data: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray, dtype
         d = dtypes.scalar_dtype(data) if dtype is None else dtype
         if d.rank < 2 and type(data) is float and (data != data or data in (float("inf"), float("-inf"))):
             raise RuntimeError(f"value cannot be converted to type {d.name} without overflow")
-        if type(data) is complex and d.rank < 3:
-            raise RuntimeError(f"value cannot be converted to type {d.name} without overflow" if data.imag else
-                               f"a complex number cannot become {d!r}")
+        if type(data) is complex and 0 < d.rank < 3:
+            raise TypeError("must be real number, not complex" if d.rank == 2 else
+                            "'complex' object cannot be interpreted as an integer")
         return tensor_type(d).scalar(data).astype(d.numpy), d
     if hasattr(data, "__array__") and not isinstance(data, (list, tuple, Tensor)):
         a = np.asarray(data)
@@ -505,15 +505,19 @@ def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
             if out is None
             else out.dtype
         )
+    if dtype is dtypes.bool_ or dtype.is_complex:
+        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtype.label}'")
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if any(isinstance(x, float) and not np.isfinite(x) for x in (start, end)):
         raise RuntimeError(f"unsupported range: {start} -> {end}")
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
-    if dtype is dtypes.bool_ or dtype.is_complex:
-        raise NotImplementedError(f"\"arange_cpu\" not implemented for '{dtype.label}'")
     t = default_type(dtype, device)
+    if dtype is dtypes.int64:
+        start, end, step = int(start), int(end), int(step)
+        if step == 0:
+            raise ValueError("step must be nonzero")
     if all(isinstance(x, int) for x in (start, end, step)):
         n = max(-(-(end - start) // step), 0)
     else:

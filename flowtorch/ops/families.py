@@ -175,7 +175,7 @@ def refuse(op: Op, d: dtypes.dtype) -> None:
     for kind in op.rejects:
         if kind == d.name or (kind == "complex" and d.is_complex) or (kind == "float" and d.is_floating_point) or (
                 kind == "integer" and d.rank == 1) or (kind == "inexact" and d.rank >= 2):
-            if isinstance(op.rejects, dict):
+            if isinstance(op.rejects, dict) and op.rejects[kind]:
                 raise RuntimeError(op.rejects[kind])
             raise NotImplementedError(f"\"{op.name}_cpu\" not implemented for '{d.label}'")
 
@@ -270,6 +270,8 @@ class General(Family):
             arrays = [self.upcast(a) for a in arrays]
         n = op.positional
         result = kernel(*arrays[:n], **dict(zip(op.names[n:], arrays[n:], strict=True)))
+        if low is not None and "dtype" in op.params and values[op.names.index("dtype")] is not None:
+            low = None                                              # the kernel has given what was asked for
         if type(self) is General and source is values[0] and source._type.simple:
             op.plans[source._type] = True                               # the fast path may take over
         return self.wrap_results(op, result, low, device)

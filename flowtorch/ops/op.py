@@ -43,7 +43,7 @@ class Op:
     ``out``       whether ``out=`` is taken: True by the table of ``out_rules``, "dtype" of any dtype, which is then the
                   op's ``dtype``; or a function (name, out dtype, result dtype) that raises what is refused
     ``rejects``   kinds of dtype that PyTorch refuses ("bool", "complex", "float", "integer", "inexact"), or kind ->
-                  message
+                  message of a RuntimeError (None: NotImplementedError)
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Op:
         tensors: tuple[str, ...] | None = None,
         promote: str = "same",
         linear: bool | tuple[str, ...] = False,
-        rejects: tuple[str, ...] | dict[str, str] = (),
+        rejects: tuple[str, ...] | dict[str, str | None] = (),
         method: Any = True,
         inplace: bool = False,
         out: Any = True,

@@ -1,12 +1,13 @@
 """Pointwise arithmetic and comparisons: the operators. One argument: pointwise_unary; three: pointwise_ternary."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from flowtorch import dtypes
-from flowtorch.ops.families import pointwise
+from flowtorch.ops.families import pointwise, result_dtype
 from flowtorch.ops.op import composite
 from flowtorch.ops.second_order import linked
 from flowtorch.tensor import Tensor
@@ -31,8 +32,8 @@ def need_tensors(name, **arguments):
 _NO_BOOL_SUB = {"bool": "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
                         "`logical_xor()` "
                         "operator instead."}
-_ONE_BOOL_SUB = ("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, "
-                 "use the `~` or `logical_not()` operator instead.")
+_ONE_BOOL_SUB = ("Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert "
+                 "a mask, use the `~` or `logical_not()` operator instead.")
 _NO_BOOL_NEG = {"bool": "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a "
                         "mask, use "
                         "the `~` or `logical_not()` operator instead."}
@@ -130,7 +131,8 @@ def tanh(input):
 _ZERO: dict = {}
 
 
-@pointwise(out=False, expr="where(input <= 0, 0, input)", rejects=("complex", "bool"),
+@pointwise(out=False, expr="where(input <= 0, 0, input)",
+           rejects={"complex": None, "bool": "Boolean inputs not supported for relu"},
            vjp=(lambda g, out: linked(g * (out > 0), out),))
 def relu(input):
     """Replace negative elements by zero; NaN stays."""
@@ -292,6 +294,7 @@ def _check_pow(operands, dtype):
 
 @pointwise(
     check=_check_pow,
+    rejects=("bool",),
     numbers=("input", "exponent"),
     expr="pow(input, exponent)",
     dunder="pow",
@@ -304,8 +307,6 @@ def _check_pow(operands, dtype):
 )
 def pow_(input, exponent):
     """``input`` raised to ``exponent``, element by element."""
-    if input.dtype.kind == "b":
-        return np.logical_or(input, np.logical_not(exponent))
     return _pow_kernel(input, exponent)
 
 
@@ -338,7 +339,6 @@ def _pow_exponent(g, input, exponent, out):
 
 def _log_number(x, like):
     import cmath
-    import math
 
     if isinstance(x, complex) or (x < 0 and like.dtype.is_complex):
         return cmath.log(x)
@@ -449,7 +449,7 @@ def logaddexp2(input, other):
     """log2(2**input + 2**other), without overflow."""
 
 
-@pointwise(numpy=np.copysign, expr="copysign(input, other)", promote="float", rejects=("complex",),
+@pointwise(numpy=np.copysign, expr="copysign(input, other)", promote="float", low="keep", rejects=("complex",),
            vjp=(lambda g, input, out: g * _same_sign(input, out), lambda g: g * 0))
 def copysign(input, other):
     """The magnitude of ``input`` with the sign of ``other``."""
@@ -459,7 +459,8 @@ def _same_sign(input, out):
     return (out / input).masked_fill(input == 0, 0)
 
 
-@pointwise(numpy=np.nextafter, numbers=(), expr="nextafter(input, other)", rejects=("complex", "integer", "bool"),
+@pointwise(numpy=np.nextafter, numbers=(), expr="nextafter(input, other)", low="keep",
+           rejects=("complex", "integer", "bool"),
            vjp=(lambda g: g, lambda g: g * 0))
 def nextafter(input, other):
     """The next representable number after ``input`` towards ``other``."""
@@ -506,7 +507,12 @@ bitwise_and = _integers(np.bitwise_and, "bitwise_and", "The bits set in both.", 
 bitwise_or = _integers(np.bitwise_or, "bitwise_or", "The bits set in either.", "or")
 bitwise_xor = _integers(np.bitwise_xor, "bitwise_xor", "The bits set in one of the two.", "xor")
 gcd = _integers(np.gcd, "gcd", "The greatest common divisor.", None, ("inexact", "bool"))
-lcm = _integers(lambda a, b: np.abs(np.lcm(a, b)), "lcm", "The least common multiple.", None, ("inexact", "bool"))
+def _lcm(a, b):
+    wide = np.promote_types(a.dtype, np.int32)                     # as C computes it: then the sign may come back
+    return np.abs(np.lcm(a, b, dtype=wide)).astype(a.dtype)
+
+
+lcm = _integers(_lcm, "lcm", "The least common multiple.", None, ("inexact", "bool"))
 
 
 def _shift(left: bool) -> Any:
@@ -553,7 +559,12 @@ logical_xor = _logical(np.logical_xor, "logical_xor", "Whether one and only one 
 def ldexp(input, other):
     """input * 2**other."""
     need_tensors("ldexp", input=input, other=other)
-    return input * (2.0 ** other)
+    common = result_dtype((input, other))
+    if other.dtype.name == "bool" and input.dtype.is_floating_point:
+        raise NotImplementedError("\"ldexp_cpu_exp\" not implemented for 'Bool'")
+    if common.rank < 2:
+        common = dtypes.get_default_dtype()
+    return input * (other if other.dtype.is_floating_point else other.to(common)).exp2()
 
 
 # ---------------------------------------------------------------- other names, and functions made of the above
@@ -563,8 +574,7 @@ def rsub(input, other, *, alpha=1):
     """``other - alpha * input``."""
     need_tensors("rsub", input=input)
     if not isinstance(other, Tensor):
-        _no_bool((input, other), None)
-        return neg(input) + other if alpha == 1 else neg(input * alpha) + other
+        return sub(other, input, alpha=alpha)
     return sub(other, input, alpha=alpha)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.errors import c_name
 from flowtorch.ops import dispatch
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
@@ -48,11 +49,26 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
     return input + np.asarray(value).astype(tensor1.dtype) * (tensor1 / tensor2)
 
 
+def _check_lerp(operands, dtype):
+    first = operands[0]._type.dtype
+    for x, name in zip(operands[1:], ("end", "weight"), strict=True):
+        if isinstance(x, Tensor) and x._type.dtype is not first and (name == "end" or x.dim()):
+            raise RuntimeError(f"expected dtype {c_name(first)} for `{name}` but got dtype {c_name(x._type.dtype)}")
+    if first.rank < 2:
+        raise NotImplementedError(f"\"lerp_kernel_scalar\" not implemented for '{first.label}'")
+
+
+def _check_clamp(operands, dtype):
+    given = [x for x in operands[1:] if x is not None]
+    if dtype.name == "bool" and given and not (len(given) == 1 and isinstance(given[0], Tensor)):
+        raise NotImplementedError("\"clamp_cpu\" not implemented for 'Bool'")
+
+
 @pointwise(
     expr="where(abs(weight) < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))",
     tensors=("input", "end", "weight"),
     numbers=("weight",),
-    rejects=("integer", "bool"),
+    check=_check_lerp,
     vjp=(
         lambda g, weight: g * conj(1 - weight),
         lambda g, weight: g * conj(weight),
@@ -65,7 +81,8 @@ def lerp(input, end, weight):
     return np.where(size < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
 
 
-@pointwise(expr="minimum(maximum(input, min), max)", tensors=("input", "min", "max"), rejects=("complex",),
+@pointwise(check=_check_clamp, expr="minimum(maximum(input, min), max)", tensors=("input", "min", "max"),
+           rejects=("complex",),
            vjp=(lambda g, input, min, max: g.masked_fill(~_inside(input, min, max), 0),
                 lambda g, input, min, max: g.masked_fill(~((input < min) & _below(min, max)), 0),
                 lambda g, input, min, max: g.masked_fill(~_above(input, min, max), 0)))
@@ -124,12 +141,18 @@ def _where(condition, input, other):
     return np.where(condition, input, other)
 
 
+def _check_parts(operands, dtype):
+    labels = [x._type.dtype.label for x in operands]
+    if any(label not in ("Half", "Float", "Double") for label in labels):
+        raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {' and '.join(labels)}")
+
+
 @pointwise(
     name="complex",
     method=False,
     inplace=False,
     linear=True,
-    rejects=("integer", "bool", "complex", "bfloat16"),
+    check=_check_parts,
     promote="complex",
     expr="complex(real, imag)",
     vjp=(lambda g: g.real, lambda g: g.imag),
@@ -146,6 +169,7 @@ def complex_(real, imag):
 def polar(abs, angle):
     """Complex numbers from their moduli and angles."""
     need_tensors("polar", abs=abs, angle=angle)
+    _check_parts((abs, angle), None)
     if abs.dtype is not angle.dtype:
         raise RuntimeError(f"Expected object of scalar type {abs.dtype.label} but got scalar type {angle.dtype.label} "
                            "for second "

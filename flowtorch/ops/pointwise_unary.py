@@ -1,6 +1,7 @@
 """Pointwise functions of one tensor: exponentials, trigonometry, rounding, signs, classification."""
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -275,17 +276,18 @@ def _classify(ufunc: Any, name: str, doc: str, rejects: Any = (), out: Any = Fal
     def body(input):
         return ufunc(input)
     body.__name__, body.__doc__ = name, doc
-    return pointwise(body, numpy=ufunc, promote="bool", inplace=False, expr=f"{name}(input)", rejects=rejects, out=out)
+    return pointwise(body, numpy=ufunc, promote="bool", inplace=False, low="keep", expr=f"{name}(input)",
+                     rejects=rejects, out=out)
 
 
 isnan = _classify(np.isnan, "isnan", "Whether every element is not a number.")
 isinf = _classify(np.isinf, "isinf", "Whether every element is infinite.")
 isfinite = _classify(np.isfinite, "isfinite", "Whether every element is neither infinite nor nan.")
-isposinf = _classify(lambda a: a == np.inf if a.dtype.kind == "f" else np.zeros(a.shape, bool), "isposinf",
+isposinf = _classify(lambda a: a == np.inf if a.dtype.kind in "fV" else np.zeros(a.shape, bool), "isposinf",
                      "Whether every element is +inf.", {"complex": "isposinf does not support complex inputs."}, True)
-isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind == "f" else np.zeros(a.shape, bool), "isneginf",
+isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind in "fV" else np.zeros(a.shape, bool), "isneginf",
                      "Whether every element is -inf.", {"complex": "isneginf does not support complex inputs."}, True)
-signbit = _classify(lambda a: np.signbit(a) if a.dtype.kind == "f" else a < 0 if a.dtype.kind == "i" else
+signbit = _classify(lambda a: np.signbit(a) if a.dtype.kind in "fV" else a < 0 if a.dtype.kind == "i" else
                     np.zeros(a.shape, bool), "signbit", "Whether every element has its sign bit set.",
                     ("complex",), True)
 isreal = _classify(np.isreal, "isreal", "Whether every element has no imaginary part.")
@@ -318,11 +320,24 @@ def rad2deg(input):
 
 @pointwise(
     expr="where(isnan(input), nan, where(isposinf(input), posinf, where(isneginf(input), neginf, input)))",
-    rejects=("complex",),
+    low="keep",
     vjp=(lambda g, input: g * (~(input.isnan() | input.isinf())),),
 )
 def nan_to_num(input, nan=None, posinf=None, neginf=None):
     """Replace nan, +inf and -inf by numbers (0 and the dtype's extremes unless given)."""
+    if input.dtype.kind == "c":
+        parts = np.array(input, order="K")
+        parts.real, parts.imag = (nan_to_num.op.body(part, nan, posinf, neginf) for part in (input.real, input.imag))
+        return parts
+    if input.dtype.kind == "V":
+        import ml_dtypes
+
+        info: Any = ml_dtypes.finfo(input.dtype)
+        ends = (0.0, float(info.max), float(info.min))
+        given = zip(ends, (nan, posinf, neginf), strict=True)
+        with_nan, high, low = (end if number is None else number for end, number in given)
+        wide = np.nan_to_num(input.astype(np.float32), nan=with_nan, posinf=high, neginf=low)
+        return wide.astype(input.dtype)
     if input.dtype.kind != "f":
         return input.copy()
     info = np.finfo(input.dtype)
@@ -337,8 +352,33 @@ def _special(name: str) -> Any:
         import scipy.special
 
         result = getattr(scipy.special, name)(input)
-        return np.where(np.isneginf(input), -input, result) if name == "gammaln" else result
+        return _near_zeros(input, result) if name == "gammaln" else result
     return kernel
+
+
+@functools.cache
+def _around_two() -> tuple:
+    """The coefficients c of ``lgamma(2 + z) = z * (c0 + c1 z + ...)`` for |z| <= 1/2."""
+    import scipy.special
+
+    terms = (float(scipy.special.zetac(k)) * (-1) ** k / k for k in range(2, 28))
+    return (1 - float(np.euler_gamma), *terms)
+
+
+def _near_zeros(x: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """log |gamma(x)| made right where scipy's is not: beside its zeros 1 and 2, at subnormal numbers and -inf."""
+    near = (x > 0.5) & (x < 2.5)
+    tiny = np.abs(x) < np.finfo(x.dtype).tiny
+    if near.any():
+        low = x < 1.5                                   # lgamma(1 + z) = lgamma(2 + z) - log(1 + z)
+        z = np.where(near, x, 2).astype(np.float64) - np.where(low & near, 1, 2)
+        series = np.zeros_like(z)
+        for c in reversed(_around_two()):
+            series = series * z + c
+        value = np.where(near, z * series - np.where(low, np.log1p(z), 0), value)
+    if tiny.any():
+        value = np.where(tiny, -np.log(np.abs(x)), value)
+    return np.where(np.isneginf(x), -x, value).astype(x.dtype, copy=False)
 
 
 def _scipy(name: str, vjp: Any, doc: str, scipy_name: str | None = None, **options: Any) -> Any:

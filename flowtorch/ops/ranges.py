@@ -33,13 +33,25 @@ def _range_dtype(start: Any, end: Any, dtype: Any, out: Any) -> Any:
     return dtypes.default_complex() if complex_ else dtypes.get_default_dtype()
 
 
+def _wrapped(x: int, d: Any, steps: int) -> int:
+    """An end of a range of unsigned integers: negative ones wrap, larger ones than there are do not."""
+    if d.rank == 0 and steps > 1:
+        raise NotImplementedError("\"linspace_cpu\" not implemented for 'Bool'")
+    if d.is_signed or d.rank == 0:
+        return x
+    bits = 8 * d.itemsize
+    if x >= 1 << bits:
+        raise RuntimeError(f"value cannot be converted to type {d.name} without overflow")
+    return x % (1 << bits)
+
+
 def _linear(start: Any, end: Any, steps: int, d: Any) -> np.ndarray:
     """``steps`` values from both ends towards the middle, as PyTorch computes them: exact at both ends."""
     if d.is_complex:
         work: Any = np.complex128 if d is dtypes.complex128 else np.complex64
     elif d.rank < 2:
         work = np.float32 if d.itemsize < 8 else np.float64
-        start, end = int(start), int(end)
+        start, end = (_wrapped(int(x), d, steps) for x in (start, end))
     else:
         work = np.float64 if d is dtypes.float64 else np.float32
     if steps == 1:

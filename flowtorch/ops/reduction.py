@@ -216,7 +216,7 @@ def _arg(find: Any, name: str, doc: str) -> Any:
             return np.zeros((), np.int64)
         return find(input, axis=dim, keepdims=keepdim).astype(np.int64, copy=False)
     body.__name__, body.__doc__ = name, doc
-    return reduction(body, rejects=("complex", "bool"))
+    return reduction(body, rejects={kind: f"{name}(): does not support {kind} input" for kind in ("complex", "bool")})
 
 
 argmax = _arg(np.argmax, "argmax", "The index of the largest element (the first nan counts as such) over ``dim``.")
@@ -246,7 +246,7 @@ def _extreme(find: Any, reduce: Any, name: str, doc: str) -> Any:
         return values, index.astype(np.int64, copy=False)
     body.__name__, body.__doc__ = name, doc
     return op(body, name=f"_{name}_dim", tensors=("input",), outputs=("values", "indices"), method=False, low="keep",
-              rejects=("complex",), node=f"{name.capitalize()}Backward0",
+              rejects={"complex": f"{name}(): does not support complex input"}, node=f"{name.capitalize()}Backward0",
               vjp=(lambda g, out, input_shape, dim, keepdim: _at(g[0], input_shape, out[1], dim, keepdim),))
 
 
@@ -330,10 +330,12 @@ def _moments(input: np.ndarray, dim: Any, correction: Any, keepdim: bool) -> tup
     """(variance, mean) in two passes."""
     axes = normalize_dims(dim, input.ndim)
     n = _count(input.shape, dim)
-    mean = np.mean(input, axis=axes, keepdims=True, dtype=input.dtype)
+    wide = np.dtype(np.float64) if input.dtype == np.float32 else input.dtype     # sums along rows lose digits
+    mean = np.mean(input, axis=axes, keepdims=True, dtype=wide).astype(input.dtype)
     deviation = input - mean
     square = (deviation * deviation.conj()).real if input.dtype.kind == "c" else deviation * deviation
-    total = _add_reduce(square, axis=axes, keepdims=keepdim)  # type: ignore[call-overload]
+    total = _add_reduce(square, axis=axes, keepdims=keepdim, dtype=wide if wide.kind == "f" else None)
+    total = total.astype(square.dtype)
     d = square.dtype.type
     divisor = n - correction
     variance = in_rows(total / d(divisor if divisor > 0 else 0))

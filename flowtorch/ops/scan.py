@@ -7,6 +7,8 @@ import numpy as np
 
 from flowtorch.autograd.levels import unwrapped
 from flowtorch.autograd.mode import grad_enabled
+from flowtorch.errors import c_name
+from flowtorch.ops.dispatch import name_function
 from flowtorch.ops.factory import ones_like as _ones_like
 from flowtorch.ops.families import normalize_dims, op
 from flowtorch.ops.op import REGISTRY
@@ -14,6 +16,21 @@ from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj
 from flowtorch.ops.reduction import accumulation_type, along
 from flowtorch.ops.second_order import derived
+
+
+def _in_place(op: Any) -> None:
+    """The in-place form takes no other dtype than the tensor's own."""
+    general = op.public_inplace
+
+    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
+        d = kwargs.pop("dtype", None) or input.dtype
+        if d is not input.dtype:
+            raise RuntimeError(f"Bad in-place call: input tensor dtype {c_name(input.dtype)} and output tensor dtype "
+                               f"{c_name(d)} should match")
+        return general(input, *args, dtype=d, **kwargs)
+
+    name_function(call, op, op.name + "_")
+    op.public_inplace = call
 
 
 def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
@@ -28,7 +45,9 @@ def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
             return in_rows(ufunc.accumulate(input.astype(np.float32), axis=along(dim, input.ndim))).astype(target)
         return in_rows(ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target))
     body.__name__, body.__doc__ = name, doc
-    return op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast", out="dtype")
+    call = op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast", out="dtype")
+    _in_place(call.op)
+    return call
 
 
 cumsum = _scan(np.add, "cumsum", lambda g, dim: _reverse_cumsum(g, dim), "The running sum along ``dim``.")

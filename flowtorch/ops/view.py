@@ -499,6 +499,18 @@ def real(input):
     return input.real
 
 
+_real = real
+
+
+def real(input):
+    """The real part, as a view of complex tensors; real tensors come back as they are."""
+    return input if hasattr(input, "_type") and input._type.plain and not input._type.dtype.is_complex else _real(input)
+
+
+REGISTRY["real"].public = real
+real.op = REGISTRY["real"]                                              # type: ignore[attr-defined]
+
+
 @view(changes_type=True, method=False, vjp=(lambda g: _complex_from(None, g),))
 def imag(input):
     """The imaginary part, as a view."""
