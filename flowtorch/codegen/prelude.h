@@ -1,5 +1,7 @@
 /* What generated kernels start with: 16-bit floats, and float32 functions that the compiler can vectorise.
  * Maximum errors against the exact value: exp 1.0, log 0.9, tanh 1.4, erf 1.1 units in the last place. */
+#ifndef FLOWTORCH_PRELUDE_H
+#define FLOWTORCH_PRELUDE_H
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -125,7 +127,12 @@ INLINE float fast_erff(float x) {
         if (q == 0) return copysign##suffix(0, a / b);                                                                \
         T f = floor##suffix(q);                                                                                       \
         return q - f > (T)0.5 ? f + 1 : f;                                                                            \
-    }
+    }                                                                                                                 \
+    /* without || between comparisons, which keeps loops from being vectorised */                                     \
+    INLINE T maximum_##suffix(T a, T b) { T m = a <= b ? b : a; return b == b ? m : b; }                              \
+    INLINE T minimum_##suffix(T a, T b) { T m = a >= b ? b : a; return b == b ? m : b; }                              \
+    INLINE T fmax_##suffix(T a, T b) { T m = a > b ? a : b; return b == b ? m : a; }                                  \
+    INLINE T fmin_##suffix(T a, T b) { T m = a < b ? a : b; return b == b ? m : a; }
 #define fmodd fmod
 #define copysignd copysign
 #define floord floor
@@ -166,3 +173,4 @@ INTEGER(uint8_t, uint8_t, uint8)
 INTEGER(uint16_t, uint16_t, uint16)
 INTEGER(uint32_t, uint32_t, uint32)
 INTEGER(uint64_t, uint64_t, uint64)
+#endif

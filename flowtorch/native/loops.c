@@ -1,6 +1,7 @@
 /* Written by flowtorch/native/render.py from the expressions of the ops: change those, not this. */
 
 #include "pointwise.h"
+#include "vector.h"
 
 static void add_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -171,7 +172,7 @@ static void maximum_float32(char *const *p, Index n, const double *s) {
     _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
         float e0 = x0[i];
         float e1 = x1[i];
-        float t0 = e0 > e1 || e0 != e0 ? e0 : e1;
+        float t0 = maximum_f(e0, e1);
         y[i] = t0;
     }
 }
@@ -183,7 +184,7 @@ static void maximum_float64(char *const *p, Index n, const double *s) {
     _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
         double e0 = x0[i];
         double e1 = x1[i];
-        double t0 = e0 > e1 || e0 != e0 ? e0 : e1;
+        double t0 = maximum_d(e0, e1);
         y[i] = t0;
     }
 }
@@ -210,7 +211,7 @@ static void minimum_float32(char *const *p, Index n, const double *s) {
     _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
         float e0 = x0[i];
         float e1 = x1[i];
-        float t0 = e0 < e1 || e0 != e0 ? e0 : e1;
+        float t0 = minimum_f(e0, e1);
         y[i] = t0;
     }
 }
@@ -222,7 +223,7 @@ static void minimum_float64(char *const *p, Index n, const double *s) {
     _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
         double e0 = x0[i];
         double e1 = x1[i];
-        double t0 = e0 < e1 || e0 != e0 ? e0 : e1;
+        double t0 = minimum_d(e0, e1);
         y[i] = t0;
     }
 }
@@ -889,8 +890,8 @@ static void clamp_float32(char *const *p, Index n, const double *s) {
         float e0 = x0[i];
         float e1 = x1[i];
         float e2 = x2[i];
-        float t0 = e0 > e1 || e0 != e0 ? e0 : e1;
-        float t1 = t0 < e2 || t0 != t0 ? t0 : e2;
+        float t0 = maximum_f(e0, e1);
+        float t1 = minimum_f(t0, e2);
         y[i] = t1;
     }
 }
@@ -904,8 +905,8 @@ static void clamp_float64(char *const *p, Index n, const double *s) {
         double e0 = x0[i];
         double e1 = x1[i];
         double e2 = x2[i];
-        double t0 = e0 > e1 || e0 != e0 ? e0 : e1;
-        double t1 = t0 < e2 || t0 != t0 ? t0 : e2;
+        double t0 = maximum_d(e0, e1);
+        double t1 = minimum_d(t0, e2);
         y[i] = t1;
     }
 }
@@ -1013,8 +1014,8 @@ static void hardtanh_float32(char *const *p, Index n, const double *s) {
     const float s1 = (float)s[1];
     _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
         float e0 = x0[i];
-        float t0 = e0 > s0 || e0 != e0 ? e0 : s0;
-        float t1 = t0 < s1 || t0 != t0 ? t0 : s1;
+        float t0 = maximum_f(e0, s0);
+        float t1 = minimum_f(t0, s1);
         y[i] = t1;
     }
 }
@@ -1026,8 +1027,8 @@ static void hardtanh_float64(char *const *p, Index n, const double *s) {
     const double s1 = (double)s[1];
     _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
         double e0 = x0[i];
-        double t0 = e0 > s0 || e0 != e0 ? e0 : s0;
-        double t1 = t0 < s1 || t0 != t0 ? t0 : s1;
+        double t0 = maximum_d(e0, s0);
+        double t1 = minimum_d(t0, s1);
         y[i] = t1;
     }
 }
@@ -1043,9 +1044,9 @@ static void hardsigmoid_float32(char *const *p, Index n, const double *s) {
         float t0 = (float)3.0;
         float t1 = e0 + t0;
         float t2 = (float)0.0;
-        float t3 = t1 > t2 || t1 != t1 ? t1 : t2;
+        float t3 = maximum_f(t1, t2);
         float t4 = (float)6.0;
-        float t5 = t3 < t4 || t3 != t3 ? t3 : t4;
+        float t5 = minimum_f(t3, t4);
         float t6 = t5 / t4;
         y[i] = t6;
     }
@@ -1059,9 +1060,9 @@ static void hardsigmoid_float64(char *const *p, Index n, const double *s) {
         double t0 = 3.0;
         double t1 = e0 + t0;
         double t2 = 0.0;
-        double t3 = t1 > t2 || t1 != t1 ? t1 : t2;
+        double t3 = maximum_d(t1, t2);
         double t4 = 6.0;
-        double t5 = t3 < t4 || t3 != t3 ? t3 : t4;
+        double t5 = minimum_d(t3, t4);
         double t6 = t5 / t4;
         y[i] = t6;
     }
@@ -1078,9 +1079,9 @@ static void hardswish_float32(char *const *p, Index n, const double *s) {
         float t0 = (float)3.0;
         float t1 = e0 + t0;
         float t2 = (float)0.0;
-        float t3 = t1 > t2 || t1 != t1 ? t1 : t2;
+        float t3 = maximum_f(t1, t2);
         float t4 = (float)6.0;
-        float t5 = t3 < t4 || t3 != t3 ? t3 : t4;
+        float t5 = minimum_f(t3, t4);
         float t6 = e0 * t5;
         float t7 = t6 / t4;
         y[i] = t7;
@@ -1095,9 +1096,9 @@ static void hardswish_float64(char *const *p, Index n, const double *s) {
         double t0 = 3.0;
         double t1 = e0 + t0;
         double t2 = 0.0;
-        double t3 = t1 > t2 || t1 != t1 ? t1 : t2;
+        double t3 = maximum_d(t1, t2);
         double t4 = 6.0;
-        double t5 = t3 < t4 || t3 != t3 ? t3 : t4;
+        double t5 = minimum_d(t3, t4);
         double t6 = e0 * t5;
         double t7 = t6 / t4;
         y[i] = t7;
@@ -1276,132 +1277,148 @@ static void isfinite_float64(char *const *p, Index n, const double *s) {
 static const Pointwise isfinite_record = {1, 0, 50000, {NULL}, {0},
     {{{FLOAT32}, BOOL, isfinite_float32}, {{FLOAT64}, BOOL, isfinite_float64}, {{0}}}};
 
+INLINE vf exp_float32_vector(vf e0) {
+    vf t0 = v_exp(e0);
+    return t0;
+}
 static void exp_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
-        float e0 = x0[i];
-        float t0 = fast_expf(e0);
-        y[i] = t0;
-    }
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, exp_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, exp_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
 
 static const Pointwise exp_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, exp_float32}, {{0}}}};
 
+INLINE vf log_float32_vector(vf e0) {
+    vf t0 = v_log(e0);
+    return t0;
+}
 static void log_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
-        float e0 = x0[i];
-        float t0 = fast_logf(e0);
-        y[i] = t0;
-    }
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, log_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, log_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
 
 static const Pointwise log_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, log_float32}, {{0}}}};
 
+INLINE vf tanh_float32_vector(vf e0) {
+    vf t0 = v_tanh(e0);
+    return t0;
+}
 static void tanh_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
-        float e0 = x0[i];
-        float t0 = fast_tanhf(e0);
-        y[i] = t0;
-    }
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, tanh_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, tanh_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
 
 static const Pointwise tanh_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, tanh_float32}, {{0}}}};
 
+INLINE vf sigmoid_float32_vector(vf e0) {
+    vf t0 = -e0;
+    vf t1 = v_exp(t0);
+    vf t2 = v_all(1.0f);
+    vf t3 = t2 + t1;
+    vf t4 = v_sigmoid(e0);
+    return t4;
+}
 static void sigmoid_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
-        float e0 = x0[i];
-        float t0 = -e0;
-        float t1 = fast_expf(t0);
-        float t2 = (float)1.0;
-        float t3 = t2 + t1;
-        float t4 = t2 / t3;
-        y[i] = t4;
-    }
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, sigmoid_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, sigmoid_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
 
 static const Pointwise sigmoid_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, sigmoid_float32}, {{0}}}};
 
+INLINE vf erf_float32_vector(vf e0) {
+    vf t0 = v_erf(e0);
+    return t0;
+}
 static void erf_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
-        float e0 = x0[i];
-        float t0 = fast_erff(e0);
-        y[i] = t0;
-    }
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, erf_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, erf_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
 
 static const Pointwise erf_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, erf_float32}, {{0}}}};
 
+INLINE vf gelu_float32_vector(vf e0) {
+    vf t0 = v_all(0.5f);
+    vf t1 = t0 * e0;
+    vf t2 = v_all(0.7071067811865476f);
+    vf t3 = e0 * t2;
+    vf t4 = v_erf(t3);
+    vf t5 = v_all(1.0f);
+    vf t6 = t5 + t4;
+    vf t7 = t1 * t6;
+    return t7;
+}
 static void gelu_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
-        float e0 = x0[i];
-        float t0 = (float)0.5;
-        float t1 = t0 * e0;
-        float t2 = (float)0.7071067811865476;
-        float t3 = e0 * t2;
-        float t4 = fast_erff(t3);
-        float t5 = (float)1.0;
-        float t6 = t5 + t4;
-        float t7 = t1 * t6;
-        y[i] = t7;
-    }
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, gelu_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, gelu_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
 
 static const Pointwise gelu_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, gelu_float32}, {{0}}}};
 
+INLINE vf gelu_tanh_float32_vector(vf e0) {
+    vf t0 = v_all(0.5f);
+    vf t1 = t0 * e0;
+    vf t2 = v_all(0.7978845608028654f);
+    vf t3 = t2 * e0;
+    vf t4 = e0 * e0;
+    vf t5 = v_all(0.044715f);
+    vf t6 = t5 * t4;
+    vf t7 = v_all(1.0f);
+    vf t8 = t7 + t6;
+    vf t9 = t3 * t8;
+    vf t10 = v_tanh(t9);
+    vf t11 = t7 + t10;
+    vf t12 = t1 * t11;
+    return t12;
+}
 static void gelu_tanh_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
-        float e0 = x0[i];
-        float t0 = (float)0.5;
-        float t1 = t0 * e0;
-        float t2 = (float)0.7978845608028654;
-        float t3 = t2 * e0;
-        float t4 = e0 * e0;
-        float t5 = (float)0.044715;
-        float t6 = t5 * t4;
-        float t7 = (float)1.0;
-        float t8 = t7 + t6;
-        float t9 = t3 * t8;
-        float t10 = fast_tanhf(t9);
-        float t11 = t7 + t10;
-        float t12 = t1 * t11;
-        y[i] = t12;
-    }
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, gelu_tanh_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, gelu_tanh_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
 
 static const Pointwise gelu_tanh_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, gelu_tanh_float32}, {{0}}}};
 
+INLINE vf silu_float32_vector(vf e0) {
+    vf t0 = -e0;
+    vf t1 = v_exp(t0);
+    vf t2 = v_all(1.0f);
+    vf t3 = t2 + t1;
+    vf t4 = e0 * v_sigmoid(e0);
+    return t4;
+}
 static void silu_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
-    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
-        float e0 = x0[i];
-        float t0 = -e0;
-        float t1 = fast_expf(t0);
-        float t2 = (float)1.0;
-        float t3 = t2 + t1;
-        float t4 = e0 / t3;
-        y[i] = t4;
-    }
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, silu_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, silu_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
 
 static const Pointwise silu_record = {1, 0, 8000, {NULL}, {0},

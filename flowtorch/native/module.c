@@ -3,7 +3,7 @@
 #include "kernel.h"
 #include <structmember.h>
 
-static const Entry *const tables[] = {pointwise_entries, row_entries, NULL};
+static const Entry *const tables[] = {pointwise_entries, row_entries, norm_entries, NULL};
 
 static PyObject *kernel_call(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names) {
     Kernel *self = (Kernel *)callable;

@@ -46,8 +46,65 @@ def program(op, dtype: str) -> Program:
     return lower([tree], inputs, dict.fromkeys(tree.names("parameter"), dtype), [result])
 
 
+# The functions that vector.h has, and what else their expressions use.
+_VECTOR = {
+    "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}", "neg": "-{0}",
+    "exp": "v_exp({0})", "log": "v_log({0})", "tanh": "v_tanh({0})", "erf": "v_erf({0})",
+}  # fmt: skip
+
+
+def _logistic(value: Value) -> Value | None:
+    """The x of 1 + exp(-x), which is one over a function of its own."""
+    if value.op == "add":
+        for one, other in (value.args, value.args[::-1]):
+            if one.op == "constant" and one.payload == 1 and other.op == "exp" and other.args[0].op == "neg":
+                return other.args[0].args[0]
+    return None
+
+
+def vector_loop(name: str, p: Program) -> str:
+    """The same on vectors, for expressions of slow float32 functions."""
+    inputs, lines = range(len(p.inputs)), []
+    names = {v: f"e{k}" for k, v in enumerate(p.inputs)}
+    for position, value in enumerate(p.steps):
+        names[value] = f"t{position}"
+        x = _logistic(value.args[1]) if value.op == "div" else None
+        if value.op == "constant":
+            text = f"v_all({value.payload!r}f)"
+        elif x is not None:
+            above = value.args[0]
+            logistic = f"v_sigmoid({names[x]})"
+            text = logistic if above.op == "constant" and above.payload == 1 else f"{names[above]} * {logistic}"
+        else:
+            text = _VECTOR[value.op].format(*(names[arg] for arg in value.args))
+        lines.append(f"vf t{position} = {text};")
+    (result,) = (names[v] for v in p.outputs)
+    given = ", ".join(f"vf e{k}" for k in inputs)
+
+    def call(load: str) -> str:
+        return f"{name}_vector({', '.join(load.format(k=k) for k in inputs)})"
+
+    return "\n".join([
+        f"INLINE vf {name}_vector({given}) {{",
+        *(f"    {line}" for line in lines),
+        f"    return {result};",
+        "}",
+        f"static void {name}(char *const *p, Index n, const double *s) {{",
+        *(f"    const float *x{k} = (const float *)p[{k}];" for k in inputs),
+        f"    float *y = (float *)p[{len(p.inputs)}];",
+        "    Index i = 0;",
+        f"    for (; i + LANES <= n; i += LANES) v_store(y + i, {call('v_load(x{k} + i)')});",
+        f"    if (i < n) v_store_part(y + i, {call('v_load_part(x{k} + i, n - i, 0.5f)')}, n - i);",
+        "}",
+        "",
+    ])
+
+
 def loop(name: str, p: Program) -> str:
     """The C function of one loop over contiguous elements."""
+    kinds = {v.type for v in (*p.inputs, *p.steps)}
+    if kinds == {"float32"} and not p.parameters and any(v.op in _DEAR for v in p.steps):
+        return vector_loop(name, p)
     kinds = [c_renderer.c_type(v.type) for v in p.inputs]
     lines = [f"{kind} e{k} = x{k}[i];" for k, kind in enumerate(kinds)]
     names: dict[Value, str] = {v: f"e{k}" for k, v in enumerate(p.inputs)}
@@ -98,7 +155,7 @@ def render() -> dict[str, str]:
     from flowtorch.ops.op import REGISTRY
 
     head = "/* Written by flowtorch/native/render.py from the expressions of the ops: change those, not this. */\n"
-    text, entries = [head, '#include "pointwise.h"\n'], []
+    text, entries = [head, '#include "pointwise.h"\n#include "vector.h"\n'], []
     for name, kinds in OPS.items():
         op = REGISTRY[name]
         programs = {kind: program(op, kind) for kind in kinds}

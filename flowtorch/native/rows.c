@@ -1,60 +1,166 @@
-/* Softmax and its like: one row at a time, read from memory once. */
-#include "kernel.h"
+/* Softmax, log-softmax and their derivatives, and running sums: along one dimension of an array in C order. */
+#include "rows.h"
 
-#define LANES 16
-
-INLINE float row_max(const float *x, Index n) {
-    float best[LANES], most;
-    Index i = 0;
-    for (int j = 0; j < LANES; j++) best[j] = -INFINITY;
-    for (; i + LANES <= n; i += LANES) /* a NaN stays: it is not less than anything */
-        for (int j = 0; j < LANES; j++) best[j] = x[i + j] < best[j] ? best[j] : x[i + j];
-    most = -INFINITY;
-    for (; i < n; i++) most = x[i] < most ? most : x[i];
-    for (int j = 0; j < LANES; j++) most = best[j] < most ? most : best[j];
-    return most;
-}
-
-typedef struct { const float *x; float *y; Index n; } Rows;
+typedef struct {
+    const float *a, *b;
+    float *y;
+    Index n, inner; /* `inner` numbers lie between neighbours along the dimension */
+} Along;
 
 static void softmax_rows(void *context, Index begin, Index end) {
-    const Rows *w = context;
+    const Along *w = context;
     Index n = w->n;
     for (Index r = begin; r < end; r++) {
-        const float *x = w->x + r * n;
-        float *y = w->y + r * n, m = row_max(x, n), sums[LANES] = {0}, total = 0;
-        Index i = 0;
-        for (; i + LANES <= n; i += LANES)
-            for (int j = 0; j < LANES; j++) sums[j] += y[i + j] = fast_expf(x[i + j] - m);
-        for (; i < n; i++) total += y[i] = fast_expf(x[i] - m);
-        for (int j = 0; j < LANES; j++) total += sums[j];
-        for (i = 0; i < n; i++) y[i] /= total;
+        const float *x = w->a + r * n;
+        float *y = w->y + r * n, m = row_max(x, n);
+        vf a[4] = {{0}};
+        OVER_ROW(n, ,
+            vf e = v_exp(v_load(x + k) - m); v_store(y + k, e); a[u] += e;,
+            vf e = v_exp(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(y + k, e, rest); a[1] += e;)
+        float scale = 1 / v_sum((a[0] + a[1]) + (a[2] + a[3]));
+#define SCALED(LOAD) LOAD(y) * scale
+        FOR_ROW(n, y, SCALED)
     }
 }
 
-/* The dimension argument of a row kernel: 1 if it is the last. */
-static int is_last(PyObject *dim, int ndim) {
-    if (dim == NULL || !PyLong_CheckExact(dim)) return 0;
-    long d = PyLong_AsLong(dim);
-    if (d == -1 && PyErr_Occurred()) { PyErr_Clear(); return 0; }
-    return ndim > 0 && (d == -1 || d == ndim - 1);
+INLINE float log_sum(const float *x, float m, Index n) {
+    vf a[4] = {{0}};
+    OVER_ROW(n, , a[u] += v_exp(v_load(x + k) - m);, a[1] += v_exp(v_load_part(x + k, rest, -INFINITY) - m);)
+    return logf(v_sum((a[0] + a[1]) + (a[2] + a[3])));
 }
 
-static PyObject *softmax(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    if (count != 2 || names || !is_array(args[0])) return NULL;
-    PyArrayObject *a = (PyArrayObject *)args[0];
-    int ndim = PyArray_NDIM(a);
-    if (PyArray_TYPE(a) != NPY_FLOAT || !is_contiguous(a) || !is_last(args[1], ndim)) return NULL;
+static void log_softmax_rows(void *context, Index begin, Index end) {
+    const Along *w = context;
+    Index n = w->n;
+    for (Index r = begin; r < end; r++) {
+        const float *x = w->a + r * n;
+        float *y = w->y + r * n, m = row_max(x, n), l = log_sum(x, m, n);
+#define SHIFTED(LOAD) LOAD(x) - m - l
+        FOR_ROW(n, y, SHIFTED)
+    }
+}
+
+static void softmax_backward_rows(void *context, Index begin, Index end) {
+    const Along *w = context;
+    Index n = w->n;
+    for (Index r = begin; r < end; r++) {
+        const float *g = w->a + r * n, *o = w->b + r * n;
+        float *y = w->y + r * n, s = row_dot(g, o, n);
+#define ADJOINT(LOAD) LOAD(o) * (LOAD(g) - s)
+        FOR_ROW(n, y, ADJOINT)
+    }
+}
+
+static void log_softmax_backward_rows(void *context, Index begin, Index end) {
+    const Along *w = context;
+    Index n = w->n;
+    for (Index r = begin; r < end; r++) {
+        const float *g = w->a + r * n, *o = w->b + r * n;
+        float *y = w->y + r * n, s = (float)row_sum(g, n);
+#define LOG_ADJOINT(LOAD) LOAD(g) - v_exp(LOAD(o)) * s
+        FOR_ROW(n, y, LOG_ADJOINT)
+    }
+}
+
+/* ---- along another dimension than the last: a vector of neighbouring columns at a time */
+
+#define COLUMNS(...)                                                                                                  \
+    const Along *w = context;                                                                                         \
+    Index n = w->n, inner = w->inner, blocks = (inner + LANES - 1) / LANES;                                           \
+    for (Index part = begin; part < end; part++) {                                                                    \
+        Index column = part % blocks * LANES, at = part / blocks * n * inner + column;                                \
+        Index rest = inner - column < LANES ? inner - column : LANES;                                                 \
+        const float *a = w->a + at, *b = w->b + at;                                                                   \
+        float *y = w->y + at;                                                                                         \
+        __VA_ARGS__                                                                                                   \
+    }
+#define READ(p) (rest == LANES ? v_load(p + j * inner) : v_load_part(p + j * inner, rest, 0))
+#define WRITE(v) { vf _v = v; if (rest == LANES) v_store(y + j * inner, _v); else v_store_part(y + j * inner, _v, rest); }
+#define STEPS for (Index j = 0; j < n; j++)
+
+static void softmax_columns(void *context, Index begin, Index end) {
+    COLUMNS((void)b; vf m = v_all(-INFINITY), s = {0}; STEPS m = v_larger(m, READ(a));
+            STEPS { vf e = v_exp(READ(a) - m); s += e; WRITE(e) } s = 1.0f / s; STEPS WRITE(READ(y) * s))
+}
+
+static void log_softmax_columns(void *context, Index begin, Index end) {
+    COLUMNS((void)b; vf m = v_all(-INFINITY), s = {0}; STEPS m = v_larger(m, READ(a));
+            STEPS s += v_exp(READ(a) - m); s = v_log(s); STEPS WRITE(READ(a) - m - s))
+}
+
+static void softmax_backward_columns(void *context, Index begin, Index end) {
+    COLUMNS(vf s = {0}; STEPS s += READ(a) * READ(b); STEPS WRITE(READ(b) * (READ(a) - s)))
+}
+
+static void log_softmax_backward_columns(void *context, Index begin, Index end) {
+    COLUMNS(vf s = {0}; STEPS s += READ(a); STEPS WRITE(READ(a) - v_exp(READ(b)) * s))
+}
+
+static void cumsum_columns(void *context, Index begin, Index end) {
+    COLUMNS((void)b; vf s = {0}; STEPS { s += READ(a); WRITE(s) })
+}
+
+/* Running sums in float32 would lose digits that float64 keeps for nothing: the additions wait for each other anyway. */
+static void cumsum_rows(void *context, Index begin, Index end) {
+    const Along *w = context;
+    Index n = w->n;
+    for (Index r = begin; r < end; r++) {
+        const float *x = w->a + r * n;
+        float *y = w->y + r * n;
+        double s = 0;
+        Index i = 0;
+        for (; i + 4 <= n; i += 4) {
+            double p0 = x[i], p1 = p0 + x[i + 1], q = (double)x[i + 2], p2 = p1 + q, p3 = p1 + (q + x[i + 3]);
+            y[i] = (float)(s + p0), y[i + 1] = (float)(s + p1), y[i + 2] = (float)(s + p2), y[i + 3] = (float)(s + p3);
+            s += p3;
+        }
+        for (; i < n; i++) y[i] = (float)(s += x[i]);
+    }
+}
+
+/* ---- */
+
+typedef struct { int arrays; Index grain; Body rows, columns; } Plan;
+
+static PyObject *along_run(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    const Plan *plan = self->data;
+    if (count != plan->arrays + 1 || names) return NULL;
+    PyArrayObject *a = single(args[0]), *b = a;
+    if (a == NULL) return NULL;
+    if (plan->arrays == 2 && ((b = single(args[1])) == NULL || !same_shape(a, b))) return NULL;
+    int ndim = PyArray_NDIM(a), d = dimension(args[count - 1], ndim);
+    if (d < 0) return NULL;
     PyArrayObject *out = new_like(PyArray_DESCR(a), ndim, PyArray_DIMS(a));
-    if (out == NULL) return NULL;
-    Index n = PyArray_DIM(a, ndim - 1);
-    if (n == 0 || PyArray_SIZE(a) == 0) return (PyObject *)out;
-    Rows w = {(float *)PyArray_DATA(a), (float *)PyArray_DATA(out), n};
-    parallel_for(PyArray_SIZE(a) / n, 16384 / n + 1, softmax_rows, &w);
+    Index size = PyArray_SIZE(a);
+    if (out == NULL || size == 0) return (PyObject *)out;
+    Along w = {floats(a), floats(b), floats(out), PyArray_DIM(a, d), 1};
+    for (int k = d + 1; k < ndim; k++) w.inner *= PyArray_DIM(a, k);
+    if (w.inner == 1) parallel_for(size / w.n, GRAIN(plan->grain, w.n), plan->rows, &w);
+    else {
+        Index blocks = (w.inner + LANES - 1) / LANES;
+        parallel_for(size / w.n / w.inner * blocks, GRAIN(plan->grain, w.n * LANES), plan->columns, &w);
+    }
     return (PyObject *)out;
 }
 
+static const Plan softmax = {1, 16000, softmax_rows, softmax_columns};
+static const Plan log_softmax = {1, 16000, log_softmax_rows, log_softmax_columns};
+static const Plan softmax_backward = {2, 30000, softmax_backward_rows, softmax_backward_columns};
+static const Plan log_softmax_backward = {2, 16000, log_softmax_backward_rows, log_softmax_backward_columns};
+static const Plan cumsum = {1, 16000, cumsum_rows, cumsum_columns};
+
+/* cumsum(input, dim, dtype=None) */
+static PyObject *cumsum_run(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    PyObject *dtype = argument(args, count, names, 2, "dtype");
+    if (count < 2 || (dtype != NULL && dtype != Py_None)) return NULL;
+    return along_run(self, args, 2, NULL);
+}
+
 const Entry row_entries[] = {
-    {"_softmax", softmax},
+    {"_softmax", along_run, &softmax},
+    {"_log_softmax", along_run, &log_softmax},
+    {"_softmax_backward", along_run, &softmax_backward},
+    {"_log_softmax_backward", along_run, &log_softmax_backward},
+    {"cumsum", cumsum_run, &cumsum},
     {NULL},
 };
