@@ -1,4 +1,4 @@
-"""Which ops get a native kernel in the place of their body."""
+"""Where the native kernels go: ops whose body they replace, and functions of modules."""
 
 BODIES = (
     "_softmax",
@@ -10,4 +10,19 @@ BODIES = (
     "_layer_norm_adjoint",
     "_standardize",
     "_standardize_adjoint",
+    "sum",
+    "_vector_norm",
+    "_cross_entropy",
+    "_cross_entropy_backward",
+    "_max_pool",
+    "convolution",
+    "convolution_input",
+    "convolution_weight",
 )
+# kernel -> (module, name of the function that it replaces)
+FUNCTIONS = {
+    "astype": ("flowtorch.ops.families", "astype"),
+    "normal_blocks": ("flowtorch.streams.normal", "pairs_of_blocks"),
+    "unit_floats": ("flowtorch.streams.uniform", "words_to_units"),
+    "shuffle": ("flowtorch.streams.integers", "_shuffle_vectorized"),
+}

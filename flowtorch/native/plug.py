@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 
-from flowtorch.dtypes import LOW_PRECISION
-from flowtorch.native.places import BODIES
+from flowtorch.native.places import BODIES, FUNCTIONS
 from flowtorch.ops import families
 from flowtorch.ops.dispatch import forget_plans
 from flowtorch.ops.op import REGISTRY, Op
 
+_TYPES = {"float32", "float64", "int64", "bool"}
 _pointwise: dict[str, tuple] = {}
+_low: dict[tuple, tuple] = {}
+_module: Any = None
 
 
 def install(module: Any) -> None:
     """Put every kernel of the extension in its place, and forget the plans that were made without them."""
+    global _module
+    _module = module
     for name in module.names():
         op = REGISTRY.get(name)
         if op is not None and op.family.name == "pointwise":
-            _pointwise[name] = _plan(module, op)
+            _pointwise[name] = _plan(op, op.ufunc or op.body, op.body if op.params or op.ufunc is None else op.ufunc)
     for name in BODIES:
         op = REGISTRY[name]
         replace_body(op, module.kernel(name, op.body))
+    for kernel, (where, name) in FUNCTIONS.items():
+        place = importlib.import_module(where)
+        setattr(place, name, module.kernel(kernel, getattr(place, name)))
     families.native_kernels = _kernels
     forget_plans()
 
@@ -31,10 +39,14 @@ def install(module: Any) -> None:
 def remove() -> None:
     """Take all kernels out again (for tests that compare the tiers)."""
     _pointwise.clear()
+    _low.clear()
     for name in BODIES:
-        op = REGISTRY[name]
+        op: Any = REGISTRY[name]
         if hasattr(op.body, "native"):
             replace_body(op, op.body.__wrapped__)
+    for where, name in FUNCTIONS.values():
+        place = importlib.import_module(where)
+        setattr(place, name, getattr(getattr(place, name), "__wrapped__", getattr(place, name)))
     families.native_kernels = None
     forget_plans()
 
@@ -48,23 +60,27 @@ def replace_body(op: Op, kernel: Any) -> None:
                 cell.cell_contents = kernel
 
 
-def _plan(module: Any, op: Op) -> tuple:
+def _plan(op: Op, fast: Any, full: Any) -> tuple:
     """Kernels before the numpy ones: of the tensors alone, with parameters, in place."""
-    fast = op.ufunc or op.body
-    full = op.body if op.params or op.ufunc is None else op.ufunc
 
     def into(*arrays: Any) -> Any:
         np.copyto(arrays[-1], fast(*arrays[:-1]), casting="unsafe")
         return arrays[-1]
 
-    return module.kernel(op.name, fast), module.kernel(op.name, full), module.kernel(op.name, op.ufunc or into)
+    inplace = fast if isinstance(fast, np.ufunc) else into
+    return _module.kernel(op.name, fast), _module.kernel(op.name, full), _module.kernel(op.name, inplace)
 
 
 def _kernels(op: Op, t: Any) -> tuple | None:
     """`families.find_kernels` asks this first for operands of type `t` on the CPU."""
     found = _pointwise.get(op.name)
-    if found is None:
+    if found is None or op.low == "keep":
         return None
-    if t.dtype in LOW_PRECISION:
-        return None
-    return found if t.dtype.is_floating_point or t.dtype.name in ("int64", "bool") else None
+    if t.dtype.name in ("float16", "bfloat16"):  # the same kernels, before numpy kernels that round once
+        low = _low.get((op.name, t.dtype))
+        if low is None:
+            out = None if op.promote in ("bool", "int64") else t.numpy
+            rounded = (families.rounding(kernel.__wrapped__, out) for kernel in found[:2])
+            low = _low[op.name, t.dtype] = _plan(op, *rounded)
+        return low
+    return found if t.dtype.name in _TYPES else None

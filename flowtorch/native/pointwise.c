@@ -352,3 +352,35 @@ PyObject *pointwise_run(Kernel *self, PyObject *const *args, Py_ssize_t count, P
     walk(&w);
     return (PyObject *)result;
 }
+
+/* ---- astype(array, dtype): between float32 and 16-bit floats */
+
+typedef struct { char *to; const char *from; int in, out; } Cast;
+
+static void cast(void *context, Index begin, Index end) {
+    const Cast *w = context;
+    int in = sizes[w->in], out = sizes[w->out];
+    if (w->out == FLOAT32) load(w->to + begin * out, w->from + begin * in, in, end - begin, w->in, FLOAT32);
+    else store(w->to + begin * out, w->from + begin * in, out, end - begin, w->out, FLOAT32);
+}
+
+static PyObject *astype(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    if (count != 2 || names || !is_array(args[0]) || !PyArray_DescrCheck(args[1])) return NULL;
+    PyArrayObject *a = (PyArrayObject *)args[0];
+    PyArray_Descr *descr = (PyArray_Descr *)args[1];
+    int in = dtype_code(PyArray_DESCR(a)), out = dtype_code(descr);
+    int low = in == FLOAT32 ? out : in;
+    if ((in != FLOAT32 && out != FLOAT32) || (low != FLOAT16 && low != BFLOAT16)) return NULL;
+    if (!is_contiguous(a) && !PyArray_IS_F_CONTIGUOUS(a)) return NULL;
+    Py_INCREF(descr);
+    PyArrayObject *result = (PyArrayObject *)PyArray_NewLikeArray(a, NPY_KEEPORDER, descr, 0);
+    if (result == NULL) return NULL;
+    Cast w = {PyArray_BYTES(result), PyArray_BYTES(a), in, out};
+    parallel_for(PyArray_SIZE(a), 50000, cast, &w);
+    return (PyObject *)result;
+}
+
+const Entry cast_entries[] = {
+    {"astype", astype},
+    {NULL},
+};

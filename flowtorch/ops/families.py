@@ -20,6 +20,7 @@ from flowtorch.ops.order import in_order, in_rows
 from flowtorch.tensor import Tensor, wrap
 
 _NUMBERS = (int, float, complex, np.generic)
+_SINGLE = np.dtype(np.float32)
 
 
 # ---------------------------------------------------------------- promotion
@@ -167,6 +168,11 @@ def convert_array(a: np.ndarray, d: dtypes.dtype) -> np.ndarray:
     target = d.numpy
     if a.dtype.kind == "c" and target.kind != "c":
         a = a.real
+    return astype(a, target)
+
+
+def astype(a: np.ndarray, target: np.dtype) -> np.ndarray:
+    """``a`` as another numpy dtype, copied."""
     return a.astype(target)
 
 
@@ -215,11 +221,10 @@ def find_kernels(op: Op, t: TensorType) -> tuple:
 
 def rounding(f: Callable, out: Any) -> Callable:
     """A kernel for low-precision arrays: compute in float32, round the result once."""
-    single = np.dtype(np.float32)
-
     def kernel(*arrays: Any, **params: Any) -> Any:
-        c = f(*[a if a is None or a.dtype.kind == "b" else a.astype(single, copy=False) for a in arrays], **params)
-        return c if out is None else c.astype(out)
+        c = f(*[a if a is None or a.dtype.kind == "b" or a.dtype is _SINGLE else astype(a, _SINGLE) for a in arrays],
+              **params)
+        return c if out is None else astype(np.asarray(c), out)
     return kernel
 
 
@@ -287,7 +292,7 @@ class General(Family):
         if isinstance(a, list):
             return [General.upcast(x) for x in a]
         if isinstance(a, np.ndarray) and (a.dtype == np.float16 or a.dtype.kind == "V" or a.dtype.name == "bfloat16"):
-            return a.astype(np.float32)
+            return astype(a, _SINGLE)
         return a
 
     @staticmethod
@@ -296,7 +301,7 @@ class General(Family):
             if type(a) is not np.ndarray:
                 a = np.asarray(a)
             if low is not None and a.dtype == np.float32:
-                a = a.astype(low.numpy)
+                a = astype(a, low.numpy)
             if device is None or device.type == "cpu":
                 return wrap(a)
             return wrap(a, tensor_type(dtypes.from_numpy_dtype(a.dtype), device))

@@ -143,20 +143,16 @@ def _transform64(units: np.ndarray) -> np.ndarray:
 
 
 def _transform32(mean: float, std: float) -> Callable[[np.ndarray], np.ndarray]:
-    mean32, std32 = np.float32(mean), np.float32(std)
-    box_muller: BoxMuller | None = None
+    return lambda units: pairs_of_blocks(units, mean, std)
 
-    def transform(units: np.ndarray) -> np.ndarray:
-        nonlocal box_muller
-        pairs = units.size // 2
-        if box_muller is None or box_muller.size != pairs:
-            box_muller = BoxMuller(pairs)
-        blocks = units.reshape(-1, 2, _HALF)
-        u1, u2 = np.empty((2, pairs), np.float32)
-        np.subtract(np.float32(1), blocks[:, 0], u1.reshape(-1, _HALF))
-        u2.reshape(-1, _HALF)[...] = blocks[:, 1]
-        for half, values in enumerate(box_muller(u1, u2)):
-            blocks[:, half] = affine32(values, std32, mean32).reshape(-1, _HALF)
-        return units
 
-    return transform
+def pairs_of_blocks(units: np.ndarray, mean: float, std: float) -> np.ndarray:
+    """Make float32 ``units``, blocks of 16 of them, normal numbers in place."""
+    pairs = units.size // 2
+    blocks = units.reshape(-1, 2, _HALF)
+    u1, u2 = np.empty((2, pairs), np.float32)
+    np.subtract(np.float32(1), blocks[:, 0], u1.reshape(-1, _HALF))
+    u2.reshape(-1, _HALF)[...] = blocks[:, 1]
+    for half, values in enumerate(BoxMuller(pairs)(u1, u2)):
+        blocks[:, half] = affine32(values, np.float32(std), np.float32(mean)).reshape(-1, _HALF)
+    return units
