@@ -72,14 +72,14 @@ typedef struct {
 } Correlation;
 
 INLINE void block(const int F, const int V, const float *w, Index k, const int32_t *off, const float *x, float *y) {
-    vf a[F][V];
+    vf a[TILE][4]; /* sizes that are no parameters, so that all of it goes to registers */
 #pragma GCC unroll 16
     for (int f = 0; f < F; f++)
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) a[f][v] = v_all(0);
     for (Index t = 0; t < k; t++, w += F) {
         const float *at = x + off[t];
-        vf b[V];
+        vf b[4];
 #pragma GCC unroll 8
         for (int v = 0; v < V; v++) b[v] = v_load(at + v * LANES);
 #pragma GCC unroll 16
@@ -349,16 +349,16 @@ typedef struct {
 
 INLINE void dots(const int F, const int K, const float *g, Index step, const float *x, const int32_t *off, Index n,
                  double *sums, Index line) {
-    vf a[F][K];
+    vf a[DOT_F][DOT_K];
 #pragma GCC unroll 8
     for (int f = 0; f < F; f++)
 #pragma GCC unroll 8
         for (int k = 0; k < K; k++) a[f][k] = v_all(0);
-    const float *at[K];
+    const float *at[DOT_K];
 #pragma GCC unroll 8
     for (int k = 0; k < K; k++) at[k] = x + off[k];
     for (Index p = 0; p < n; p += LANES) {
-        vf b[F];
+        vf b[DOT_F];
 #pragma GCC unroll 8
         for (int f = 0; f < F; f++) b[f] = v_load(g + f * step + p);
 #pragma GCC unroll 8
