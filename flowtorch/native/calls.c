@@ -7,7 +7,7 @@ struct tensor_slots in_tensor;
 struct node_slots in_node;
 struct type_slots in_type;
 PyTypeObject *Tensor, *SizeType;
-PyObject *active, *empty_tuple, *zero, *name_no_grad;
+PyObject *active, *empty_tuple, *zero, *name_no_grad, *name_rank;
 unsigned epoch = 1;
 static PyObject *grad_mode, *sequence, *sequence_call, *view_edge;
 
@@ -289,6 +289,7 @@ int calls_register(PyObject *module) {
     import_umath1(-1);
     empty_tuple = PyTuple_New(0);
     zero = PyLong_FromLong(0);
+    name_rank = PyUnicode_InternFromString("rank");
     name_no_grad = PyUnicode_InternFromString("no_grad");
     if (empty_tuple == NULL || zero == NULL || name_no_grad == NULL || PyType_Ready(&CallType) < 0) return -1;
     if (PyModule_AddFunctions(module, functions) < 0) return -1;

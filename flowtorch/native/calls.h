@@ -25,7 +25,7 @@ extern struct type_slots in_type;
 
 extern PyTypeObject *Tensor, *SizeType;  /* flowtorch.Tensor, flowtorch.Size */
 extern PyObject *active;                /* overrides.active: a list, empty in the common case */
-extern PyObject *empty_tuple, *zero, *name_no_grad;
+extern PyObject *empty_tuple, *zero, *name_no_grad, *name_rank;
 extern unsigned epoch;                  /* raised when plans are forgotten */
 
 typedef struct Call Call;

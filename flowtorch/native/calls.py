@@ -47,9 +47,9 @@ def _compile_recorder(op: Any) -> Callable:
     return fast_general.compile_recorder(op)
 
 
-def product(kind: str, closure: Callable, record: Callable) -> Any:
-    """The call of "matmul", "linear" or "cat"; ``record`` gets the operands and the result."""
-    return closure if module is None else module.product(kind, closure, record)
+def product(kind: str, op: Any, closure: Callable, record: Callable | None = None) -> Any:
+    """The call of "matmul", "linear" or "cat"; ``record`` gets the operands of the first two and the result."""
+    return closure if module is None else module.product(kind, op, closure, record)
 
 
 def getitem(closure: Callable, node_class: Callable, select: type, slice_: type) -> Any:

@@ -25,7 +25,7 @@ static int find_loop(Plan *p, PyUFuncObject *ufunc, PyArray_Descr *in, PyArray_D
 static int fill(Plan *p, PyObject *type, PyObject *plan) {
     PyObject *kernel = PyTuple_GET_ITEM(plan, 0), *result = PyTuple_GET_ITEM(plan, 1);
     PyArray_Descr *in = (PyArray_Descr *)SLOT(type, in_type.numpy), *out = (PyArray_Descr *)SLOT(result, in_type.numpy);
-    PyObject *rank = PyObject_GetAttrString(SLOT(result, in_type.dtype), "rank");
+    PyObject *rank = PyObject_GetAttr(SLOT(result, in_type.dtype), name_rank);
     if (rank == NULL) return -1;
     p->inexact = PyLong_AsLong(rank) >= 2;
     Py_DECREF(rank);

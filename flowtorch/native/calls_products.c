@@ -141,23 +141,67 @@ static PyArrayObject *joined(PyObject *const *tensors, Py_ssize_t count, PyObjec
     return c;
 }
 
+/* What `join._record_join` does: nodes of these ops keep shapes and the dimension. */
+static int record_join(Call *self, PyObject **tensors, Py_ssize_t count, PyObject *dim, PyObject *t) {
+    PyObject *edges = PyTuple_New(count), *shapes = PyList_New(count), *edge, *n;
+    int any = 0;
+    if (edges == NULL || shapes == NULL) goto failed;
+    for (Py_ssize_t k = 0; k < count; k++) {
+        PyArrayObject *a = ARRAY(tensors[k]);
+        PyObject *shape = PyArray_IntTupleFromIntp(PyArray_NDIM(a), PyArray_DIMS(a));
+        PyObject *item = shape ? PyTuple_Pack(2, shape, Py_None) : NULL;
+        Py_XDECREF(shape);
+        if (item == NULL) goto failed;
+        PyList_SET_ITEM(shapes, k, item);
+        if (edge_of(tensors[k], &edge) < 0) goto failed;
+        any = any || edge != NULL;
+        PyTuple_SET_ITEM(edges, k, edge ? edge : new_reference(Py_None));
+    }
+    if (!any) {
+        Py_DECREF(edges);
+        Py_DECREF(shapes);
+        return 0;
+    }
+    n = new_node(self->node_class, edges, ARRAY(t), SLOT(t, in_tensor.type));   /* takes the edges */
+    edges = NULL;
+    if (n == NULL) goto failed;
+    SLOT(n, in_node.saved) = new_reference(empty_tuple);
+    SLOT(n, in_node.shapes) = shapes;
+    SLOT(n, in_node.params) = PyTuple_Pack(1, dim);
+    if (SLOT(n, in_node.params) == NULL) {
+        Py_DECREF(n);
+        return -1;
+    }
+    set_slot(t, in_tensor.node, n);
+    set_slot(t, in_tensor.requires_grad, new_reference(Py_True));
+    return 0;
+failed:
+    Py_XDECREF(edges);
+    Py_XDECREF(shapes);
+    return -1;
+}
+
 static PyObject *cat_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
     Call *self = (Call *)callable;
     Py_ssize_t count = PyVectorcall_NARGS(nargsf), keywords = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
-    PyObject *dim = count == 2 ? args[1] : zero, *wanted = NULL;
+    PyObject *dim = count == 2 ? args[1] : zero;
+    int wanted = 0;
     if (keywords == 1 && count == 1 && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0), "dim") == 0)
         dim = args[1];
     else if (keywords != 0 || count < 1 || count > 2) goto python;
-    if (!nobody_listens() || !(PyList_CheckExact(args[0]) || PyTuple_CheckExact(args[0])) || !PyLong_CheckExact(dim))
+    if (read_record(self) < 0 || !nobody_listens() || !(PyList_CheckExact(args[0]) || PyTuple_CheckExact(args[0])) || !PyLong_CheckExact(dim))
         goto python;
     Py_ssize_t length = PySequence_Fast_GET_SIZE(args[0]);
     PyObject **tensors = PySequence_Fast_ITEMS(args[0]);
     if (length == 0 || !is_tensor(tensors[0])) goto python;
     PyObject *type = SLOT(tensors[0], in_tensor.type);
     if (SLOT(type, in_type.simple) != Py_True) goto python;
+    PyObject *rank = PyObject_GetAttr(SLOT(type, in_type.dtype), name_rank);
+    int inexact = rank != NULL && PyLong_AsLong(rank) >= 2;
+    Py_XDECREF(rank);
     for (Py_ssize_t k = 0; k < length; k++) {
         if (!is_tensor(tensors[k]) || SLOT(tensors[k], in_tensor.type) != type) goto python;
-        if (wants_gradient(tensors[k])) wanted = tensors[k];
+        if (inexact && wants_gradient(tensors[k])) wanted = 1;
     }
     long d = PyLong_AsLong(dim);
     int ndim = PyArray_NDIM(ARRAY(tensors[0]));
@@ -165,11 +209,8 @@ static PyObject *cat_call(PyObject *callable, PyObject *const *args, size_t narg
     PyArrayObject *c = joined(tensors, length, type, (int)(d < 0 ? d + ndim : d));
     if (c == NULL) goto python;
     PyObject *t = new_tensor((PyObject *)c, type);
-    if (t != NULL && wanted && grad_enabled()) {
-        PyObject *done = PyObject_CallFunctionObjArgs(self->recorder, args[0], dim, t, NULL);
-        Py_XDECREF(done);
-        if (done == NULL) Py_CLEAR(t);
-    }
+    if (t != NULL && wanted && self->differentiable && grad_enabled() && record_join(self, tensors, length, dim, t) < 0)
+        Py_CLEAR(t);
     return t;
 python:
     return fall_back(self, args, nargsf, kwnames);
@@ -179,17 +220,17 @@ python:
 
 static PyObject *make(PyObject *module, PyObject *args) {
     const char *kind;
-    PyObject *fallback, *recorder;
-    if (!PyArg_ParseTuple(args, "sOO", &kind, &fallback, &recorder)) return NULL;
-    Call *self = new_call(fallback, Py_None, kind[0] == 'm' ? matmul_call : kind[0] == 'l' ? linear_call : cat_call);
+    PyObject *op, *fallback, *recorder;
+    if (!PyArg_ParseTuple(args, "sOOO", &kind, &op, &fallback, &recorder)) return NULL;
+    Call *self = new_call(fallback, op, kind[0] == 'm' ? matmul_call : kind[0] == 'l' ? linear_call : cat_call);
     if (self != NULL) self->recorder = new_reference(recorder);
     return (PyObject *)self;
 }
 
 static PyMethodDef functions[] = {
     {"product", make, METH_VARARGS,
-     "product(kind, fallback, recorder): the fast call of \"matmul\", \"linear\" or \"cat\"; `recorder` gets the "
-     "operands and the result."},
+     "product(kind, op, fallback, recorder): the fast call of \"matmul\", \"linear\" or \"cat\"; `recorder` gets the "
+     "operands of the first two and the result."},
     {NULL},
 };
 

@@ -756,6 +756,37 @@ static void relu_float64(char *const *p, Index n, const double *s) {
 static const Pointwise relu_record = {1, 0, 50000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, relu_float32}, {{FLOAT64}, FLOAT64, relu_float64}, {{0}}}};
 
+static void _relu_backward_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    const float *x1 = (const float *)p[1];
+    float *y = (float *)p[2];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        float e0 = x0[i];
+        float e1 = x1[i];
+        float t0 = (float)0.0;
+        uint8_t t1 = e1 <= t0;
+        float t2 = t1 ? t0 : e0;
+        y[i] = t2;
+    }
+}
+
+static void _relu_backward_float64(char *const *p, Index n, const double *s) {
+    const double *x0 = (const double *)p[0];
+    const double *x1 = (const double *)p[1];
+    double *y = (double *)p[2];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        double e0 = x0[i];
+        double e1 = x1[i];
+        double t0 = 0.0;
+        uint8_t t1 = e1 <= t0;
+        double t2 = t1 ? t0 : e0;
+        y[i] = t2;
+    }
+}
+
+static const Pointwise _relu_backward_record = {2, 0, 50000, {NULL}, {0},
+    {{{FLOAT32, FLOAT32}, FLOAT32, _relu_backward_float32}, {{FLOAT64, FLOAT64}, FLOAT64, _relu_backward_float64}, {{0}}}};
+
 static void addcmul_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     const float *x1 = (const float *)p[1];
@@ -1448,6 +1479,7 @@ const Entry pointwise_entries[] = {
     {"rsqrt", pointwise_run, &rsqrt_record},
     {"reciprocal", pointwise_run, &reciprocal_record},
     {"relu", pointwise_run, &relu_record},
+    {"_relu_backward", pointwise_run, &_relu_backward_record},
     {"addcmul", pointwise_run, &addcmul_record},
     {"addcdiv", pointwise_run, &addcdiv_record},
     {"lerp", pointwise_run, &lerp_record},

@@ -11,6 +11,8 @@ BODIES = (
     "_standardize",
     "_standardize_adjoint",
     "sum",
+    "amax",
+    "amin",
     "_vector_norm",
     "_cross_entropy",
     "_cross_entropy_backward",

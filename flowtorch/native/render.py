@@ -22,9 +22,9 @@ OPS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("logical_and", "logical_or", "logical_not"), ("bool",)),
     **dict.fromkeys(
         (
-            "true_divide", "sqrt", "rsqrt", "reciprocal", "relu", "addcmul", "addcdiv", "lerp", "clamp", "threshold",
-            "leaky_relu", "_prelu_kernel", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "floor", "ceil",
-            "trunc", "isnan", "isinf", "isfinite",
+            "true_divide", "sqrt", "rsqrt", "reciprocal", "relu", "_relu_backward", "addcmul", "addcdiv", "lerp",
+            "clamp", "threshold", "leaky_relu", "_prelu_kernel", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "floor",
+            "ceil", "trunc", "isnan", "isinf", "isfinite",
         ),
         REAL,
     ),

@@ -157,7 +157,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any
     return interpret(_cat, (tensors, dim), {"out": out})
 
 
-cat = calls.product("cat", cat, lambda tensors, dim, t: _record_join(_cat, tensors, dim, t))
+cat = calls.product("cat", _cat, cat)
 _cat.public = cat
 cat.op = _cat                                                           # type: ignore[attr-defined]
 

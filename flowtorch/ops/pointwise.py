@@ -9,7 +9,6 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.ops.families import pointwise, result_dtype
 from flowtorch.ops.op import composite
-from flowtorch.ops.second_order import linked
 from flowtorch.tensor import Tensor
 
 
@@ -131,9 +130,17 @@ def tanh(input):
 _ZERO: dict = {}
 
 
+@pointwise(name="_relu_backward", method=False, inplace=False, out=False, numbers=(), node="ThresholdBackwardBackward0",
+           expr="where(result <= 0, 0, grad)",
+           vjp=(lambda g, result: _relu_backward(g, result), lambda g: g.new_zeros(g.shape)))
+def _relu_backward(grad, result):
+    """``grad`` where ``result`` of relu is not zero."""
+    return np.where(result <= 0, _zero_of(grad.dtype), grad)
+
+
 @pointwise(out=False, expr="where(input <= 0, 0, input)",
            rejects={"complex": None, "bool": "Boolean inputs not supported for relu"},
-           vjp=(lambda g, out: linked(g * (out > 0), out),))
+           vjp=(lambda g, out: _relu_backward(g, out),))
 def relu(input):
     """Replace negative elements by zero; NaN stays."""
     return np.maximum(input, _zero_of(input.dtype))
