@@ -117,7 +117,8 @@ def propagate(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
     found = tangents(op, values, primals, level)
     if isinstance(result, Tensor):
         return result if found[0] is None else make(result, found[0], level)
-    pairs = [r if t is None or r._type.dtype.rank < 2 else make(r, t, level) for r, t in zip(result, found, strict=True)]
+    pairs = [r if t is None or r._type.dtype.rank < 2 else make(r, t, level)
+             for r, t in zip(result, found, strict=True)]
     return type(result)(pairs)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.func.batched import Call, is_batched, rule
-from flowtorch.func.rules_indexing import dynamic
+from flowtorch.func.rules_indexing import dynamic, positions
 from flowtorch.func.rules_linalg import leading
 from flowtorch.func.rules_nn import fold, unfold
 from flowtorch.ops.op import REGISTRY
@@ -179,6 +179,16 @@ def segments(call: Call) -> Any:
     rows = values[0].movedim(0, 1)
     values[0] = rows.flatten(1)
     return call.run(values).unflatten(1, (call.size, -1)).movedim(1, 0)
+
+
+@rule("_segment_reduce")
+def segment_reduce(call: Call) -> Any:
+    """One after the other in the first dimension, where each example's stretches lie further on."""
+    _input, _starts, _ends, *rest = call.values
+    rows = call.logical[0].shape[0]
+    first = positions(call.size, 1) * rows
+    starts, ends = ((call.full(i) + first).reshape(-1) for i in (1, 2))
+    return call.run([call.full(0).flatten(0, 1), starts, ends, *rest]).unflatten(0, (call.size, -1))
 
 
 @composed("linear_cross_entropy")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.func.batched import Call, loop, rule
+from flowtorch.func.batched import Call, rule
 from flowtorch.func.rules_pointwise import align, aligned, shifted
 from flowtorch.ops.op import REGISTRY
 from flowtorch.tensor import wrap
@@ -88,8 +88,14 @@ def index_write(call: Call) -> Any:
     at = call.op.names.index("index")
     rank = call.rank(0)
     last = call.op.tensor_index[-1]
-    if rank == 0 or (call.op.name == "index_reduce" and call.flags[at]):
-        return loop(call)
+    if rank == 0:  # one place in one element
+        for i in call.op.tensor_index:
+            if i != at and not (call.op.name == "index_fill" and i == last) and call.rank(i) == 0:
+                call.values[i] = call.full(i).unsqueeze(-1)
+                call.flags[i], call.logical[i] = True, call.logical[i].unsqueeze(-1)
+        return index_write(call).squeeze(1)
+    if call.op.name == "index_reduce" and call.flags[at]:
+        return _reduce_at(call, at)
     if call.flags[at] or (call.op.name == "index_fill" and call.flags[last]):
         return _own_index(call, at, last)
     values = list(call.values)
@@ -98,6 +104,17 @@ def index_write(call: Call) -> Any:
         values[last] = call.full(last)
     values[1] = shifted(values[1], rank)
     return call.run(values)
+
+
+def _reduce_at(call: Call, at: int) -> Any:
+    """``index_reduce`` where each example has its own index."""
+    _input, dim, _index, _source, reduce, include_self = call.values
+    dim = shifted(dim, call.rank(0))
+    source = call.full(3).movedim(dim, 1)
+    places = call.full(at).reshape(call.size, -1, *(1,) * (source.dim() - 2)).expand(source.shape)
+    target = call.full(0).movedim(dim, 1)
+    reduced = REGISTRY["scatter_reduce"].public(target, 1, places, source, reduce, include_self=include_self)
+    return reduced.movedim(1, dim)
 
 
 def _own_index(call: Call, at: int, last: int) -> Any:
@@ -278,10 +295,13 @@ def embedding(call: Call) -> Any:
     if not call.flags[0]:
         return call.run()
     rows = weight.shape[1]
-    if padding_idx is not None and padding_idx >= 0:
-        return loop(call)
-    places = indices if call.flags[1] else call.full(1)
-    return call.run([weight.flatten(0, 1), places + positions(call.size, call.rank(1)) * rows, -1, *rest])
+    indices = call.full(1)
+    places = indices + positions(call.size, call.rank(1)) * rows
+    chosen = call.run([weight.flatten(0, 1), places, -1, *rest])
+    if padding_idx is None or padding_idx < 0:
+        return chosen
+    padding = (indices == padding_idx).unsqueeze(-1)
+    return REGISTRY["where"].public(padding, chosen.detach(), chosen)  # no gradient reaches the row of the padding
 
 
 @rule("embedding_dense_backward")

@@ -187,7 +187,7 @@ def roll(call: Call) -> Any:
     )
 
 
-@rule("_standardize", "_standardize_adjoint")
+@rule("_standardize", "_standardize_adjoint", "_moments")
 def standardize(call: Call) -> Any:
     at = call.op.names.index("dims")
     values = [call.full(i) if i in call.op.tensor_index else v for i, v in enumerate(call.values)]

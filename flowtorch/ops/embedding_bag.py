@@ -153,7 +153,11 @@ def embedding_bag(
     if per_sample_weights is not None:
         elements = elements * per_sample_weights.unsqueeze(1)
     highest = wrap(np.zeros(0, np.int64))
-    if mode == 2:
+    if mode == 2 and len(rows) and not elements._type.plain:       # a batch's examples have maxima of their own
+        places = _highest_on_device(elements.detach(), wrap(bag), count)
+        out = elements.gather(0, places.clamp(min=0)).masked_fill(places < 0, 0)
+        highest = wrap(rows)[places.clamp(min=0)].masked_fill(places < 0, -1)
+    elif mode == 2:
         if elements._type.device.type == "cuda":
             place = _host(_highest_on_device(elements.detach(), wrap(bag), count))
         else:
