@@ -244,3 +244,12 @@ def attention(call: Call) -> Any:
     shape = (call.size, *np.broadcast_shapes(*[tuple(call.logical[i].shape[:-2]) for i in range(3)]))
     values = [v.expand(*shape, *v.shape[-2:]) for v in values]
     return call.run([*values, mask, *rest])
+
+
+@rule("attention_adjoint")
+def attention_adjoint(call: Call) -> Any:
+    rank = max(call.rank(i) for i in range(6))
+    values = [align(call.full(i), rank) if i < 6 else v for i, v in enumerate(call.values)]
+    if values[6] is not None and call.flags[6]:
+        values[6] = align(values[6], rank)
+    return call.run(values)

@@ -16,8 +16,6 @@ def small_model():
     return nn.Sequential(
         nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.GELU(), nn.Flatten(), nn.Linear(18, 4), nn.LayerNorm(4)
     )
-        nn.Conv1d(2, 3, 3), nn.BatchNorm1d(3), nn.GELU(), nn.Flatten(), nn.Linear(18, 4), nn.LayerNorm(4)
-    )
 
 
 PROGRAMS = {
