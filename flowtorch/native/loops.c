@@ -1505,5 +1505,6 @@ const Entry pointwise_entries[] = {
     {"gelu", pointwise_run, &gelu_record},
     {"gelu_tanh", pointwise_run, &gelu_tanh_record},
     {"silu", pointwise_run, &silu_record},
+    {"select", pointwise_run, &_where_record},
     {NULL},
 };

@@ -26,5 +26,8 @@ FUNCTIONS = {
     "astype": ("flowtorch.ops.families", "astype"),
     "normal_blocks": ("flowtorch.streams.normal", "pairs_of_blocks"),
     "unit_floats": ("flowtorch.streams.uniform", "words_to_units"),
+    "softmax_of_scores": ("flowtorch.ops.attention", "softmax_of_scores"),
+    "adjoint_of_scores": ("flowtorch.ops.attention", "adjoint_of_scores"),
+    "select": ("flowtorch.array.select", "select"),
     "shuffle": ("flowtorch.streams.integers", "_shuffle_vectorized"),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,8 @@ def install(module: Any) -> None:
         op = REGISTRY[name]
         replace_body(op, module.kernel(name, op.body))
     for kernel, (where, name) in FUNCTIONS.items():
-        place = importlib.import_module(where)
-        setattr(place, name, module.kernel(kernel, getattr(place, name)))
+        original = getattr(importlib.import_module(where), name)
+        exchange(name, original, module.kernel(kernel, original))
     families.native_kernels = _kernels
     forget_plans()
 
@@ -45,10 +46,18 @@ def remove() -> None:
         if hasattr(op.body, "native"):
             replace_body(op, op.body.__wrapped__)
     for where, name in FUNCTIONS.values():
-        place = importlib.import_module(where)
-        setattr(place, name, getattr(getattr(place, name), "__wrapped__", getattr(place, name)))
+        kernel = getattr(importlib.import_module(where), name)
+        if hasattr(kernel, "native"):
+            exchange(name, kernel, kernel.__wrapped__)
     families.native_kernels = None
     forget_plans()
+
+
+def exchange(name: str, old: Any, new: Any) -> None:
+    """Put a function in the place of another in all modules of flowtorch that hold it by its name."""
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").startswith("flowtorch") and module.__dict__.get(name) is old:
+            module.__dict__[name] = new
 
 
 def replace_body(op: Op, kernel: Any) -> None:

@@ -162,6 +162,7 @@ def render() -> dict[str, str]:
         text += [loop(f"{name}_{kind}", p) for kind, p in programs.items()]
         text.append(record(op, programs))
         entries.append(f'    {{"{name}", pointwise_run, &{name}_record}},')
+    entries.append('    {"select", pointwise_run, &_where_record},')     # the function of array/select.py
     text.append("\n".join(["const Entry pointwise_entries[] = {", *entries, "    {NULL},", "};", ""]))
     return {"loops.c": "\n".join(text)}
 

@@ -156,7 +156,75 @@ static PyObject *cumsum_run(Kernel *self, PyObject *const *args, Py_ssize_t coun
     return along_run(self, args, 2, NULL);
 }
 
+/* ---- attention: matrices with contiguous rows, any distance apart, changed in place */
+
+typedef struct {
+    float *d;
+    const float *w;
+    Index n, step, w_step, first;
+    float scale;
+} Scores;
+
+static void scores_rows(void *context, Index begin, Index end) {
+    const Scores *w = context;
+    for (Index r = begin; r < end; r++) {
+        Index n = w->first < 0 || r + w->first + 1 > w->n ? w->n : r + w->first + 1;
+        float *x = w->d + r * w->step, scale = w->scale;
+#define TIMES_SCALE(LOAD) LOAD(x) * scale
+        FOR_ROW(n, x, TIMES_SCALE)
+        float m = row_max(x, n);
+        if (m == -INFINITY) m = 0;
+        vf a[4] = {{0}};
+        OVER_ROW(n, ,
+            vf e = v_exp(v_load(x + k) - m); v_store(x + k, e); a[u] += e;,
+            vf e = v_exp(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(x + k, e, rest); a[1] += e;)
+        float total = v_sum((a[0] + a[1]) + (a[2] + a[3]));
+        scale = total == 0 ? 1 : 1 / total;
+        FOR_ROW(n, x, TIMES_SCALE)
+        memset(x + n, 0, (w->n - n) * sizeof(float));
+    }
+}
+
+static void scores_backward_rows(void *context, Index begin, Index end) {
+    const Scores *w = context;
+    Index n = w->n;
+    for (Index r = begin; r < end; r++) {
+        float *d = w->d + r * w->step, scale = w->scale;
+        const float *o = w->w + r * w->w_step;
+        float s = row_dot(d, o, n);
+#define SCORES_ADJOINT(LOAD) LOAD(o) * (LOAD(d) - s) * scale
+        FOR_ROW(n, d, SCORES_ADJOINT)
+    }
+}
+
+/* A float32 matrix with contiguous rows. */
+static PyArrayObject *matrix(PyObject *x) {
+    PyArrayObject *a = (PyArrayObject *)x;
+    return is_array(x) && PyArray_TYPE(a) == NPY_FLOAT && PyArray_NDIM(a) == 2 && PyArray_SIZE(a) > 0 &&
+           PyArray_STRIDE(a, 1) == sizeof(float) && PyArray_STRIDE(a, 0) > 0 && PyArray_ISWRITEABLE(a) ? a : NULL;
+}
+
+/* softmax_of_scores(scores, scale, first), adjoint_of_scores(d, weights, scale) */
+static PyObject *scores_run(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    PyArrayObject *d, *o = NULL;
+    int forward = self->data != NULL;
+    if (count != 3 || names || (d = matrix(args[0])) == NULL || !PyFloat_Check(args[forward ? 1 : 2])) return NULL;
+    Scores w = {.d = floats(d), .n = PyArray_DIM(d, 1), .step = PyArray_STRIDE(d, 0) / 4};
+    w.scale = (float)PyFloat_AS_DOUBLE(args[forward ? 1 : 2]);
+    if (forward) {
+        if (!PyLong_CheckExact(args[2])) return NULL;
+        w.first = PyLong_AsLong(args[2]);
+    } else {
+        if ((o = matrix(args[1])) == NULL || !same_shape(o, d)) return NULL;
+        w.w = floats(o), w.w_step = PyArray_STRIDE(o, 0) / 4;
+    }
+    parallel_for(PyArray_DIM(d, 0), GRAIN(16000, w.n), forward ? scores_rows : scores_backward_rows, &w);
+    Py_RETURN_NONE;
+}
+
 const Entry row_entries[] = {
+    {"softmax_of_scores", scores_run, "forward"},
+    {"adjoint_of_scores", scores_run, NULL},
     {"_softmax", along_run, &softmax},
     {"_log_softmax", along_run, &log_softmax},
     {"_softmax_backward", along_run, &softmax_backward},

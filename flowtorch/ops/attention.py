@@ -21,6 +21,8 @@ from flowtorch.tensor import wrap
 )
 def attention(query, key, value, mask=None, is_causal=False, scale=1.0):
     """``softmax(query @ key.T * scale + mask) @ value``, and the softmax; rows that see nothing give zeros."""
+    if mask is None and _in_blocks(query, key, value):
+        return _by_heads(query, key, value, is_causal, scale)
     scores = np.matmul(query, key.swapaxes(-1, -2))
     scores *= scale
     if is_causal:
@@ -42,6 +44,55 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0):
     return np.matmul(scores, value), scores
 
 
+_ROWS = 128  # rows of the weights that are computed at a time
+
+
+def _in_blocks(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> bool:
+    """Whether there are heads with so many weights that computing them one by one keeps them in the cache."""
+    return (
+        query.ndim > 2
+        and query.dtype.kind == "f"
+        and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
+        and query.shape[-2] * key.shape[-2] >= 4096
+    )
+
+
+def _blocks(length: int, steps: int, is_causal: bool) -> list[tuple[slice, slice]]:
+    """Rows, and the columns that they see: with causal attention none beyond the last of the rows."""
+    starts = range(0, length, _ROWS)
+    return [(slice(r, min(r + _ROWS, length)), slice(0, min(steps, r + _ROWS) if is_causal else steps)) for r in starts]
+
+
+def _by_heads(query: np.ndarray, key: np.ndarray, value: np.ndarray, is_causal: bool, scale: float) -> tuple:
+    """``attention`` head by head, in blocks of rows."""
+    lead, (length, steps) = query.shape[:-2], (query.shape[-2], key.shape[-2])
+    weights = (np.zeros if is_causal else np.empty)((*lead, length, steps), query.dtype)
+    out = np.empty((*lead, length, value.shape[-1]), query.dtype)
+    blocks = _blocks(length, steps, is_causal)
+    for head in np.ndindex(lead):
+        q, k, v, w, o = query[head], key[head].T, value[head], weights[head], out[head]
+        for rows, seen in blocks:
+            part = w[rows, seen]
+            np.matmul(q[rows], k[:, seen], part)
+            softmax_of_scores(part, scale, rows.start if is_causal else -1)
+            np.matmul(part, v[seen], o[rows])
+    return out, weights
+
+
+def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
+    """Scores times ``scale`` become their softmax by rows, in place; row i sees i + first + 1 of them if first >= 0."""
+    scores *= scale
+    if first >= 0:
+        np.copyto(scores, -np.inf, where=~np.tri(*scores.shape, first, dtype=bool))
+    highest = scores.max(-1, keepdims=True)
+    highest[np.isneginf(highest)] = 0
+    scores -= highest
+    np.exp(scores, scores)
+    total = scores.sum(-1, keepdims=True)
+    total[total == 0] = 1
+    scores /= total
+
+
 @attention.derivative
 def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, needs):
     g = g[0]  # nobody sees the weights
@@ -50,7 +101,9 @@ def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, needs
         return *attention_adjoint(g, out[0].detach(), out[1].detach(), query, key, value, mask, is_causal, scale), None
     if on_device or not by_hand(g, query, key, value, mask):
         return _composite(g, (query, key, value, mask), needs, is_causal, scale)
-    arrays = (t._array for t in (g, out[1], query, key, value))
+    arrays = [t._array for t in (g, out[1], query, key, value)]
+    if not needs[3] and _in_blocks(*arrays[2:]):
+        return *map(wrap, _heads_backward(*arrays, is_causal, scale)), None
     dq, dk, dv, dscores = _attention_backward(*arrays, scale)
     return wrap(dq), wrap(dk), wrap(dv), wrap(dscores) if needs[3] else None
 
@@ -64,7 +117,36 @@ def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, needs
 )
 def attention_adjoint(grad, output, kept, query, key, value, mask=None, is_causal=False, scale=1.0):
     """The gradients of ``attention`` in query, key and value; ``kept`` is its second result."""
+    if mask is None and _in_blocks(query, key, value):
+        return _heads_backward(grad, kept, query, key, value, is_causal, scale)
     return _attention_backward(grad, kept, query, key, value, scale)[:3]
+
+
+def _heads_backward(g, weights, query, key, value, is_causal, scale):
+    """The gradients in query, key and value, head by head, in blocks of rows and then of columns."""
+    length, steps = weights.shape[-2:]
+    dq, dk, dv = (np.empty(x.shape, x.dtype) for x in (query, key, value))
+    room = np.zeros((length, steps), weights.dtype)
+    blocks = _blocks(length, steps, is_causal)
+    for head in np.ndindex(weights.shape[:-2]):
+        q, k, v, e, w = query[head], key[head], value[head].T, g[head], weights[head]
+        for rows, seen in blocks:
+            part = room[rows, seen]
+            np.matmul(e[rows], v[:, seen], part)
+            adjoint_of_scores(part, w[rows, seen], scale)
+            np.matmul(part, k[seen], dq[head][rows])
+        for seen, _ in _blocks(steps, length, is_causal):
+            rows = slice(min(seen.start, length), None) if is_causal else slice(None)
+            np.matmul(w[rows, seen].T, e[rows], dv[head][seen])
+            np.matmul(room[rows, seen].T, q[rows], dk[head][seen])
+    return dq, dk, dv
+
+
+def adjoint_of_scores(d: np.ndarray, weights: np.ndarray, scale: float) -> None:
+    """The gradient of the weights becomes that of the scores before their scaling, in place."""
+    d -= np.einsum("ls,ls->l", d, weights)[:, None]
+    d *= weights
+    d *= scale
 
 
 def _attention_backward(g, weights, query, key, value, scale):

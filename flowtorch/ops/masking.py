@@ -191,7 +191,7 @@ def masked_fill(input, mask, value):
             tx = input._type
             if tx.simple and tx.dtype.rank >= 2 and mask._type.dtype is dtypes.bool_ and mask._type.fast:
                 number = tx.scalar(value)
-                t = wrap(in_rows(np.where(mask._array, number, input._array)), tx)
+                t = wrap(in_rows(select(mask._array, number, input._array)), tx)
                 if (input._requires_grad or input._view is not None) and grad_enabled():
                     if mask._array.shape != input._array.shape:
                         input = input.expand(t.shape)
