@@ -76,7 +76,10 @@ def _elu_gradient(g, input, alpha, scale, input_scale):
 )
 def elu(input, alpha=1.0, scale=1.0, input_scale=1.0):
     """``scale * input`` where positive, else ``alpha * scale * (exp(input_scale * input) - 1)``."""
-    below = np.expm1(np.minimum(input, 0) * input_scale)
+    below = np.minimum(np.zeros((), input.dtype), input)        # in this order: a zero keeps its sign
+    if input_scale != 1:
+        below = below * input_scale
+    below = np.expm1(below, np.empty_like(below), dtype=np.float64, casting="same_kind")
     below *= alpha * scale
     return select(input > 0, input if scale == 1 else input * scale, below)
 
@@ -117,8 +120,8 @@ def gelu(input):
     """``input`` times the normal distribution function of ``input``."""
     out = erf(input * math.sqrt(0.5))
     out += 1
+    out *= 0.5                                        # before the product, which would overflow
     out *= input
-    out *= 0.5
     return out
 
 

@@ -412,11 +412,14 @@ def fmin(input, other):
 
 # ---------------------------------------------------------------- other functions of two tensors
 
-@pointwise(numpy=np.arctan2, numbers=(), expr="atan2(input, other)", promote="float", rejects=("complex",),
+@pointwise(numbers=(), expr="atan2(input, other)", promote="float", rejects=("complex",),
            vjp=(lambda g, input, other: g * _safe_quotient(other, input * input + other * other),
                 lambda g, input, other: g * -_safe_quotient(input, input * input + other * other)))
 def atan2(input, other):
     """The angle of the point (other, input), in (-pi, pi]."""
+    if input.dtype != np.float32:
+        return np.arctan2(input, other)
+    return np.arctan2(input, other, dtype=np.float64).astype(np.float32)    # its float32 loop errs by two units
 
 
 def _safe_quotient(a, b):

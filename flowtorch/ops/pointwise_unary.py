@@ -9,6 +9,7 @@ import numpy as np
 
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.erf import erf as erf_of
+from flowtorch.ops.erf import erfc as erfc_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj
@@ -21,15 +22,22 @@ def _float(ufunc: Any, expr: str, vjp: Any, **options: Any) -> Any:
     return pointwise(numpy=ufunc, expr=expr, promote="float", vjp=(vjp,), **options)
 
 
-def _precise(ufunc: Any) -> Any:
-    """A float32 kernel that computes in float64 and rounds once, where numpy's own float32 version is inexact."""
+def _rounded(ufunc: Any, expr: str, vjp: Any) -> Any:
+    """``_float`` for a ufunc whose float32 loops err by more than one unit: in float64, rounded once."""
+    single, double = np.dtype(np.float32), np.float64
+
     def kernel(input):
-        wide = {"f": np.float64, "c": np.complex128}[input.dtype.kind]
-        return ufunc(input.astype(wide, copy=False)).astype(input.dtype, copy=False)
-    return kernel
+        if input.dtype is not single:
+            return ufunc(input)
+        return ufunc(input, np.empty_like(input), dtype=double, casting="same_kind")
+
+    def decorate(f: Any) -> Any:
+        kernel.__name__, kernel.__doc__ = f.__name__, f.__doc__
+        return pointwise(kernel, expr=expr, promote="float", vjp=(vjp,))
+    return decorate
 
 
-@_float(np.expm1, "expm1(input)", lambda g, out: g * conj(out + 1))
+@_rounded(np.expm1, "expm1(input)", lambda g, out: g * conj(out + 1))
 def expm1(input):
     """``exp(input) - 1``, accurate for small values."""
 
@@ -44,7 +52,7 @@ def log2(input):
     """The logarithm to base 2 of every element."""
 
 
-@_float(np.log10, "log10(input)", lambda g, input: g / (conj(input) * math.log(10)))
+@_rounded(np.log10, "log10(input)", lambda g, input: g / (conj(input) * math.log(10)))
 def log10(input):
     """The logarithm to base 10 of every element."""
 
@@ -76,12 +84,12 @@ def cos(input):
     """The cosine of every element, in radians."""
 
 
-@_float(np.tan, "tan(input)", lambda g, out: g * conj(1 + out * out))
+@_rounded(np.tan, "tan(input)", lambda g, out: g * conj(1 + out * out))
 def tan(input):
     """The tangent of every element, in radians."""
 
 
-@_float(np.arcsin, "asin(input)", lambda g, input: g * conj((-input * input + 1).rsqrt()))
+@_rounded(np.arcsin, "asin(input)", lambda g, input: g * conj((-input * input + 1).rsqrt()))
 def asin(input):
     """The angle whose sine is the element."""
 
@@ -101,7 +109,7 @@ def sinh(input):
     """The hyperbolic sine."""
 
 
-@_float(np.cosh, "cosh(input)", lambda g, input: g * conj(input.sinh()))
+@_rounded(np.cosh, "cosh(input)", lambda g, input: g * conj(input.sinh()))
 def cosh(input):
     """The hyperbolic cosine."""
 
@@ -401,11 +409,23 @@ def erf(input):
     return erf_of(input)
 
 
-erfc = _scipy("erfc", lambda g, input: g * (-_TWO_OVER_SQRT_PI * (-input * input).exp()),
-              "One minus the error function, accurate for large values.")
-erfinv = _scipy(
-    "erfinv", lambda g, out: g * (math.sqrt(math.pi) / 2 * (out * out).exp()), "The inverse of the error function."
-)
+@pointwise(promote="float", expr="erfc(input)", rejects=("complex",),
+           vjp=(lambda g, input: g * (-_TWO_OVER_SQRT_PI * (-input * input).exp()),))
+def erfc(input):
+    """One minus the error function, accurate for large values."""
+    return erfc_of(input)
+
+
+@pointwise(promote="float", expr="erfinv(input)", rejects=("complex",),
+           vjp=(lambda g, out: g * (math.sqrt(math.pi) / 2 * (out * out).exp()),))
+def erfinv(input):
+    """The inverse of the error function."""
+    import scipy.special
+
+    out = scipy.special.erfinv(input.astype(np.float64, copy=False)).astype(input.dtype, copy=False)
+    return np.copysign(out, input)
+
+
 lgamma = _scipy("lgamma", lambda g, input: g * input.digamma(), "The logarithm of the absolute value of the gamma "
                                                                 "function.",
                 "gammaln")
@@ -504,7 +524,8 @@ def _logit(input, *, eps=None):
     """log(x / (1 - x))."""
     if eps is not None:
         input = np.clip(input, input.dtype.type(eps), input.dtype.type(1 - eps))
-    return np.log(input / (1 - input))
+    rest = 1 - input
+    return np.where(np.abs(input - 0.5) < 0.2, np.log1p(2 * (input - 0.5) / rest), np.log(input / rest))
 
 
 def _logit_backward(g, input, eps):

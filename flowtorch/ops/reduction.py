@@ -1,6 +1,7 @@
 """Reductions to fewer elements: sums, means, products, extrema, logical tests, norms."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,25 @@ def sum_(input, dim=None, keepdim=False, *, dtype=None):
     axes = dim if type(dim) is int and input.ndim else normalize_dims(dim, input.ndim)
     if target.itemsize == 2 and target.kind not in "iu":
         return _add_reduce(input.astype(np.float32), axis=axes, keepdims=keepdim).astype(target)
+    if type(axes) is int and input.ndim > 1 and input.shape[axes] >= 512 and input.flags.c_contiguous and (
+            target.kind in "fc" and axes % input.ndim != input.ndim - 1):
+        return _sum_in_blocks(input, axes % input.ndim, target, keepdim)
     return _add_reduce(input, axis=axes, dtype=target, keepdims=keepdim)
+
+
+def _sum_in_blocks(input: np.ndarray, axis: int, target: np.dtype, keepdim: bool) -> np.ndarray:
+    """The sum along an outer axis, block by block: numpy adds row to row there, and the error would grow with n."""
+    n = input.shape[axis]
+    block = math.isqrt(n)
+    whole = n // block * block
+    shape = input.shape
+    parts = input[(slice(None),) * axis + (slice(whole),)].reshape(
+        *shape[:axis], whole // block, block, *shape[axis + 1:])
+    total = _add_reduce(_add_reduce(parts, axis=axis + 1, dtype=target), axis=axis, keepdims=keepdim)
+    if whole < n:
+        rest = input[(slice(None),) * axis + (slice(whole, None),)]
+        total += _add_reduce(rest, axis=axis, dtype=target, keepdims=keepdim)
+    return total
 
 
 @reduction(linear=True, vjp=(lambda g, input_shape, dim, keepdim: expand_reduced(g, input_shape, dim, keepdim).expand(

@@ -17,6 +17,8 @@ from flowtorch.ops.pointwise import conj
 from flowtorch.ops.reduction import accumulation_type, along
 from flowtorch.ops.second_order import derived
 
+_WIDE = {"f": np.float64, "F": np.complex128}             # a running total would gather an error at every step
+
 
 def _in_place(op: Any) -> None:
     """The in-place form takes no other dtype than the tensor's own."""
@@ -43,7 +45,11 @@ def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
             return input.astype(target)
         if target.itemsize == 2 and target.kind not in "iu":             # one rounding at the end
             return in_rows(ufunc.accumulate(input.astype(np.float32), axis=along(dim, input.ndim))).astype(target)
-        return in_rows(ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target))
+        wide = _WIDE.get(target.char)
+        if wide is None:
+            return in_rows(ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target))
+        room = np.array(input, wide, order="C")
+        return ufunc.accumulate(room, axis=along(dim, input.ndim), out=room).astype(target)
     body.__name__, body.__doc__ = name, doc
     call = op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast", out="dtype")
     _in_place(call.op)

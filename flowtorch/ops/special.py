@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 
 from flowtorch.ops.arguments import need_int
+from flowtorch.ops.erf import erfcx as erfcx_of
+from flowtorch.ops.erf import log_ndtr as log_ndtr_of
+from flowtorch.ops.erf import ndtr as ndtr_of
 from flowtorch.ops.families import op, pointwise
 from flowtorch.ops.op import composite
 
@@ -65,14 +68,14 @@ def _at_zero(x: Any, slope: Callable) -> Any:
     return slope(x.masked_fill(zero, 1)).masked_fill(zero, 0.5)
 
 
-ndtr = _define("ndtr", _scipy("ndtr"), "The distribution function of the normal distribution.",
+ndtr = _define("ndtr", ndtr_of, "The distribution function of the normal distribution.",
                lambda g, input: g * ((-0.5 * input * input).exp() / math.sqrt(2 * math.pi)), True)
 ndtri = _define("ndtri", _scipy("ndtri"), "The inverse of ``ndtr``.",
                 lambda g, out: g * (math.sqrt(2 * math.pi) * (0.5 * out * out).exp()))
-log_ndtr = _define("log_ndtr", _scipy("log_ndtr"), "The logarithm of ``ndtr``, accurate far below 0.",
+log_ndtr = _define("log_ndtr", log_ndtr_of, "The logarithm of ``ndtr``, accurate far below 0.",
                    lambda g, input: g / erfcx(input * -math.sqrt(0.5)) * math.sqrt(2 / math.pi))
 erfcx = _define(
-    "erfcx", _scipy("erfcx"), "exp(x^2) erfc(x).", lambda g, input, out: g * (2 * input * out - 2 / math.sqrt(math.pi))
+    "erfcx", erfcx_of, "exp(x^2) erfc(x).", lambda g, input, out: g * (2 * input * out - 2 / math.sqrt(math.pi))
 )
 entr = _define(
     "entr",
