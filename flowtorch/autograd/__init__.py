@@ -22,6 +22,10 @@ def __getattr__(name: str) -> Any:
         value = getattr(importlib.import_module(f"flowtorch.autograd.{_HOME_OF[name]}"), name)
         globals()[name] = value
         return value
+    if name == "enforce_grad_layout_policy":
+        from flowtorch.autograd.mode import enforce_grad_layout_policy
+
+        return enforce_grad_layout_policy
     if name == "Variable":
         from flowtorch.tensor import Tensor
 

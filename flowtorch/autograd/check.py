@@ -126,13 +126,81 @@ def gradcheck(
     if check_batched_forward_grad and not check_forward_ad:
         raise AssertionError("Setting check_batched_forward_grad=True requires check_forward_ad to be True")
     try:
-        return _check(
-            func, _tuple(inputs), eps, atol, rtol, nondet_tol, check_forward_ad, check_backward_ad, check_undefined_grad
-        )
+        given = _tuple(inputs)
+        compare = _check_fast if fast_mode else _check
+        compare(func, given, eps, atol, rtol, nondet_tol, check_forward_ad, check_backward_ad, check_undefined_grad)
+        if check_batched_grad or check_batched_forward_grad:
+            _check_batched(func, given, check_batched_grad, check_batched_forward_grad)
+        return True
     except GradcheckError:
         if raise_exception:
             raise
         return False
+
+
+def _check_fast(
+    func: Any,
+    inputs: tuple,
+    eps: float,
+    atol: float,
+    rtol: float,
+    nondet_tol: float,
+    forward: bool,
+    backward: bool,
+    undefined: bool,
+) -> None:
+    """The matrices along random directions; where that fails the whole matrices say where."""
+    from flowtorch.autograd.check_fast import Directions
+
+    watched = _watched(inputs)
+    candidates = _outputs_of(func, inputs)
+    if not candidates:
+        raise ValueError("gradcheck expects at least one floating point or complex output")
+    if not _outputs(func, inputs):
+        _check_constant(func, inputs, watched, eps, atol)
+        return
+    directions = Directions(lambda *args: _outputs_of(func, args), inputs, eps)
+    for i in watched:
+        for k in range(len(candidates)):
+            for how in ("backward",) * backward + ("forward",) * forward:
+                wrong = directions.check(i, k, how, atol, rtol)
+                if wrong is not None:
+                    _explain_fast(func, inputs, i, k, wrong, eps)
+    if undefined and backward:
+        _check_undefined(func, inputs, watched)
+
+
+def _explain_fast(func: Any, inputs: tuple, i: int, k: int, wrong: tuple, eps: float) -> None:
+    out = _outputs_of(func, inputs)[k]
+    numeric = _expected(_numerical(func, inputs, i, len(_outputs_of(func, inputs)), eps)[k],
+                        inputs[i].dtype.is_complex, out.dtype.is_complex)
+    analytic = _analytical(out, inputs[i]) if out.requires_grad else np.zeros_like(numeric)
+    raise GradcheckError(
+        f"Jacobian mismatch for output {k} with respect to input {i},\nnumerical:{wrong[0]}\nanalytical:{wrong[1]}\n\n"
+        "These are derivatives along random directions (fast mode). The whole matrices:\n\n"
+        f"Numerical:\n {numeric.squeeze()}\nAnalytical:\n{analytic.squeeze()}\n\n"
+        f"The max per-element difference (slow mode) is: {np.abs(numeric - analytic).max(initial=0)}."
+    )
+
+
+def _check_batched(func: Any, inputs: tuple, backward: bool, forward: bool) -> None:
+    from flowtorch.autograd import check_fast
+
+    def outputs_of(*args: Any) -> tuple:
+        return _outputs_of(func, args)
+
+    for wanted, check in ((backward, check_fast.batched_gradients), (forward, check_fast.batched_forward)):
+        problem = check(outputs_of, inputs, _watched(inputs)) if wanted else None
+        if problem is not None:
+            raise GradcheckError(problem)
+
+
+def _watched(inputs: tuple) -> list[int]:
+    watched = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
+    if not watched:
+        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
+                         "requires_grad=True.")
+    return watched
 
 
 def _check(
@@ -146,10 +214,7 @@ def _check(
     backward: bool,
     undefined: bool,
 ) -> bool:
-    watched = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
-    if not watched:
-        raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of the them have "
-                         "requires_grad=True.")
+    watched = _watched(inputs)
     for i in watched:
         t = inputs[i]
         if t.dtype not in (torch.float64, torch.complex128):
@@ -288,4 +353,5 @@ def gradgradcheck(
         return tuple(g for g in _grad(outs, watched, ws, create_graph=True, allow_unused=True) if g is not None)
     return gradcheck(gradients, inputs + weights, eps=eps, atol=atol, rtol=rtol, raise_exception=raise_exception,
                      nondet_tol=nondet_tol, check_undefined_grad=False, check_forward_ad=check_fwd_over_rev,
-                     check_backward_ad=check_rev_over_rev)
+                     check_backward_ad=check_rev_over_rev, check_batched_grad=check_batched_grad,
+                     fast_mode=fast_mode)

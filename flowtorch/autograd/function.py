@@ -183,7 +183,7 @@ class _FunctionMeta(type):
         cls._backward_cls = cls._node_class                              # type: ignore[attr-defined]
 
 
-class Function(metaclass=_FunctionMeta):
+class Function(FunctionCtx, metaclass=_FunctionMeta):
     """A differentiable function with its own backward.
 
     Subclasses define static methods ``forward(ctx, *args)`` and ``backward(ctx, *grads)``, or ``forward(*args)`` with
@@ -192,6 +192,21 @@ class Function(metaclass=_FunctionMeta):
 
     _node_class: Any = None
     generate_vmap_rule = False
+    # What a call's ``ctx`` has; the class shows the same names.
+    saved_tensors = FunctionNode.saved_tensors
+    saved_variables = FunctionNode.saved_variables
+    metadata = FunctionNode.metadata
+    next_functions = FunctionNode.next_functions
+    materialize_grads = property(lambda ctx: ctx.materialize_grads)
+    needs_input_grad = property(lambda ctx: ctx.needs_input_grad)
+    to_save = property(lambda ctx: ctx.to_save)
+    dirty_tensors = property(lambda ctx: ctx.dirty_tensors)
+    non_differentiable = property(lambda ctx: ctx.non_differentiable)
+    saved_for_forward = property(lambda ctx: ctx.saved_for_forward)
+    requires_grad = property(lambda ctx: any(ctx.needs_input_grad))
+    name = FunctionNode.name
+    register_hook = FunctionNode.register_hook
+    register_prehook = FunctionNode.register_prehook
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         warnings.warn(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you "

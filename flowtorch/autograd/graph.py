@@ -1,8 +1,9 @@
 """Looking at and steering the recorded graph: saved-tensor hooks, hooks over several tensors, gradient edges."""
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from flowtorch import overrides
@@ -184,3 +185,28 @@ def _expected(tensors: Sequence[Tensor], current: Any) -> set[int]:
         if key in reachable:
             found.add(i)
     return found
+
+
+# ---------------------------------------------------------------- settings of other engines
+
+
+class set_warn_on_accumulate_grad_stream_mismatch:
+    """Whether gradients from another CUDA stream than their leaf's are warned about. All run on one stream here."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+
+class set_override_stale_capture_stream:
+    """Whether backward leaves CUDA streams whose capture has ended. Backward runs on the caller's stream here."""
+
+    def __init__(self, enabled: bool) -> None:
+        self.enabled = enabled
+
+
+@contextlib.contextmanager
+def region_activation_memory_budget(budget: float) -> Iterator[None]:
+    """The share of activations (0 to 1) that a compiled region may keep; eager code keeps what its ops ask for."""
+    if not 0 <= budget <= 1:
+        raise ValueError(f"budget must be between 0 and 1, got {budget}")
+    yield

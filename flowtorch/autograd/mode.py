@@ -193,3 +193,16 @@ class inference_mode(_DecoratorContext):
         grad_mode.enabled, grad_mode.inference = self._previous
         if self.mode:
             overrides.active.remove(self)
+
+
+class enforce_grad_layout_policy:
+    """Whether gradients are laid out as their leaves: at once, or for a block. It is always so here."""
+
+    def __init__(self, enable: bool = True) -> None:
+        self.enable = enable
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import flowtorch as torch
@@ -12,8 +12,19 @@ from flowtorch.autograd.engine import backward as _backward
 from flowtorch.autograd.graph import saved_tensors_hooks
 from flowtorch.tensor import Tensor
 
-__all__ = ["CheckpointError", "CheckpointFunction", "checkpoint", "checkpoint_sequential", "detach_variable",
-           "noop_context_fn", "set_checkpoint_debug_enabled", "set_checkpoint_early_stop"]
+_SELECTIVE = ("SAC_IGNORED_OPS", "CheckpointPolicy", "SelectiveCheckpointContext",
+              "create_selective_checkpoint_contexts")
+__all__ = ["CheckpointError", "CheckpointFunction", "DefaultDeviceType", "GraphExecGroup", "check_backward_validity",
+           "checkpoint", "checkpoint_sequential", "detach_variable", "get_device_states", "noop_context_fn",
+           "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states", *_SELECTIVE]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _SELECTIVE:
+        from flowtorch.utils import checkpoint_selective
+
+        return getattr(checkpoint_selective, name)
+    raise AttributeError(f"module 'torch.utils.checkpoint' has no attribute '{name}'")
 
 
 class CheckpointError(RuntimeError):
@@ -33,6 +44,59 @@ def detach_variable(inputs: tuple) -> tuple:
         else:
             out.append(x)
     return tuple(out)
+
+
+def check_backward_validity(inputs: Iterable[Any]) -> None:
+    """Warn if no input needs a gradient."""
+    if not any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+        warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=2)
+
+
+class DefaultDeviceType:
+    """The kind of device whose generators a part's random numbers come from, where no argument tells."""
+
+    _default_device_type = "cuda"
+
+    @staticmethod
+    def set_device_type(device: str = "cuda") -> None:
+        """Set the kind of device."""
+        DefaultDeviceType._default_device_type = device
+
+    @staticmethod
+    def get_device_type() -> str:
+        """The kind of device."""
+        return DefaultDeviceType._default_device_type
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Tensor]]:
+    """(numbers, generator states) of the CUDA devices that tensors among the arguments are on."""
+    numbers = sorted({x.device.index or 0 for x in args if isinstance(x, Tensor) and x.device.type == "cuda"})
+    return numbers, [torch.cuda.get_rng_state(n) for n in numbers]       # type: ignore[attr-defined]
+
+
+def set_device_states(devices: Any, states: Any, *, device_type: str | None = None) -> None:
+    """Put generator states back."""
+    for n, state in zip(devices, states, strict=True):
+        torch.cuda.set_rng_state(state, n)                               # type: ignore[attr-defined]
+
+
+class GraphExecGroup:
+    """Context: several backward passes in it use one recomputation of a part."""
+
+    _current: Any = None
+
+    def __enter__(self) -> GraphExecGroup:
+        if GraphExecGroup._current is not None:
+            raise RuntimeError("GraphExecGroup contexts cannot be nested")
+        GraphExecGroup._current = self
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        GraphExecGroup._current = None
+
+    @classmethod
+    def _get_current_group(cls) -> Any:
+        return cls._current
 
 
 def noop_context_fn() -> tuple:
