@@ -19,7 +19,7 @@ from flowtorch.ops.op import Op
 
 _FAMILIES = (
     "reductions", "products", "copies", "scans", "indexing", "randoms", "norms", "losses", "attentions", "convolutions",
-    "pools", "composed",
+    "pools", "composed", "searches", "library",
 )  # fmt: skip
 
 
