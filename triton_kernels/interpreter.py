@@ -232,6 +232,23 @@ def _erfinv(y: float) -> float:
     return x
 
 
+_SCIPY = {
+    "cyl_bessel_i0": "i0", "cyl_bessel_i1": "i1", "j0": "j0", "j1": "j1", "y0": "y0", "y1": "y1", "normcdf": "ndtr",
+    "normcdfinv": "ndtri", "erfcx": "erfcx",
+}  # fmt: skip
+
+
+def _scipy(name: str):
+    """The function of scipy.special, which is imported when it is first needed."""
+
+    def body(x):
+        import scipy.special
+
+        return getattr(scipy.special, name)(x)
+
+    return body
+
+
 def _give_libdevice_bodies() -> None:
     """The interpreter cannot run device code: give each libdevice function used in kernels a numpy body."""
 
@@ -279,6 +296,7 @@ def _give_libdevice_bodies() -> None:
     table |= {"sinpi": lambda x: np.sin(np.pi * x), "cospi": lambda x: np.cos(np.pi * x)}
     table |= {name: by_element(getattr(math, name)) for name in ("erf", "erfc", "lgamma")}
     table["erfinv"] = by_element(_erfinv)
+    table |= {name: _scipy(theirs) for name, theirs in _SCIPY.items()}
     for name, function in table.items():
         install(name, function)
 

@@ -26,13 +26,13 @@ def square_root(x):
 @triton.jit
 def nan_minimum(a, b):
     """The smaller, NaN if either is."""
-    return tl.where((a < b) | (a != a), a, b)
+    return tl.where(a != a, a, tl.where(a < b, a, b))
 
 
 @triton.jit
 def nan_maximum(a, b):
     """The larger, NaN if either is."""
-    return tl.where((a > b) | (a != a), a, b)
+    return tl.where(a != a, a, tl.where(a > b, a, b))
 
 
 @triton.jit
@@ -149,3 +149,14 @@ def maximum(a, b):
 def minimum(a, b):
     """The smaller of two integers, as a combine function."""
     return tl.minimum(a, b)
+
+
+@triton.jit
+def greatest_common_divisor(a, b):
+    """Euclid's, of the magnitudes; all elements step until the last is done."""
+    a = tl.abs(a)
+    b = tl.abs(b)
+    while tl.max((b != 0).to(tl.int32)) > 0:
+        rest = a % tl.where(b == 0, 1, b)
+        a, b = tl.where(b == 0, a, b), tl.where(b == 0, b, rest)
+    return a

@@ -18,7 +18,7 @@ def triangular(
     mask = (row < size)[:, None] & (col < columns)[None, :]
     place = batch * size * columns + row[:, None] * columns + col[None, :]
     x = tl.load(b_ptr + place, mask=mask, other=0).to(STATE)
-    for step in range(0, size):
+    for step in range(size):
         now = step
         if UPPER:
             now = size - 1 - step

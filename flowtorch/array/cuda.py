@@ -109,6 +109,14 @@ def strided(array: Any, shape: Sequence[int], strides: Sequence[int], offset: in
     return cupy.ndarray(tuple(shape), array.dtype, place, tuple(steps))
 
 
+def parts(array: Any) -> tuple[Any, Any]:
+    """Views of the real and imaginary parts of a complex array."""
+    plane = np.dtype(np.float32 if array.dtype.itemsize == 8 else np.float64)
+    flat = strided(array, (1,), (1,)).view(plane)
+    steps = [2 * step for step in element_strides(array)]
+    return strided(flat, array.shape, steps), strided(flat, array.shape, steps, 1) if array.size else array.imag
+
+
 class Faults:
     """What kernels found wrong: each check has a code that a kernel stores in a word the host reads when it waits."""
 

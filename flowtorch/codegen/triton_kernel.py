@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.cuda import address, element_strides, empty, kernel_module, strided
+from flowtorch.array.cuda import address, element_strides, empty, kernel_module, parts, strided
 
 from . import planner
+from .complex_parts import has_complex, split
+from .dtypes import CATEGORY
 from .lowering import Program
 from .numpy_renderer import numpy_dtype
 from .triton_renderer import render
@@ -37,7 +39,8 @@ class TritonKernel:
     def __call__(self, *values: Any, out: Any = None, elements: int | None = None) -> Any:
         """Compute new arrays, or into `out`, an array of the broadcast shape."""
         arrays = values[: self.count]
-        fixed = arrays if out is None else (*arrays, out)
+        given = () if out is None else out if isinstance(out, tuple) else (out,)
+        fixed = (*arrays, *given)
         addresses = [address(array) for array in fixed]
         aligned = not any(at & 15 for at in addresses)
         key = (aligned, elements, *[part for array in fixed for part in (array.shape, array.strides)])
@@ -45,9 +48,9 @@ class TritonKernel:
         if plan is None:
             if len(self.plans) > 4096:  # ever new shapes must not grow it for ever
                 self.plans.clear()
-            plan = self.plans[key] = self.plan(arrays, out, aligned, elements)
+            plan = self.plans[key] = self.plan(arrays, given[0] if given else None, aligned, elements)
         shape, strides, call = plan
-        outputs = [empty(shape, dtype, strides) for dtype in self.dtypes] if out is None else [out]
+        outputs = [empty(shape, dtype, strides) for dtype in self.dtypes] if out is None else list(given)
         if call is not None:
             places = [address(output) for output in outputs]
             addresses = addresses[: self.count] + places
@@ -71,6 +74,40 @@ class TritonKernel:
             self.expression, layout.kind, layout.shape, layout.strides, wide, aligned, elements
         )
         return shape, place, call
+
+
+class ComplexKernel:
+    """A program on complex arrays as a Triton kernel on their parts."""
+
+    def __init__(self, program: Program, name: str = "pointwise"):
+        self.inner = TritonKernel(split(program), name)
+        self.complex_inputs = tuple(CATEGORY[value.type] == "c" for value in program.inputs)
+        self.complex_scalars = tuple(CATEGORY[value.type] == "c" for value in program.parameters)
+        (output,) = program.outputs
+        self.result = numpy_dtype(output.type)
+
+    def __call__(self, *values: Any, out: Any = None) -> Any:
+        count = len(self.complex_inputs)
+        arrays: list[Any] = []
+        for array, split_up in zip(values[:count], self.complex_inputs, strict=True):
+            arrays += parts(array) if split_up else (array,)
+        numbers: list[Any] = []
+        for value, split_up in zip(values[count:], self.complex_scalars, strict=True):
+            numbers += (complex(value).real, complex(value).imag) if split_up else (value,)
+        if self.result.kind != "c":
+            return self.inner(*arrays, *numbers, out=out)
+        if out is None:
+            shape = np.broadcast_shapes(*(array.shape for array in values[:count]))
+            strides = tuple(planner.broadcast_strides(a.shape, element_strides(a), shape) for a in values[:count])
+            out = empty(shape, self.result, planner.output_strides(shape, strides))
+        if out.size:
+            self.inner(*arrays, *numbers, out=parts(out))
+        return out
+
+
+def kernel_of(program: Program, name: str = "pointwise") -> TritonKernel | ComplexKernel:
+    """The program as a callable kernel."""
+    return ComplexKernel(program, name) if has_complex(program) else TritonKernel(program, name)
 
 
 def reduce(rule: str, input: Any, dims: tuple[int, ...], dtype: str, elements: int | None = None) -> Any:

@@ -88,6 +88,7 @@ _TEMPLATES |= {
     ("remainder", "f"): "scalar.float_remainder({0}, {1})",
     ("remainder", "i"): "scalar.integer_remainder({0}, {1})",
     ("fmod", "i"): "{0} % {1}",
+    ("gcd", "i"): "scalar.greatest_common_divisor({0}, {1})",
     ("pow", "i"): "scalar.integer_power({0}, {1}, {bits})",
     ("left_shift", "i"): "scalar.left_shift({0}, {1}, {bits})",
     ("right_shift", "i"): "scalar.right_shift({0}, {1}, {bits})",

@@ -13,13 +13,13 @@ from collections.abc import Callable
 from flowtorch import dtypes
 from flowtorch.array.tensortype import TensorType
 from flowtorch.codegen.op_kernel import OpKernel
-from flowtorch.codegen.triton_kernel import TritonKernel
+from flowtorch.codegen.triton_kernel import kernel_of
 from flowtorch.ops.cuda.base import KERNELS
 from flowtorch.ops.op import Op
 
 _FAMILIES = (
     "reductions", "products", "copies", "scans", "indexing", "randoms", "norms", "losses", "attentions", "convolutions",
-    "pools", "composed", "searches", "library",
+    "pools", "composed", "searches", "library", "specials",
 )  # fmt: skip
 
 
@@ -34,11 +34,11 @@ def load() -> dict[str, Callable]:
 def kernels(op: Op, type: TensorType) -> tuple[Callable, Callable] | None:
     """(kernel of the tensors alone, kernel with parameters) of ``op`` for operands of ``type``, or None."""
     kernel = load().get(op.name)
-    if kernel is None and op.expr is not None and not type.dtype.is_complex:
+    if kernel is None and op.expr is not None:
         try:
             name = op.name.strip("_")
             default = dtypes.get_default_dtype().name
-            kernel = OpKernel(op, type.dtype.name, lambda program: TritonKernel(program, name), default)
+            kernel = OpKernel(op, type.dtype.name, lambda program: kernel_of(program, name), default)
         except NotImplementedError:
             return None
     return None if kernel is None else (kernel, kernel)

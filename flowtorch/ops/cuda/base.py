@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.cuda import address, element_strides, empty, strided
+from flowtorch.array.cuda import address, element_strides, empty, parts, strided
 from flowtorch.codegen import expression
 from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.lowering import lower
-from flowtorch.codegen.triton_kernel import TritonKernel
+from flowtorch.codegen.triton_kernel import TritonKernel, kernel_of
 from flowtorch.codegen.triton_map import grid_map
 from flowtorch.ops.families import normalize_dims
 
@@ -39,12 +39,12 @@ def kernel(*names: str, library: bool = False) -> Callable:
 
 
 @functools.cache
-def formula(text: str, inputs: tuple[tuple[str, str], ...], scalars: tuple[str, ...], result: str) -> TritonKernel:
+def formula(text: str, inputs: tuple[tuple[str, str], ...], scalars: tuple[str, ...], result: str) -> Any:
     """A kernel of the glue's own: pointwise steps between others."""
     types = dict(inputs)
     tree = expression.parse(text, tuple(types), scalars)
     program = lower([tree], types, dict.fromkeys(scalars, compute_type(result)), [result])
-    return TritonKernel(program, "formula")
+    return kernel_of(program, "formula")
 
 
 def bits(array: Any) -> Any:
@@ -74,14 +74,6 @@ def copy_into(target: Any, source: Any) -> None:
                 copy_into(imag, given[1])
         return
     cast_kernel(source.dtype.name, target.dtype.name)(source, out=target)
-
-
-def parts(array: Any) -> tuple[Any, Any]:
-    """Views of the real and imaginary parts of a complex array."""
-    plane = np.dtype(np.float32 if array.dtype.itemsize == 8 else np.float64)
-    flat = strided(array, (1,), (1,)).view(plane)
-    steps = [2 * step for step in element_strides(array)]
-    return strided(flat, array.shape, steps), strided(flat, array.shape, steps, 1) if array.size else array.imag
 
 
 @functools.cache

@@ -168,7 +168,7 @@ def pinv(A, atol, rtol, hermitian):
         return A.transpose(-2, -1).clone()
     U, S, Vh = public("_svd")(A, False)
     limit = public("maximum")(atol, rtol * S.amax(-1)).unsqueeze(-1)
-    inverse = (1 / S.masked_fill(S == 0, 1)).masked_fill(S <= limit, 0)
+    inverse = (1 / S.masked_fill(S == 0, 1)).masked_fill(limit >= S, 0)
     return (Vh.mH * inverse.unsqueeze(-2)) @ U.mH
 
 
@@ -246,7 +246,7 @@ def frexp(input: Any) -> tuple:
         f"small = (tl.abs(v) < {2.0**-1000 if wide else 2.0**-120!r}) & (v != 0)",
         f"u = tl.where(small, v * {tiny}, v)",
         f"b = u.to(tl.{bits}, bitcast=True)",
-        f"plain = (v == v) & (tl.abs(v) < float('inf')) & (v != 0)",
+        "plain = (v == v) & (tl.abs(v) < float('inf')) & (v != 0)",
         f"e = ((b >> {shift}) & {2 * bias + 3}) - {bias}",
         f"f = ((b & ~({2 * bias + 3} << {shift})) | ({bias} << {shift})).to(tl.{state}, bitcast=True)",
         f"k = tl.where(plain, tl.where(small, e - {54 if wide else 25}, e), 0)",

@@ -9,17 +9,35 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array.cuda import empty, parts
 from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.dtypes import compute_type
-from flowtorch.ops.cuda.base import KERNELS, along, formula, kernel
+from flowtorch.ops.cuda.base import KERNELS, along, copy_into, formula, kernel
 from flowtorch.ops.families import normalize_dims
 from flowtorch.ops.reduction import _need_elements, accumulation_type
 
 
 def _reduced(rule: str, input: Any, dim: Any, keepdim: bool, dtype: str) -> Any:
     axes = normalize_dims(dim, input.ndim)
+    if input.dtype.kind == "c":
+        return _of_parts(rule, input, dim, keepdim, dtype)
     result = triton_kernel.reduce(rule, input, axes, dtype)
     return result.reshape([1 if d in axes else n for d, n in enumerate(input.shape)]) if keepdim else result
+
+
+def _of_parts(rule: str, input: Any, dim: Any, keepdim: bool, dtype: str) -> Any:
+    """A linear reduction of complex numbers, or a test of them."""
+    if rule in ("any", "all"):
+        flags = formula("x != 0", (("x", input.dtype.name),), (), "bool")(input)
+        return _reduced(rule, flags, dim, keepdim, dtype)
+    if rule not in ("sum", "mean"):
+        raise NotImplementedError(f"the reduction '{rule}' of complex numbers has no kernel on device 'cuda'")
+    plane = "float64" if dtype == "complex128" else "float32"
+    real, imag = (_reduced(rule, part, dim, keepdim, plane) for part in parts(input))
+    result = empty(real.shape, np.dtype(dtype))
+    for target, part in zip(parts(result), (real, imag), strict=True):
+        copy_into(target, part)
+    return result
 
 
 @kernel("sum")
@@ -100,7 +118,8 @@ def count_nonzero(input: Any, dim: Any = None) -> Any:
 def vector_norm(input: Any, ord: float = 2.0, dim: Any = None, keepdim: bool = False) -> Any:
     name, state = input.dtype.name, compute_type(input.dtype.name)
     if input.dtype.kind == "c":
-        raise NotImplementedError("norms of complex tensors have no kernel on device 'cuda'")
+        input = formula("abs(x)", (("x", name),), (), "float64" if name == "complex128" else "float32")(input)
+        return vector_norm(input, ord, dim, keepdim)
     if ord in (math.inf, -math.inf):
         size = formula("abs(x)", (("x", name),), (), name)(input)
         return _reduced("amax" if ord > 0 else "amin", size, dim, keepdim, name)

@@ -1,0 +1,136 @@
+"""Special functions on the device: those of CUDA's math library, and orthogonal polynomials by their recurrences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from flowtorch.array.cuda import empty
+from flowtorch.codegen.triton_map import grid_map
+from flowtorch.ops.cuda.base import cast, copy_into, dense, formula, kernel, parts
+from flowtorch.ops.cuda.norms import _moments
+
+
+def _elementwise(name: str, lines: list[str], names: str = "x") -> None:
+    """Register a kernel that computes ``y`` from its operands by ``lines``, in float32 or float64."""
+
+    def run(*arrays: Any) -> Any:
+        if arrays[0].dtype.kind in "biuc":
+            raise NotImplementedError(f"'{name}' of {arrays[0].dtype} has no kernel on device 'cuda'")
+        state = "float64" if arrays[0].dtype == np.float64 else "float32"
+        result = empty(np.broadcast_shapes(*(a.shape for a in arrays)), arrays[0].dtype)
+        wide = [f"{k} = {k}.to(tl.{state})" for k in names]
+        grid_map(name, result.shape, [*wide, *lines], dict(zip(names, arrays, strict=True)), {"y": result}, block=512)
+        return result
+
+    kernel(name)(run)
+
+
+# x beyond which exp(|x|) overflows, where the scaled functions take the first terms of their asymptotic series
+_SCALED = (
+    "a = tl.abs(x)",
+    "b = tl.minimum(a, 80.0)",
+    "r = 1 / tl.maximum(a, 1.0)",
+)
+_ELEMENTWISE = {
+    "i0": ["y = libdevice.cyl_bessel_i0(x)"],
+    "i1": ["y = libdevice.cyl_bessel_i1(x)"],
+    "modified_bessel_i0": ["y = libdevice.cyl_bessel_i0(x)"],
+    "modified_bessel_i1": ["y = libdevice.cyl_bessel_i1(x)"],
+    "i0e": [
+        *_SCALED,
+        "s = 0.0732421875 + r * (0.112152099609375 + r * 0.22710800170898438)",
+        "s = 1 + r * (0.125 + r * (0.0703125 + r * s))",
+        "y = tl.where(a < 80, libdevice.cyl_bessel_i0(b) * libdevice.exp(-b), s * tl.sqrt(r * 0.15915494309189535))",
+    ],
+    "i1e": [
+        *_SCALED,
+        "s = 1 - r * (0.375 + r * (0.1171875 + r * (0.1025390625 + r * (0.144195556640625 + r * 0.2775764465332031))))",
+        "y = tl.where(a < 80, libdevice.cyl_bessel_i1(b) * libdevice.exp(-b), s * tl.sqrt(r * 0.15915494309189535))",
+        "y = tl.where(x < 0, -y, y)",
+    ],
+    "bessel_j0": ["y = libdevice.j0(x)"],
+    "bessel_j1": ["y = libdevice.j1(x)"],
+    "bessel_y0": ["y = libdevice.y0(x)"],
+    "bessel_y1": ["y = libdevice.y1(x)"],
+    "ndtr": ["y = libdevice.normcdf(x)"],
+    "ndtri": ["y = libdevice.normcdfinv(x)"],
+    "erfcx": ["y = libdevice.erfcx(x)"],
+    "log_ndtr": [
+        "t = x * 0.7071067811865476",
+        "low = libdevice.log(libdevice.erfcx(-tl.minimum(t, 0.0)) * 0.5) - t * t",
+        "y = tl.where(x < -1, low, libdevice.log1p(-libdevice.erfc(t) * 0.5))",
+    ],
+    "entr": [
+        "y = tl.where(x > 0, -x * libdevice.log(x), tl.where(x == 0, 0.0, float('-inf')))",
+        "y = tl.where(x != x, x, y)",
+    ],
+    "spherical_bessel_j0": [
+        "q = x * x",
+        "near = 1 - q / 6 * (1 - q / 20 * (1 - q / 42 * (1 - q / 72 * (1 - q / 110 * (1 - q / 156)))))",
+        "y = tl.where(tl.abs(x) < 0.5, near, libdevice.sin(x) / tl.where(x == 0, 1.0, x))",
+        "y = tl.where(tl.abs(x) == float('inf'), 0.0, y)",
+    ],
+}
+for _name, _lines in _ELEMENTWISE.items():
+    _elementwise(_name, _lines)
+
+
+# ---------------------------------------------------------------- polynomials by three-term recurrences
+
+def _polynomial(name: str, first: str, step: str, argument: str = "x") -> None:
+    _elementwise(name, [
+        f"x = {argument}",
+        "order = n.to(tl.int32)",
+        "p = tl.zeros_like(x) + 1",
+        f"q = {first}",
+        "y = tl.where(order <= 0, p, q)",
+        "y = tl.where(order < 0, 0.0, y)",
+        "k = 1",
+        "while k < tl.max(order, 0):",
+        f"    new = {step}",
+        "    p = q",
+        "    q = new",
+        "    k += 1",
+        "    y = tl.where(order == k, q, y)",
+    ], "xn")  # fmt: skip
+
+
+_FIRST = {"t": "x + 0", "u": "x + x", "v": "x + x - 1", "w": "x + x + 1"}
+for _kind, _start in _FIRST.items():
+    _polynomial(f"chebyshev_polynomial_{_kind}", _start, "2 * x * q - p")
+    _polynomial(f"shifted_chebyshev_polynomial_{_kind}", _start, "2 * x * q - p", "2 * x - 1")
+_polynomial("hermite_polynomial_h", "x + x", "2 * x * q - 2 * k * p")
+_polynomial("hermite_polynomial_he", "x + 0", "x * q - k * p")
+_polynomial("laguerre_polynomial_l", "1 - x", "((2 * k + 1 - x) * q - k * p) / (k + 1)")
+_polynomial("legendre_polynomial_p", "x + 0", "((2 * k + 1) * x * q - k * p) / (k + 1)")
+
+
+# ---------------------------------------------------------------- small pieces
+
+@kernel("complex")
+def complex_(real: Any, imag: Any) -> Any:
+    shape = np.broadcast_shapes(real.shape, imag.shape)
+    result = empty(shape, np.dtype(np.complex128 if real.dtype == np.float64 else np.complex64))
+    for target, part in zip(parts(result), (real, imag), strict=True):
+        copy_into(target, part)
+    return result
+
+
+@kernel("_in_columns")
+def in_columns(input: Any) -> Any:
+    return dense(input.swapaxes(-2, -1)).swapaxes(-2, -1) if input.flags.c_contiguous else _columns(input)
+
+
+def _columns(input: Any) -> Any:
+    result = empty(input.swapaxes(-2, -1).shape, input.dtype)
+    copy_into(result, input.swapaxes(-2, -1))
+    return result.swapaxes(-2, -1)
+
+
+@kernel("_moments")
+def moments(input: Any, dims: Any, eps: float) -> tuple:
+    mean, variance, state = _moments(input, tuple(dims))
+    name = input.dtype.name
+    return cast(mean, name), formula("1 / sqrt(v + eps)", (("v", state),), ("eps",), name)(variance, float(eps))
