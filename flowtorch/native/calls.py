@@ -47,9 +47,9 @@ def _compile_recorder(op: Any) -> Callable:
     return fast_general.compile_recorder(op)
 
 
-def product(kind: str, op: Any, closure: Callable, record: Callable | None = None) -> Any:
-    """The call of "matmul", "linear" or "cat"; ``record`` gets the operands of the first two and the result."""
-    return closure if module is None else module.product(kind, op, closure, record)
+def product(kind: str, op: Any, closure: Callable, *classes: type) -> Any:
+    """The call of "matmul", "linear" or "cat"; ``classes`` of nodes as the extension's ``product`` wants them."""
+    return closure if module is None else module.product(kind, op, closure, classes)
 
 
 def getitem(closure: Callable, node_class: Callable, select: type, slice_: type) -> Any:

@@ -6,17 +6,56 @@ static int is_float(PyArrayObject *a) {
     return number == NPY_FLOAT || number == NPY_DOUBLE;
 }
 
-/* The Python function that records such a call gets the operands and the result. */
-static PyObject *recorded(Call *self, PyObject *t, PyObject *const *operands, int count) {
+/* What the derivative keeps: each factor for the other's gradient, and the second one's shape. */
+static int record_product(PyTypeObject *cls, PyObject *t, PyObject *const *operands, int count) {
+    PyObject *edges = PyTuple_New(count), *saved = NULL, *versions = NULL, *edge[3], *n = NULL;
+    int any = 0;
+    if (edges == NULL) return -1;
+    for (int i = 0; i < count; i++) {
+        edge[i] = NULL;
+        if (operands[i] != Py_None && edge_of(operands[i], &edge[i]) < 0) {
+            Py_DECREF(edges);
+            return -1;
+        }
+        any = any || edge[i] != NULL;
+        PyTuple_SET_ITEM(edges, i, new_reference(edge[i] ? edge[i] : Py_None));
+        Py_XDECREF(edge[i]);                            /* the tuple keeps it */
+    }
+    if (!any) {
+        Py_DECREF(edges);
+        return 0;
+    }
+    if ((n = new_node(cls, edges, ARRAY(t), SLOT(t, in_tensor.type))) == NULL) return -1;
+    if ((saved = PyTuple_New(count)) && (versions = PyTuple_New(count)))
+        for (int i = 0; i < count; i++) {
+            int kept = i < 2 && edge[1 - i] != NULL;
+            PyTuple_SET_ITEM(saved, i, new_reference(kept ? operands[i] : Py_None));
+            PyTuple_SET_ITEM(versions, i, new_reference(kept ? version_of(operands[i]) : Py_None));
+        }
+    SLOT(n, in_node.saved) = saved;
+    SLOT(n, in_node.versions) = versions;
+    PyArrayObject *b = ARRAY(operands[1]);
+    PyObject *shape = PyArray_IntTupleFromIntp(PyArray_NDIM(b), PyArray_DIMS(b));
+    PyObject *item = shape ? PyTuple_Pack(2, shape, Py_None) : NULL;
+    PyObject *shapes = !item ? NULL : count == 2 ? PyTuple_Pack(2, Py_None, item) : PyTuple_Pack(3, Py_None, item, Py_None);
+    SLOT(n, in_node.shapes) = shapes;
+    Py_XDECREF(shape);
+    Py_XDECREF(item);
+    if (saved == NULL || versions == NULL || shapes == NULL) {
+        Py_DECREF(n);
+        return -1;
+    }
+    set_slot(t, in_tensor.node, n);
+    set_slot(t, in_tensor.requires_grad, new_reference(Py_True));
+    return 0;
+}
+
+/* `which`: the place of the node's class among those given. */
+static PyObject *recorded(Call *self, int which, PyObject *t, PyObject *const *operands, int count) {
     int wanted = 0;
     for (int i = 0; i < count; i++) wanted = wanted || (operands[i] != Py_None && wants_gradient(operands[i]));
     if (t == NULL || !wanted || !grad_enabled()) return t;
-    PyObject *args[4];
-    for (int i = 0; i < count; i++) args[i] = operands[i];
-    args[count] = t;
-    PyObject *done = PyObject_Vectorcall(self->recorder, args, count + 1, NULL);
-    Py_XDECREF(done);
-    if (done == NULL) Py_CLEAR(t);
+    if (record_product((PyTypeObject *)PyTuple_GET_ITEM(self->rest, which), t, operands, count) < 0) Py_CLEAR(t);
     return t;
 }
 
@@ -35,7 +74,7 @@ static PyObject *matmul_call(PyObject *callable, PyObject *const *args, size_t n
     if (PyArray_NDIM(a) != 2 || PyArray_NDIM(b) != 2 || PyArray_DIM(a, 1) != PyArray_DIM(b, 0)) goto python;
     PyObject *c = PyArray_MatrixProduct2((PyObject *)a, (PyObject *)b, NULL);
     if (c == NULL) goto python;
-    return recorded(self, new_tensor(c, SLOT(args[0], in_tensor.type)), args, 2);
+    return recorded(self, 0, new_tensor(c, SLOT(args[0], in_tensor.type)), args, 2);
 python:
     return fall_back(self, args, nargsf, kwnames);
 }
@@ -103,7 +142,8 @@ static PyObject *linear_call(PyObject *callable, PyObject *const *args, size_t n
     if (PyArray_NDIM(weight) != 2 || PyArray_NDIM(a) < 2) goto python;
     PyArrayObject *c = linear_array(a, weight, bias == Py_None ? NULL : ARRAY(bias));
     if (c == NULL) goto python;
-    return recorded(self, new_tensor((PyObject *)c, SLOT(args[0], in_tensor.type)), operands, 3);
+    int which = 2 * (PyArray_NDIM(a) > 2) + (bias == Py_None);
+    return recorded(self, which, new_tensor((PyObject *)c, SLOT(args[0], in_tensor.type)), operands, 3);
 python:
     return fall_back(self, args, nargsf, kwnames);
 }
@@ -220,17 +260,17 @@ python:
 
 static PyObject *make(PyObject *module, PyObject *args) {
     const char *kind;
-    PyObject *op, *fallback, *recorder;
-    if (!PyArg_ParseTuple(args, "sOOO", &kind, &op, &fallback, &recorder)) return NULL;
+    PyObject *op, *fallback, *classes;
+    if (!PyArg_ParseTuple(args, "sOOO!", &kind, &op, &fallback, &PyTuple_Type, &classes)) return NULL;
     Call *self = new_call(fallback, op, kind[0] == 'm' ? matmul_call : kind[0] == 'l' ? linear_call : cat_call);
-    if (self != NULL) self->recorder = new_reference(recorder);
+    if (self != NULL) self->rest = new_reference(classes);
     return (PyObject *)self;
 }
 
 static PyMethodDef functions[] = {
     {"product", make, METH_VARARGS,
-     "product(kind, op, fallback, recorder): the fast call of \"matmul\", \"linear\" or \"cat\"; `recorder` gets the "
-     "operands of the first two and the result."},
+     "product(kind, op, fallback, classes): the fast call of \"matmul\" of matrices, of \"linear\" or \"cat\". `classes` of "
+     "nodes: one for matmul; for linear of rows with and without bias, of more dimensions with and without."},
     {NULL},
 };
 

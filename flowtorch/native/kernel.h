@@ -78,6 +78,13 @@ static inline PyArrayObject *new_array(int number, int ndim, const Index *shape)
     return (PyArrayObject *)PyArray_SimpleNew(ndim, (Index *)shape, number);
 }
 
+/* Whether every keyword argument is None, which is as if it were not given. */
+static inline int no_options(PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    for (Py_ssize_t k = 0; names && k < PyTuple_GET_SIZE(names); k++)
+        if (args[count + k] != Py_None) return 0;
+    return 1;
+}
+
 /* The value of argument `position`, or of keyword `name`; NULL when it is not given. */
 PyObject *argument(PyObject *const *args, Py_ssize_t count, PyObject *names, Py_ssize_t position, const char *name);
 

@@ -115,7 +115,7 @@ static int read_run(PyObject *dim, PyArrayObject *x, int *first, int *last) {
 
 /* sum(input, dim=None, keepdim=False, *, dtype=None) */
 static PyObject *sum(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    if (count < 1 || count > 3 || names || !is_array(args[0])) return NULL;
+    if (count < 1 || count > 3 || !no_options(args, count, names) || !is_array(args[0])) return NULL;
     PyArrayObject *x = (PyArrayObject *)args[0];
     int type = PyArray_TYPE(x), ndim = PyArray_NDIM(x), first, last, keep = 0;
     if ((type != NPY_FLOAT && type != NPY_DOUBLE) || !is_contiguous(x) || PyArray_SIZE(x) == 0 || ndim == 0) return NULL;
@@ -155,7 +155,7 @@ static PyObject *sum(Kernel *self, PyObject *const *args, Py_ssize_t count, PyOb
 /* _vector_norm(input, ord=2.0, dim=None, keepdim=False): the Euclidean norm of all elements */
 static PyObject *vector_norm(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyArrayObject *x;
-    if (count < 1 || count > 4 || names || (x = single(args[0])) == NULL || PyArray_SIZE(x) == 0) return NULL;
+    if (count < 1 || count > 4 || !no_options(args, count, names) || (x = single(args[0])) == NULL || PyArray_SIZE(x) == 0) return NULL;
     if (count > 1 && !(PyFloat_Check(args[1]) ? PyFloat_AS_DOUBLE(args[1]) == 2
                                               : PyLong_CheckExact(args[1]) && PyLong_AsLong(args[1]) == 2)) {
         PyErr_Clear();

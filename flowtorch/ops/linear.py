@@ -185,7 +185,7 @@ def _matmul_closure(operator: bool) -> Any:
         return _named(interpret(_matmul, (input, other), {"out": out}))
 
     dispatch.name_function(call, _matmul, "__matmul__" if operator else "matmul")
-    return calls.product("matmul", _matmul, call, _record_matmul)
+    return calls.product("matmul", _matmul, call, _mm)
 
 
 def _record_matmul(input: Any, other: Any, t: Any) -> None:
@@ -349,6 +349,6 @@ def _record_linear(input: Any, weight: Any, bias: Any, t: Any) -> None:
     t._requires_grad = True
 
 
-linear = calls.product("linear", _linear, linear, _record_linear)
+linear = calls.product("linear", _linear, linear, _linear.node_class, _linear_mm, _linear_view, _linear_unsafe)
 _linear.public = linear
 linear.op = _linear                                                     # type: ignore[attr-defined]

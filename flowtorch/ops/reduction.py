@@ -107,6 +107,8 @@ def sum_to_size(self, *size):
     lead = self.dim() - len(shape)
     if lead < 0 or any(n not in (1, m) for n, m in zip(shape, self.shape[lead:], strict=True)):
         raise RuntimeError(f"size {{{list(shape)}}} is not expandable to size {{{list(self.shape)}}}.")
+    if lead and shape == self.shape[lead:]:
+        return sum_(self, 0 if lead == 1 else tuple(range(lead)))
     dims = tuple(range(lead)) + tuple(lead + i for i, n in enumerate(shape) if n == 1 and self.shape[lead + i] != 1)
     out = sum_(self, dims, True) if dims or not shape else self
     return out.reshape(shape) if lead else out
