@@ -81,6 +81,20 @@ def flatten(value: Any, library: Any) -> Iterator[Any]:
         yield value
 
 
+def unphased(result: Any) -> Any:
+    """An outcome (or values) whose matrices have columns with a largest element that is real and positive."""
+    if isinstance(result, Outcome):
+        for r in result.results or ():
+            if isinstance(r, Result):
+                r.values = unphased(r.values)
+        return result
+    if not isinstance(result, np.ndarray) or result.ndim < 2 or result.dtype.kind not in "fc" or not result.size:
+        return result
+    largest = np.take_along_axis(result, np.abs(result).argmax(axis=-2, keepdims=True), axis=-2)
+    size = np.abs(largest)
+    return result * (np.conj(largest) / np.where(size == 0, 1, size)).astype(result.dtype)
+
+
 def quietly(f: Callable, *args: Any, **kwargs: Any) -> Any:
     """Call ``f`` with all warnings ignored."""
     with warnings.catch_warnings():

@@ -89,8 +89,8 @@ def _lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     if layout == "virtual":  # one number in memory
         return values[(0,) * values.ndim]
     if layout == "overlapping":  # element (i, j, ...) is number i + j + ... of one row
-        edges = range(values.ndim)
-        return np.concatenate([values[(-1,) * k + (slice(k > 0, None), *(0,) * (values.ndim - k - 1))] for k in edges])
+        lines = [(*(-1,) * k, slice(k > 0, None), *(0,) * (values.ndim - k - 1)) for k in range(values.ndim)]
+        return np.concatenate([values[at] for at in lines])  # type: ignore[index]
     if layout == "transposed":
         return values.transpose()
     if layout == "strided":
@@ -254,6 +254,7 @@ class Spec:
     ``accuracy``  whether the error is held against the reference's own, in float32
     ``double``    whether second derivatives can be compared
     ``seed``      another one gives other values in the same samples
+    ``columns``   tensors are unique only up to a factor of size one for each column: eigenvectors
     ``undefined`` the values are not defined: only dtype, shape and strides are compared
     """
 
@@ -273,11 +274,12 @@ class Spec:
         undefined: bool = False,
         accuracy: bool = False,
         errors: bool = True,
+        columns: bool = False,
     ) -> None:
         self.name, self.generator, self.family, self.dtypes, self.domain = name, generator, family, dtypes, domain
         self.random, self.factor, self.gradient, self.double = random, factor, gradient, double
         self.layouts, self.undefined, self.accuracy = layouts, undefined, accuracy
-        self.errors, self.seed = errors, 0
+        self.errors, self.columns, self.seed = errors, columns, 0
 
     def samples(self, dtype: str) -> Iterator[Sample]:
         """The samples for one dtype; the same ones each time."""

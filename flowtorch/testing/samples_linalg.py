@@ -62,15 +62,25 @@ def _definite(make: Maker) -> Iterator[Sample]:
 
 
 @linalg(
-    "linalg.eig", "linalg.eigvals", "linalg.svd", "svd", "linalg.qr", "qr", "geqrf", gradient=False, layouts=False
+    "linalg.eigvals", "linalg.svd", "svd", "linalg.qr", "qr", "geqrf", gradient=False, layouts=False
 )
 def _decomposition(make: Maker) -> Iterator[Sample]:
     yield make.call(regular(make, 3, 3))
     yield make.call(make(3))
 
 
-@linalg("linalg.eigh", "linalg.ldl_factor", "linalg.ldl_factor_ex", gradient=False, layouts=False)
+@linalg("linalg.eig", gradient=False, layouts=False, columns=True)
+def _eig(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 3))
+
+
+@linalg("linalg.ldl_factor", "linalg.ldl_factor_ex", gradient=False, layouts=False)
 def _hermitian(make: Maker) -> Iterator[Sample]:
+    yield make.call(definite(make, 3, 3))
+
+
+@linalg("linalg.eigh", gradient=False, layouts=False, columns=True)
+def _eigh(make: Maker) -> Iterator[Sample]:
     yield make.call(definite(make, 3, 3))
 
 

@@ -1,0 +1,158 @@
+"""``difftest run``: a program on flowtorch and on something else, in lockstep. ``difftest record`` keeps one side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .process import ROOT
+
+MODULE = __name__
+
+
+def arguments(sub: Any) -> None:
+    p = sub.add_parser("run", help="run a program on two sides and name the first call that differs")
+    p.add_argument("script", help="a script that says 'import torch'; its arguments follow")
+    p.add_argument("args", nargs=argparse.REMAINDER)
+    p.add_argument("--against", default="torch", help="torch, numpy, oracle, or a folder written by record")
+    p.add_argument(
+        "--preload", default="", metavar="FILE", help="a Python file to run first, in the candidate's process"
+    )
+    p.add_argument("--record", type=Path, help="keep the candidate's recording in this folder")
+    p.add_argument("--json", type=Path, help="write the analysis here")
+    p.add_argument("--html", type=Path, help="write a report for the browser")
+    p.add_argument("--limit", type=int, default=50_000, help="calls to record at most")
+    p.set_defaults(run=main)
+    r = sub.add_parser("record", help="run a program and keep what its calls took and gave")
+    r.add_argument("script")
+    r.add_argument("args", nargs=argparse.REMAINDER)
+    r.add_argument("--on", default="torch", choices=["torch", "flowtorch"])
+    r.add_argument("-o", "--output", type=Path, required=True)
+    r.add_argument("--limit", type=int, default=50_000)
+    r.set_defaults(run=record)
+
+
+def record(options: Any) -> int:
+    return python(options.on, str(options.output), "", str(options.limit), options.script, *options.args)
+
+
+def python(*argv: str, module: str = "flowtorch.testing.difftest.recording", **environment: str) -> int:
+    """Run a module of ours in a Python of its own; its exit status."""
+    path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.run(
+        [sys.executable, "-m", module, *argv], env={**os.environ, "PYTHONPATH": path, **environment}
+    ).returncode
+
+
+def main(options: Any) -> int:
+    if not Path(options.script).exists():
+        raise ValueError(f"no such file: {options.script}")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.against
+        if options.against in ("torch", "numpy"):
+            folder = str(Path(scratch, "reference"))
+            library = "torch" if options.against == "torch" else "flowtorch"
+            plain = {"FLOWTORCH_NATIVE": "0", "FLOWTORCH_FAST_PATH": "0"} if options.against == "numpy" else {}
+            status = python(library, folder, "", str(options.limit), options.script, *options.args, **plain)
+            if status:
+                print(f"difftest: the program failed on {options.against}", file=sys.stderr)
+                return 3
+        elif options.against != "oracle" and not Path(folder, "events.json").exists():
+            raise ValueError(f"--against: {folder} is neither torch, numpy, oracle nor a recording")
+        asked = {k: str(getattr(options, k) or "") for k in ("preload", "record", "json", "html", "limit")}
+        return python(json.dumps({"reference": folder, **asked}), options.script, *options.args, module=MODULE)
+
+
+def candidate(argv: list[str]) -> int:
+    """Record the program on flowtorch, then hold it against the reference."""
+    import torch  # flowtorch: see below
+
+    from .lockstep import Lockstep, shadow
+    from .recording import Trace, run_program
+
+    asked, script, *rest = json.loads(argv[0]), *argv[1:]
+    ours = run_program("flowtorch", script, rest, asked["preload"], int(asked["limit"]))
+    if asked["record"]:
+        ours.save(Path(asked["record"]))
+    theirs = shadow(ours, torch) if asked["reference"] == "oracle" else Trace.load(Path(asked["reference"]))
+    result = Lockstep(ours, theirs, torch)
+    report(result)
+    if asked["json"]:
+        Path(asked["json"]).write_text(json.dumps(as_json(result), indent=1))
+    if asked["html"]:
+        from .report_html import write_run
+
+        write_run(Path(asked["html"]), result, f"{script} against {theirs.library}")
+    return 1 if result.first is not None else 0
+
+
+def as_json(result: Any) -> dict:
+    def step(s: Any) -> dict | None:
+        return s and {"number": s.number, "phase": s.event.phase, "name": s.event.name, "file": s.event.file,
+                      "line": s.event.line, "text": s.event.text, "module": s.event.module, "kind": s.kind,
+                      "total": s.total, "added": s.added}  # fmt: skip
+
+    origin = result.origin()
+    return {
+        "first": step(result.first),
+        "steps": [step(s) for s in result.steps],
+        "events": [len(result.ours.events), len(result.theirs.events)],
+        "paired": len(result.alignment.pair),
+        "not_finite": origin and {"name": origin[0].name, "line": origin[0].line, "what": origin[1]},
+        "skipped": result.skipped,
+    }
+
+
+def report(result: Any) -> None:
+    ours, theirs = result.ours.events, result.theirs.events
+    calls = [sum(e.phase != "backward" for e in events) for events in (ours, theirs)]
+    print(
+        f"\n{calls[0]} calls here, {calls[1]} there, {len(result.alignment.pair)} paired; {len(result.steps)} compared"
+    )
+    growth(result.steps)
+    origin = result.origin()
+    if origin is not None:
+        e, what = origin
+        print(f"the first {what}: {e.name} at {e.where}: {e.text}")
+    first = result.first
+    if first is None:
+        print("no call adds more than rounding explains")
+        return
+    print(f"first divergence: {first.describe()}")
+    later = [s for s in result.steps if s.diverges and s is not first]
+    if later:
+        print(f"{len(later)} later calls add errors of their own, the next: {later[0].describe()}")
+
+
+def growth(steps: list, rows: int = 12) -> None:
+    """How errors grow over the run: total and added, the largest of each stretch of calls, on a logarithmic scale."""
+    if not steps:
+        return
+    size = -(-len(steps) // rows)
+    print("errors in units of the allowance   (# total, + added)")
+    for start in range(0, len(steps), size):
+        part = steps[start : start + size]
+        total, added = max(s.total for s in part), max(s.added or 0.0 for s in part)
+        worst = max(part, key=lambda s: s.total)
+        bar = "#" * length(total)
+        bar = "+" * min(length(added), len(bar)) + bar[min(length(added), len(bar)) :]
+        print(f"{start:6} {bar:24} {total:9.3g}  {worst.event.phase} {worst.event.name} {worst.event.where}")
+
+
+def length(x: float) -> int:
+    import math
+
+    return 24 if math.isinf(x) else max(0, min(24, round(4 + 2.5 * math.log10(x)))) if x > 0 else 0
+
+
+if __name__ == "__main__":
+    from .recording import install
+
+    install("flowtorch")
+    sys.exit(candidate(sys.argv[1:]))
