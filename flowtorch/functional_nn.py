@@ -98,6 +98,8 @@ def _check_bounds(lower: float, upper: float) -> None:
 def _random_slopes(input, lower: float, upper: float, generator):
     """One for positive elements; for the others, and only for them, a double is drawn in order."""
     _check_bounds(lower, upper)
+    if input.is_meta:
+        return torch.ones_like(input)
     with torch.no_grad():
         below = input <= 0
         drawn = torch.empty(int(below.sum()), dtype=torch.float64)
@@ -231,7 +233,7 @@ def pdist(input, p: float = 2.0):
         raise RuntimeError("pdist only supports floating-point dtypes")
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
-    first, second = torch.triu_indices(input.size(0), input.size(0), 1)
+    first, second = torch.triu_indices(input.size(0), input.size(0), 1, device=input.device)
     return torch.linalg.vector_norm(input[first] - input[second], p, 1)
 
 

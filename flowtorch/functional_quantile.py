@@ -27,7 +27,7 @@ def _check(name: str, input: Any, q: Any, interpolation: str) -> None:
                            f"{interpolation}")
     if q.device != input.device:
         raise RuntimeError(f"{name}() q tensor must be on the same device as the input tensor")
-    if q.numel() and not bool(((q >= 0) & (q <= 1)).all()):
+    if q.numel() and not q.is_meta and not bool(((q >= 0) & (q <= 1)).all()):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
 
 

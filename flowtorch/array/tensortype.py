@@ -25,7 +25,7 @@ class TensorType:
 
     def __init__(self, dtype: dtype, device: device, plain: bool, inference: bool) -> None:
         self.dtype, self.device, self.plain, self.inference = dtype, device, plain, inference
-        self.fast = plain and not inference and device.type != "cuda"
+        self.fast = plain and not inference and device.type not in ("cuda", "meta")
         self.simple = self.fast and device.type == "cpu" and dtype not in LOW_PRECISION
         self.numpy = dtype.numpy
         # Low-precision arithmetic computes in float32 and rounds once, so its scalars are not rounded first.

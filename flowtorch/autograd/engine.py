@@ -279,7 +279,7 @@ def accumulate(leaf: Tensor, g: Tensor, create_graph: bool) -> None:
         elif type(old) is Tensor and not g._type.plain and old._type.plain and not create_graph and g.is_sparse:
             old.add_(g)                                                 # type: ignore[attr-defined]
         elif active or create_graph or grad_mode.enabled or type(old) is not Tensor or old._type is not g._type or (
-                old._array.strides and 0 in old._array.strides):
+                old._type.device.type == "meta" or (old._array.strides and 0 in old._array.strides)):
             leaf._grad = added(old, g)
         else:
             np.add(old._array, g._array, old._array)
@@ -300,6 +300,8 @@ def _own(g: Tensor, leaf: Tensor) -> Tensor:
     if active or (type(g) is not Tensor and not g._type.plain):
         copy = (g.detach() if g.requires_grad else g).clone()           # type: ignore[attr-defined]
         return copy._coalesced_(False) if g.is_sparse else copy
+    if g._type.device.type == "meta":
+        return g.detach()                                               # type: ignore[attr-defined]
     if leaf._array.flags.c_contiguous or leaf._array.size <= 1 or type(leaf._array) is not np.ndarray:
         return wrap(np.array(array, order="C"), g._type)
     copy = np.empty_like(leaf._array, dtype=array.dtype)

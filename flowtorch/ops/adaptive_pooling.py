@@ -181,7 +181,7 @@ def _fractional(x: Any, samples: Any, kernel: tuple, size: tuple, unbatched: boo
     import flowtorch
 
     rows = []
-    drawn = samples.tolist()
+    drawn = samples.tolist() if not samples.is_meta else np.zeros(tuple(samples.shape)).tolist()
     for i in range(x.shape[0]):
         for c in range(x.shape[1]):
             # The samples' last dimension runs from the innermost spatial dimension outwards.

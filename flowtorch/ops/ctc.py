@@ -142,7 +142,7 @@ def _lengths(value: Any, name: str, batch: int) -> np.ndarray:
     if isinstance(value, Tensor):
         if value._array.dtype.kind not in "iu":
             raise RuntimeError(f"{name} must be integral")
-        value = value.cpu()._array
+        value = (value if value.is_meta else value.cpu())._array
     lengths = np.asarray(value, np.int64).reshape(-1)
     if lengths.size != batch:
         raise RuntimeError(f"{name} must be of size batch_size")
@@ -201,7 +201,7 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     wanted = _lengths(target_lengths, "target_lengths", batch)
     if given.max(initial=0) > steps:
         raise RuntimeError(f"Expected input_lengths to have value at most {steps}, but got value {given.max()}{WHERE}")
-    labels = _padded(targets.cpu()._array.astype(np.int64), wanted)
+    labels = _padded((targets if targets.is_meta else targets.cpu())._array.astype(np.int64), wanted)
     used = np.arange(labels.shape[1])[None, :] < wanted[:, None]
     if (used & ((labels < 0) | (labels >= classes))).any():
         raise RuntimeError(f"ctc_loss: a target is not in the range [0, {classes}) of the classes")

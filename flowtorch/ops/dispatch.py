@@ -222,7 +222,8 @@ def write_out(op: Any, out: Any, result: Any) -> Any:
         resize_output(op, out, result._array)
     elif has_internal_overlap(out._array):
         raise_overlap()
-    np.copyto(out._array, result._array, casting="unsafe")
+    if out._type.device.type != "meta":
+        np.copyto(out._array, result._array, casting="unsafe")
     out._bump_version()
     return out
 
@@ -343,7 +344,8 @@ def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
         if op.differentiable:
             node = make_node(op, values, inputs, edges, copy)
             node.shape, node.type = target._array.shape, target._type
-    np.copyto(target._array, result._array, casting="unsafe")
+    if target._type.device.type != "meta":
+        np.copyto(target._array, result._array, casting="unsafe")
     target._bump_version()
     if node is not None:
         if op.wants_out:

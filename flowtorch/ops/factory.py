@@ -56,10 +56,9 @@ def _sparse(name: str, layout: Any, shape: tuple, dtype: Any, requires_grad: boo
 def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None) -> np.ndarray:
     """Memory for a tensor of this shape: uninitialised, or filled with one value."""
     if device.type == "meta":
-        one = np.zeros((1,), numpy_dtype)
-        from flowtorch.ops.view import contiguous_strides
+        from flowtorch.array.meta import meta_array
 
-        return np.lib.stride_tricks.as_strided(one, shape, contiguous_strides(shape, one.itemsize), writeable=False)
+        return meta_array(shape, numpy_dtype)
     if fill is None:
         return np.empty(shape, numpy_dtype)
     if fill.__class__ is int and fill == 0:

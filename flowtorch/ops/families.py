@@ -94,7 +94,7 @@ class Pointwise(Family):
             "int64": dtypes.int64,
         }.get(op.promote, work)
         fast, full, ufunc = find_kernels(op, work_type)
-        if work is not d:
+        if work is not d and t.device.type != "meta":
             fast, full, ufunc = casting(fast, work_type.numpy), casting(full, work_type.numpy), None
         plan = (fast, tensor_type(out, t.device), full, ufunc)
         if t.plain and not t.inference:
@@ -147,7 +147,7 @@ class Pointwise(Family):
         """An operand as an array of the common dtype; numbers beside low-precision tensors stay in float32."""
         if isinstance(x, Tensor):
             a = x._array
-            return a if x._type.dtype is t.dtype else convert_array(a, t.dtype)
+            return a if x._type.dtype is t.dtype or t.device.type == "meta" else convert_array(a, t.dtype)
         if isinstance(x, np.generic):
             x = x.item()
         return t.scalar(x)
@@ -193,7 +193,15 @@ def cuda_kernels(op: Op, t: TensorType) -> Any:
     return cuda.kernels(op, t)
 
 
+def meta_kernels(op: Op, t: TensorType) -> Any:
+    """The kernels on device "meta", whose module loads when the first is asked for."""
+    from flowtorch.ops import meta
+
+    return meta.kernels(op, t)
+
+
 kernel_providers["cuda"].append(cuda_kernels)
+kernel_providers["meta"].append(meta_kernels)
 native_kernels: Any = None      # set by the native tier: (op, TensorType) -> what `find_kernels` gives, or None
 first_plan: list[Callable[[], None]] = []       # what waits for the first op to run
 
@@ -454,6 +462,10 @@ class Views(Family):
             result = op.body(input._array, *values[1:n], **dict(zip(op.names[n:], values[n:], strict=True)))
         except NeedsCopy as needed:
             t = input._type
+            if t.device.type == "meta":
+                from flowtorch.array.meta import meta_array
+
+                return wrap(meta_array(needed.args[0], t.numpy), tensor_type(t.dtype, t.device, True, t.inference))
             copy = np.array(input._array, order="C").reshape(needed.args[0])
             return wrap(copy, tensor_type(t.dtype, t.device, True, t.inference))
         args = tuple(values[1:])

@@ -339,6 +339,8 @@ def _embedding_again(g, indices, padding_idx, scale_grad_by_freq):
 
 def embedding_renorm_(input: Any, indices: Any, max_norm: float, norm_type: float) -> Any:
     """Scale the rows of ``input`` that ``indices`` name down to ``max_norm``, in place."""
+    if input.is_meta:
+        return input
     array = input._array
     rows = np.unique(indices._array)
     part = array[rows].astype(np.float32 if array.dtype.itemsize < 4 else array.dtype)

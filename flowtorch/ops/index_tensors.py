@@ -128,7 +128,7 @@ def _index_put_derivative(g, values_shape, indices, dims, accumulate, needs):
 def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate: bool = False) -> Any:
     """``index_put_`` on ``target``: writes straight into its memory."""
     every = (target, values, *indices)
-    if overrides.state.modes or overrides.state.below or target._type.device.type == "cuda" or not all(
+    if overrides.state.modes or overrides.state.below or target._type.device.type != "cpu" or not all(
             t._type.plain for t in every):
         return dispatch.interpret_inplace(_put, (target, values, indices, dims, accumulate), {})
     recording = grad_enabled() and (target.requires_grad or values.requires_grad)

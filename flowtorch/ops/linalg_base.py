@@ -87,6 +87,8 @@ def each_matrix(f: Callable, arrays: list[np.ndarray], outputs: list[tuple]) -> 
 
 def first_failure(info: Any) -> tuple[str, int] | None:
     """("", code) or ("(Batch element i): ", code) of the first matrix whose ``info`` is not 0."""
+    if info.is_meta:
+        return None
     codes = unwrapped(info).detach().reshape(-1).tolist()
     for i, code in enumerate(codes):
         if code:

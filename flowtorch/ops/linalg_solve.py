@@ -103,7 +103,7 @@ def _det_backward(g, A, out):
     if A.numel() == 0:
         return A * 0
     scale = g[..., None, None]
-    if A.shape[-1] == 1 or bool((unwrapped(out).detach() == 0).any()):
+    if A.shape[-1] == 1 or (not A.is_meta and bool((unwrapped(out).detach() == 0).any())):
         return scale * conj(_cofactors(A))
     return scale * conj(out)[..., None, None] * adjoint(_inv(A)[0])
 

@@ -316,6 +316,8 @@ def nonzero_static(input, *, size, fill_value=-1, out=None):
     """``nonzero`` with exactly ``size`` rows: cut off, or filled up with ``fill_value``."""
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    if input.is_meta:
+        return input.new_full((size, input.dim()), fill_value, dtype=dtypes.int64)
     found = _nonzero(input)[:size].contiguous()
     rest = size - found.size(0)
     if rest:

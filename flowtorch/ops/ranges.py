@@ -199,6 +199,9 @@ def equal(input, other):
     if input.dtype is not other.dtype:
         raise RuntimeError(f"Expected object of scalar type {input.dtype.label} but got scalar type "
                            f"{other.dtype.label} for argument 'other'")
+    if input.is_meta:
+        raise NotImplementedError("aten::equal: attempted to run this operator with Meta tensors, but its result "
+                                  "depends on their elements, which they do not have")
     return input.shape == other.shape and bool((input == other).all().item())
 
 

@@ -253,7 +253,7 @@ def histc(input, bins=100, min=0, max=0):
         raise RuntimeError(f"torch.histc: range of [{low:g}, {high:g}] is not finite")
     if low > high:
         raise RuntimeError("torch.histc: max must be larger than min")
-    if low == high and input.numel():
+    if low == high and input.numel() and not input.is_meta:
         low, high = float(input.min()), float(input.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             shown = ["-nan" if v != v else f"{v:g}" for v in (low, high)]

@@ -98,6 +98,8 @@ def segment_reduce(data, reduce, *, lengths=None, indices=None, offsets=None, ax
 
 
 def _check_lengths(lengths: Any, n: int) -> None:
+    if lengths.is_meta:
+        return
     if lengths.numel() and int(lengths.min()) < 0:
         raise RuntimeError("lengths contains negative value!")
     if not bool((lengths.sum(-1) == n).all()):

@@ -103,7 +103,7 @@ def multi_margin_loss(
     if target.dtype != torch.int64:
         raise RuntimeError(f"expected scalar type Long but found {target.dtype.label}")
     truth = target.view(-1, 1)
-    if ((truth < 0) | (truth >= classes)).any():
+    if not truth.is_meta and ((truth < 0) | (truth >= classes)).any():
         raise RuntimeError("target out of range")
     excess = (margin - scores.gather(1, truth) + scores).clamp_min(0)
     loss = excess if p == 1 else excess * excess
@@ -144,7 +144,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
         )
     classes = input.size(-1) if input.dim() else 1
     scores, labels = input.view(-1, classes), target.view(-1, classes)
-    if ((labels < -1) | (labels >= classes)).any():
+    if not labels.is_meta and ((labels < -1) | (labels >= classes)).any():
         raise RuntimeError("argument #2 'target' is out of range")
     listed = (labels >= 0).to(torch.int64).cumprod(1).to(torch.bool)
     safe = labels.masked_fill(~listed, 0)
