@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import weakref
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -101,6 +102,16 @@ class View(NamedTuple):
             steps.append((view.function, view.args))
             view = view.parent
         return steps[::-1]
+
+
+_conjugated: dict[int, Any] = {}        # by id, weakly: results of conj(), which PyTorch tells apart from others
+
+
+def mark_conjugated(t: Tensor) -> Tensor:
+    """Let ``t.is_conj()`` be true."""
+    key = id(t)
+    _conjugated[key] = weakref.ref(t, lambda _: _conjugated.pop(key, None))
+    return t
 
 
 class Tensor(Methods):
@@ -299,7 +310,9 @@ class Tensor(Methods):
         return self._type.inference
 
     def is_conj(self) -> bool:
-        return False
+        """Whether this is what ``conj()`` gave, or a view of it; the values are conjugated either way."""
+        source = self if self._view is None else self._view[0]
+        return id(source) in _conjugated and self._type.dtype.is_complex
 
     def is_neg(self) -> bool:
         return False

@@ -8,14 +8,14 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.ops.families import pointwise, result_dtype
-from flowtorch.ops.op import composite
+from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.tensor import Tensor
 
 
 def conj(x: Any) -> Any:
     """The complex conjugate in derivative formulas: nothing for real tensors and numbers."""
     if isinstance(x, Tensor):
-        return x.conj() if x.dtype.is_complex else x                    # type: ignore[attr-defined]
+        return REGISTRY["_conj"].public(x) if x.dtype.is_complex else x
     if hasattr(type(x), "__flowtorch_symbol__"):                        # the formula is read, not computed
         return x.conj()
     return x.conjugate() if isinstance(x, complex) else x

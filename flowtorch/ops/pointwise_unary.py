@@ -13,6 +13,7 @@ from flowtorch.ops.erf import erfc as erfc_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
 from flowtorch.ops.pointwise import conj
+from flowtorch.tensor import mark_conjugated
 
 _SCALE = {name: 1 / math.log(base) for name, base in (("log2", 2.0), ("log10", 10.0))}
 
@@ -227,7 +228,10 @@ def _conjugate(input):
 @composite(method=True, name="conj")
 def conj_(input):
     """The complex conjugate; real tensors come back as they are."""
-    return _conjugate(input) if input.is_complex() else input
+    if not input.is_complex():
+        return input
+    out = _conjugate(input)
+    return out if input.is_conj() else mark_conjugated(out)
 
 
 @composite(method=True, inplace=True, out=True)
@@ -238,8 +242,8 @@ def conj_physical(input):
 
 @composite(method=True)
 def resolve_conj(input):
-    """``input``: conjugation is never left pending here."""
-    return input
+    """A copy of what ``conj()`` gave, which then counts as an ordinary tensor; other tensors as they are."""
+    return input.clone() if input.is_conj() else input
 
 
 @composite(method=True)
