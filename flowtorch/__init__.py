@@ -95,6 +95,7 @@ for _family in (
     "spectral",
     "differences",
     "lowrank",
+    "lobpcg",
     "layouts",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")

@@ -447,3 +447,25 @@ def triplet_margin_loss(
     """``max(0, margin + |anchor - positive| - |anchor - negative|)``."""
     reduced = _named("triplet_margin_loss", 8, reduction)
     return _loss("triplet_margin_loss")(anchor, positive, negative, margin, p, eps, swap, reduction=reduced)
+
+
+# ---------------------------------------------------------------- pooling and norms under their names in torch
+
+
+def _pooling(name: str, with_indices: str | None = None):
+    """The pooling of ``nn.functional`` as PyTorch also names it in ``torch``, without what only the layers add."""
+
+    def pool(input, *args, **kwargs):
+        return getattr(torch.nn.functional, with_indices or name)(input, *args, **kwargs)
+
+    pool.__name__ = pool.__qualname__ = name
+    pool.__doc__ = f"See ``torch.nn.functional.{name}``{' (with the indices)' if with_indices else ''}."
+    return composite(pool)
+
+
+for _name, _indices in (
+    ("avg_pool1d", None), ("adaptive_avg_pool1d", None), ("max_pool1d", None), ("max_pool2d", None),
+    ("max_pool3d", None), ("adaptive_max_pool1d", "adaptive_max_pool1d_with_indices"),
+    ("max_pool1d_with_indices", "max_pool1d_with_indices"),
+):  # fmt: skip
+    _pooling(_name, _indices)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.ops.arguments import int_tuple, need_int
 from flowtorch.ops.families import normalize_dims, op
 from flowtorch.ops.op import composite
 from flowtorch.ops.reduction import expand_reduced
@@ -134,3 +135,32 @@ def renorm(input, p, dim, maxnorm):
     size = vector_norm(input, p, others, True)
     factor = (maxnorm / (size + 1e-7)).masked_fill(size <= maxnorm, 1)
     return input * factor
+
+
+@composite(out=True)
+def frobenius_norm(input, dim, keepdim=False):
+    """The 2-norm over one or two dimensions, or over all for an empty ``dim``."""
+    dims = int_tuple("frobenius_norm", "dim", 2, dim)
+    if len(dims) > 2:
+        raise RuntimeError(f"Expected at most 2 dimensions, but got {len(dims)} dimensions instead.")
+    return vector_norm(input, 2, dims or None, keepdim).contiguous()
+
+
+@composite(out=True)
+def nuclear_norm(input, dim=None, keepdim=False):
+    """The sum of the singular values of matrices."""
+    from flowtorch import linalg
+
+    if isinstance(dim, bool):                                   # nuclear_norm(input, keepdim)
+        dim, keepdim = None, dim
+    return linalg.matrix_norm(input, "nuc", (-2, -1) if dim is None else tuple(dim), keepdim)
+
+
+@composite
+def norm_except_dim(v, pow=2, dim=0):
+    """The norm over all dimensions but ``dim``, which alone keeps its size (-1: over all)."""
+    pow, dim = need_int("norm_except_dim", "pow", 2, pow), need_int("norm_except_dim", "dim", 3, dim)
+    if dim == -1:
+        return norm(v, pow)
+    (kept,) = normalize_dims(dim, v.dim())
+    return norm(v, pow, [d for d in range(v.dim()) if d != kept], True)

@@ -18,7 +18,7 @@ _CPP = {
 _RULES = {
     "Expected out tensor to have dtype {want}, but got {got} instead": """
         addmm addmv alias_copy aminmax argmax argmin as_strided_copy baddbmm bmm cross detach_copy diag
-        diagonal_copy expand_copy gather index_add index_copy index_reduce inverse isin linalg.cholesky
+        diagonal_copy expand_copy frobenius_norm gather index_add index_copy index_reduce inverse isin linalg.cholesky
         linalg.cholesky_ex linalg.cross Tensor.linalg_cross linalg.det linalg.eig linalg.eigh linalg.eigvals
         linalg.eigvalsh linalg.inv linalg.inv_ex linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve
         linalg.lu linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve linalg.qr linalg.slogdet linalg.solve
@@ -52,7 +52,7 @@ _RULES = {
     "isposinf does not support non-boolean outputs.": "isposinf",
     "signbit does not support non-boolean outputs.": "signbit",
     "output values must be of same type as input": "kthvalue",
-    "linalg.matrix_norm expected out tensor dtype {Want} but got: {Got}": "linalg.matrix_norm",
+    "linalg.matrix_norm expected out tensor dtype {Want} but got: {Got}": "linalg.matrix_norm nuclear_norm",
     "linalg.norm expected out tensor dtype {Want} but got: {Got}": "linalg.norm",
     "linalg.vecdot: Expected out of dtype{Want} but found {Got}": "linalg.vecdot",
     "masked_select(): self and result must have the same scalar type": "masked_select",

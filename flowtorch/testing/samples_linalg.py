@@ -190,3 +190,29 @@ def _tensorinv(make: Maker) -> Iterator[Sample]:
 def _tensorsolve(make: Maker) -> Iterator[Sample]:
     a = regular(make, 6, 6)
     yield make.call(a.with_(values=a.values.reshape(2, 3, 6)), make(2, 3))
+
+
+@samples("frobenius_norm", factor=16, dtypes=("float64", "float32"))
+def _frobenius_norm(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 3, 4), (0, 1))
+    yield make.call(make(2, 3, 4), 1, keepdim=True)
+    yield make.call(make(2, 3, 4), [])
+
+
+@samples("nuclear_norm", factor=64, dtypes=("float64", "float32"), errors=False)
+def _nuclear_norm(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 4))
+    yield make.call(make(2, 3, 4), (0, 2), True)
+
+
+@samples("norm_except_dim", factor=16, dtypes=("float64", "float32"))
+def _norm_except_dim(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 3, 4))
+    yield make.call(make(2, 3, 4), 2, 1)
+    yield make.call(make(2, 3, 4), 3, -1)
+
+
+@samples("lobpcg", random=True, undefined=True, gradient=False, layouts=False, errors=False,
+         dtypes=("float64", "float32"))
+def _lobpcg(make: Maker) -> Iterator[Sample]:
+    yield make.call(make.given([[float(i == j) * (i + 1) for j in range(9)] for i in range(9)], grad=False), 2)

@@ -366,3 +366,25 @@ def _interpolate(make: Maker) -> Iterator[Sample]:
     yield make.call(make(1, 1, 2, 3, 2), scale_factor=1.5, mode="trilinear")
     yield make.call(make(1, 2, 4, 5))
     yield make.call(make(1, 2, 4, 5), (3,), mode="bilinear")
+
+
+@samples("max_pool1d", "max_pool1d_with_indices", "avg_pool1d", dtypes=("float64", "float32"), factor=4)
+def _pool1d(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 3, 6, distinct=True), 2)
+    yield make.call(make(3, 6, distinct=True), 2, 1, 1)
+
+
+@samples("adaptive_avg_pool1d", "adaptive_max_pool1d", dtypes=("float64", "float32"), factor=4)
+def _adaptive_pool1d(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 3, 6, distinct=True), 4)
+    yield make.call(make(3, 5, distinct=True), (2,))
+
+
+@samples("max_pool2d", dtypes=("float64", "float32"))
+def _pool2d(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 3, 4, 5, distinct=True), 2)
+
+
+@samples("max_pool3d", dtypes=("float64", "float32"))
+def _pool3d(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 3, 4, 4, 4, distinct=True), 2)
