@@ -234,6 +234,14 @@ static int entangled(PyArrayObject *a, PyArrayObject *b) {
     return low_a < high_b + PyArray_ITEMSIZE(b) && low_b < high_a + PyArray_ITEMSIZE(a);
 }
 
+/* Whether two arrays of one shape have their elements in the same order and at the same distances. */
+static int lie_alike(PyArrayObject *a, PyArrayObject *b) {
+    if (!same_shape(a, b)) return 0;
+    for (int d = 0; d < PyArray_NDIM(a); d++)
+        if (PyArray_STRIDE(a, d) * PyArray_ITEMSIZE(b) != PyArray_STRIDE(b, d) * PyArray_ITEMSIZE(a)) return 0;
+    return 1;
+}
+
 /* Where the result goes: a new array that lies as the operands do, or NULL for layouts left to numpy. */
 static PyArrayObject *allocate(Work *w, PyArrayObject *const *a, int inputs, PyArray_Descr *descr, int ndim,
                                const Index *shape) {
@@ -245,9 +253,7 @@ static PyArrayObject *allocate(Work *w, PyArrayObject *const *a, int inputs, PyA
     if (plain) return new_like(descr, ndim, shape);
     if (first < 0) return NULL;
     for (int k = 0; k < inputs; k++) /* operands that lie differently: the order is numpy's to choose */
-        if (k != first && PyArray_SIZE(a[k]) != 1 &&
-            !(same_shape(a[k], a[first]) &&
-              PyArray_CompareLists(PyArray_STRIDES(a[k]), PyArray_STRIDES(a[first]), ndim))) return NULL;
+        if (k != first && PyArray_SIZE(a[k]) != 1 && !lie_alike(a[k], a[first])) return NULL;
     int expanded = 0, falling = 1;
     Index above = NPY_MAX_INTP;
     for (int d = 0; d < ndim; d++) {

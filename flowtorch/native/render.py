@@ -23,8 +23,8 @@ OPS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
         (
             "true_divide", "sqrt", "rsqrt", "reciprocal", "relu", "_relu_backward", "addcmul", "addcdiv", "lerp",
-            "clamp", "threshold", "leaky_relu", "_prelu_kernel", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "floor",
-            "ceil", "trunc", "isnan", "isinf", "isfinite",
+            "clamp", "threshold", "leaky_relu", "_prelu_kernel", "hardtanh", "hardsigmoid", "hardswish", "hardshrink",
+            "floor", "ceil", "trunc", "isnan", "isinf", "isfinite",
         ),
         REAL,
     ),

@@ -116,7 +116,7 @@ def test_a_damaged_or_foreign_library_is_refused(copied, damage):
 
 @needs_compiler
 def test_a_damaged_library_is_built_anew(copied):
-    copied.write_bytes(copied.read_bytes()[:5000])      # loading it would fail, or end the process
+    copied.write_bytes(copied.read_bytes()[:5000])  # loading it would fail, or end the process
     assert run(copied.parent.parent)[0] == "waiting|ready|Kernel"
     assert cache.verified(str(copied))
 

@@ -1,0 +1,317 @@
+"""The hand-written kernels against the numpy kernels that they stand for, in double precision.
+
+Run: python -m pytest tests/native/test_kernels.py   (needs a C compiler and Python's headers)
+"""
+
+import importlib
+from itertools import product
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import flowtorch
+from flowtorch.native import places, plug
+from flowtorch.ops.op import REGISTRY
+
+NAN, INF = np.nan, np.inf
+
+
+class Declined(Exception):
+    pass
+
+
+def decline(*_, **__):
+    raise Declined
+
+
+def numpy_kernel(name):
+    if name in places.FUNCTIONS:
+        where, function = places.FUNCTIONS[name]
+        found = getattr(importlib.import_module(where), function)
+    else:
+        found = REGISTRY[name].body
+    return getattr(found, "__wrapped__", found)
+
+
+def numbers(*shape, seed=0, scale=1.0, shift=0.0):
+    return (np.random.default_rng(seed).standard_normal(shape) * scale + shift).astype(np.float32)
+
+
+def as_tuple(x):
+    return x if isinstance(x, tuple) else (x,)
+
+
+def compare(kernels, name, *args, tolerance=1e-6):
+    """The kernel must be about as close to the result in double precision as the numpy kernel is."""
+    reference = numpy_kernel(name)
+    with np.errstate(all="ignore"):
+        exact = reference(
+            *(a.astype(np.float64) if isinstance(a, np.ndarray) and a.dtype == np.float32 else a for a in args)
+        )
+        single = reference(*args)
+    got = kernels.kernel(name, decline)(*args)
+    for best, theirs, ours in zip(as_tuple(exact), as_tuple(single), as_tuple(got), strict=True):
+        theirs = np.asarray(theirs)
+        assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
+        if not ours.size:
+            continue
+        if ours.dtype.kind != "f":
+            np.testing.assert_array_equal(ours, theirs)
+            continue
+        np.testing.assert_array_equal(np.isnan(ours), np.isnan(theirs))
+        finite = np.isfinite(theirs)
+        np.testing.assert_array_equal(ours[~finite], theirs[~finite])
+        if finite.any():
+            size = np.abs(best[finite]).max() + 1e-30
+            error, own = (np.abs(x[finite] - best[finite]).max() / size for x in (ours, theirs))
+            assert error <= 3 * own + tolerance, (error, own)
+
+
+SHAPES = [
+    ((5, 7), 1),
+    ((5, 7), 0),
+    ((3, 64), -1),
+    ((2, 3, 1000), 2),
+    ((2, 33, 5), 1),
+    ((4, 100, 40), 1),
+    ((3, 1), 1),
+    ((1, 3), 0),
+    ((2, 17, 17), 1),
+    ((3, 8193), 1),
+    ((0, 3), 1),
+    ((3, 0), 0),
+]
+
+
+@pytest.mark.parametrize("shape, dim", SHAPES)
+@pytest.mark.parametrize("name", ["_softmax", "_log_softmax", "cumsum"])
+def test_along_a_dimension(kernels, name, shape, dim):
+    for scale in (1, 30):
+        compare(kernels, name, numbers(*shape, scale=scale), dim)
+
+
+@pytest.mark.parametrize("shape, dim", SHAPES)
+@pytest.mark.parametrize("name", ["_softmax", "_log_softmax"])
+def test_adjoints_along_a_dimension(kernels, name, shape, dim):
+    if 0 in shape:
+        return
+    out = numpy_kernel(name)(numbers(*shape, seed=1), dim)
+    compare(kernels, f"{name}_backward", numbers(*shape), out, dim)
+
+
+@pytest.mark.parametrize("name", ["_softmax", "_log_softmax", "cumsum"])
+@pytest.mark.parametrize("width", [3, 40])
+def test_special_values_along_a_dimension(kernels, name, width):
+    rows = [[1, NAN, 2], [INF, 1, 2], [-INF, 1, 2], [-INF] * 3, [INF, INF, 0], [0.0, -0.0, 1], [1, -INF, INF]]
+    x = np.array([np.resize(r, width) for r in rows], np.float32)
+    compare(kernels, name, x, 1)
+    compare(kernels, name, np.ascontiguousarray(x.T), 0)
+
+
+@pytest.mark.parametrize("rows, n", [(3, 5), (7, 64), (64, 512), (2, 20000), (1, 1), (33, 17)])
+@pytest.mark.parametrize("weight", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+def test_layer_norm(kernels, rows, n, weight, bias):
+    x = numbers(rows, n, scale=3, shift=5)
+    w, b = numbers(n, seed=1) if weight else None, numbers(n, seed=2) if bias else None
+    compare(kernels, "_layer_norm", x, w, b, n, 1e-5)
+    compare(kernels, "_layer_norm_adjoint", numbers(rows, n, seed=3), x, w, n, 1e-5, bias)
+
+
+@pytest.mark.parametrize(
+    "shape, dims",
+    [
+        ((4, 3, 8, 8), (0, 2, 3)),
+        ((4, 3, 5000), (0, 2)),
+        ((6, 4, 33), (2,)),
+        ((2, 3, 4, 5), (1, 2, 3)),
+        ((16, 64, 14, 14), (0, 2, 3)),
+    ],
+)
+def test_standardize(kernels, shape, dims):
+    x = numbers(*shape, scale=3, shift=5)
+    compare(kernels, "_standardize", x, dims, 1e-5)
+    compare(kernels, "_standardize_adjoint", numbers(*shape, seed=1), x, dims, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(5,), (20000,), (700000,), (3, 4, 5), (100, 1000), (130, 7), (4, 70, 129)], ids=str)
+def test_sum(kernels, dtype, shape):
+    x = numbers(*shape, shift=0.5).astype(dtype)
+    ours, theirs = kernels.kernel("sum", decline), numpy_kernel("sum")
+    for dim, keep in product((None, 0, -1, (0,), (0, 1), (1, 2)), (False, True)):
+        if isinstance(dim, tuple) and max(dim) >= x.ndim:
+            continue
+        try:
+            got = ours(x, dim, keep)
+        except Declined:
+            assert dtype is np.float64 and dim is not None  # sums of whole rows
+            continue
+        want = np.asarray(theirs(x.astype(np.float64), dim, keep))
+        assert got.shape == want.shape and got.dtype == dtype
+        total = np.abs(x.astype(np.float64)).sum(axis=dim, keepdims=keep)
+        assert (np.abs(got - want) / total).max() < 8 * np.finfo(dtype).eps
+
+
+def test_sums_and_norms_of_special_values(kernels):
+    for values in ([1, NAN], [INF, 1], [INF, -INF], [3e38, 3e38], [-0.0, -0.0], [1e-45] * 3):
+        x = np.array(values, np.float32)
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(kernels.kernel("sum", decline)(x, None, False), np.add.reduce(x))
+            np.testing.assert_array_equal(
+                kernels.kernel("_vector_norm", decline)(x, 2.0, None, False),
+                numpy_kernel("_vector_norm")(x, 2.0, None, False),
+            )
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("rows, classes", [(1, 1), (5, 3), (64, 1000), (300, 17)])
+def test_cross_entropy(kernels, reduction, rows, classes):
+    x, target = numbers(rows, classes, scale=5), np.random.default_rng(0).integers(0, classes, rows)
+    compare(kernels, "_cross_entropy", x, target, None, reduction, -100)
+    g = numbers(rows, seed=1) if reduction == "none" else np.array(0.7, np.float32)
+    compare(kernels, "_cross_entropy_backward", g, x, target, None, reduction, -100)
+
+
+@pytest.mark.parametrize(
+    "target, weight, ignored",
+    [([0, 3], None, -100), ([0, -100], None, -100), ([0, 1], None, 1), ([0, 1], np.ones(3, np.float32), -100)],
+)
+def test_cross_entropy_leaves_the_rest_to_numpy(kernels, target, weight, ignored):
+    with pytest.raises(Declined):
+        kernels.kernel("_cross_entropy", decline)(numbers(2, 3), np.array(target), weight, "mean", ignored)
+
+
+@pytest.mark.parametrize(
+    "kernel, stride, padding, dilation, ceil",
+    [
+        ((2, 2), (2, 2), (0, 0), (1, 1), False),
+        ((3, 3), (2, 2), (1, 1), (1, 1), True),
+        ((3, 2), (1, 2), (1, 0), (2, 1), False),
+        ((3, 3), (3, 3), (0, 0), (1, 1), True),
+        ((1, 1), (2, 2), (0, 0), (1, 1), False),
+    ],
+)
+def test_max_pool(kernels, kernel, stride, padding, dilation, ceil):
+    x = np.round(numbers(2, 3, 11, 9))  # with equal numbers
+    x[0, 0, 3, 3:5], x[1, 1] = NAN, -INF
+    compare(kernels, "_max_pool", x, kernel, stride, padding, dilation, ceil)
+
+
+# images, channels, channels out, groups, size, kernel, stride, padding, dilation
+CONVOLUTIONS = [
+    *((2, 3, 4, 1, (11, 9), (k, k), (s, s), (p, p), (d, d)) for k, s, p, d in product((1, 2, 3, 5), (1, 2, 3), (0, 1, 2), (1, 2))
+      if d * (k - 1) < 9),
+    (1, 64, 64, 1, (14, 14), (3, 3), (1, 1), (1, 1), (1, 1)), (2, 16, 33, 1, (7, 7), (3, 3), (1, 1), (1, 1), (1, 1)),
+    (2, 8, 8, 8, (12, 12), (3, 3), (1, 1), (1, 1), (1, 1)), (2, 8, 16, 8, (12, 12), (3, 3), (2, 2), (1, 1), (1, 1)),
+    (2, 12, 6, 3, (9, 30), (3, 5), (2, 1), (1, 2), (1, 3)), (1, 3, 64, 1, (40, 40), (7, 7), (2, 2), (3, 3), (1, 1)),
+    (3, 5, 7, 1, (300,), (9,), (1,), (4,), (1,)), (2, 4, 4, 2, (1000,), (3,), (2,), (0,), (3,)),
+    (9, 2, 3, 1, (100, 130), (3, 3), (1, 1), (1, 1), (1, 1)), (200, 16, 8, 1, (28, 28), (3, 3), (1, 1), (1, 1), (1, 1)),
+    (1, 1, 1, 1, (3, 3), (3, 3), (1, 1), (0, 0), (1, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS, ids=str)
+def test_convolution(kernels, case):
+    n, c, f, groups, size, kernel, *options = case
+    if all(k == 1 for k in kernel) and all(s == 1 for s in options[0]) and not any(options[1]):
+        return  # a product of matrices, left to BLAS
+    x, w, b = numbers(n, c, *size), numbers(f, c // groups, *kernel, seed=1), numbers(f, seed=2)
+    out = numpy_kernel("convolution")(x, w, None, *options, groups, None)
+    g = numbers(*out.shape, seed=3)
+    compare(kernels, "convolution", x, w, b, *options, groups, None, tolerance=3e-6)
+    compare(kernels, "convolution", x, w, None, *options, groups, None, tolerance=3e-6)
+    compare(kernels, "convolution_input", g, w, size, *options, groups, tolerance=3e-6)
+    compare(kernels, "convolution_weight", g, x, kernel, *options, groups, tolerance=3e-6)
+
+
+def test_convolution_is_the_same_on_any_number_of_threads(kernels):
+    x, w = numbers(4, 32, 28, 28), numbers(48, 32, 3, 3, seed=1)
+    options, before = ((1, 1), (1, 1), (1, 1), 1), kernels.threads()
+    results = []
+    for threads in (1, 2, 4):
+        kernels.threads(threads)
+        out = kernels.kernel("convolution", decline)(x, w, None, *options, None)
+        results.append((out, kernels.kernel("convolution_weight", decline)(out, x, (3, 3), *options)))
+    kernels.threads(before)
+    for other in results[1:]:
+        for a, b in zip(results[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("rows, columns", [(5, 7), (128, 256), (3, 1), (64, 33)])
+@pytest.mark.parametrize("first", [-1, 0, 20])
+def test_scores_of_attention(kernels, rows, columns, first):
+    room = numbers(rows, columns + 3)
+    room[1, :columns] = -INF
+    wide, plain = room.copy(), room[:, :columns].copy()
+    kernels.kernel("softmax_of_scores", decline)(wide[:, :columns], 0.3, first)
+    numpy_kernel("softmax_of_scores")(plain, 0.3, first)
+    np.testing.assert_allclose(wide[:, :columns], plain, rtol=2e-6, atol=1e-7)
+    np.testing.assert_array_equal(wide[:, columns:], room[:, columns:])
+    d, theirs = numbers(rows, columns, seed=1), numbers(rows, columns, seed=1)
+    kernels.kernel("adjoint_of_scores", decline)(d, plain, 0.3)
+    numpy_kernel("adjoint_of_scores")(theirs, plain, 0.3)
+    np.testing.assert_allclose(d, theirs, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("low", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
+def test_casts_are_exact(kernels, low):
+    cast = kernels.kernel("astype", decline)
+    every = np.arange(1 << 16, dtype=np.uint16).view(low)
+    wide = every.astype(np.float32)
+    np.testing.assert_array_equal(cast(every, np.dtype(np.float32)), wide)
+    between = np.concatenate([wide * np.float32(f) for f in (1, 1 + 2**-9, 1 + 2**-12, 1 - 2**-10, 1 - 2**-24)])
+    with np.errstate(all="ignore"):
+        want = between.astype(low)
+    got = cast(between, np.dtype(low))
+    assert got.dtype == low
+    number = ~np.isnan(between)
+    np.testing.assert_array_equal(got.view(np.uint16)[number], want.view(np.uint16)[number])
+    assert np.isnan(got[~number].astype(np.float32)).all()
+    turned = np.ascontiguousarray(wide[:600].reshape(20, 30).T).T
+    assert cast(turned, np.dtype(low)).strides == turned.astype(low).strides
+
+
+def draws():
+    flowtorch.manual_seed(3)
+    tensors = [
+        flowtorch.randn(100003),
+        flowtorch.empty(48).normal_(2, 3),
+        flowtorch.empty(100).normal_(-1.5, 0.3),
+        flowtorch.randperm(5000),
+        flowtorch.rand(12345),
+        flowtorch.randn(77, dtype=flowtorch.bfloat16).float(),
+        flowtorch.nn.functional.dropout(flowtorch.ones(9999), 0.3),
+    ]
+    return [t.numpy() for t in tensors]
+
+
+def test_random_streams_are_the_same_to_the_bit(kernels):
+    installed = hasattr(REGISTRY["_softmax"].body, "native")
+    plug.install(kernels) if not installed else None
+    try:
+        ours = draws()
+        plug.remove()
+        theirs = draws()
+    finally:
+        plug.install(kernels) if installed else None
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_kernels_leave_no_trace_when_they_are_taken_out(kernels):
+    installed = hasattr(REGISTRY["_softmax"].body, "native")
+    x = flowtorch.tensor([1.0, -2.0])
+    plug.remove()
+    try:
+        flowtorch.relu(x)
+        assert not hasattr(flowtorch.relu.op.plans[x._type][0], "native")
+        plug.install(kernels)
+        flowtorch.relu(x)
+        assert flowtorch.relu.op.plans[x._type][0].native == "relu"
+        plug.remove()
+        assert not any(hasattr(REGISTRY[n].body, "native") for n in places.BODIES)
+    finally:
+        plug.install(kernels) if installed else None
