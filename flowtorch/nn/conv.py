@@ -138,9 +138,10 @@ def _explicit_padding(padding, dilation, kernel_size):
 
 
 class _Convolution(_ConvNd):
-    """A convolution over ``_spatial`` dimensions; subclasses name the functional."""
+    """A convolution over ``_spatial`` dimensions by ``_function`` of ``nn.functional``."""
 
     _spatial: ClassVar[int]
+    _function: ClassVar[str]
 
     def __init__(
         self,
@@ -173,58 +174,44 @@ class _Convolution(_ConvNd):
             dtype=dtype,
         )
 
-    def _pad(self, input):
-        return F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+    def _conv_forward(self, input, weight, bias):
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = (0,) * self._spatial
+        convolve = getattr(F, self._function)
+        return convolve(input, weight, bias, self.stride, padding, self.dilation, self.groups)
+
+    def forward(self, input):
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class Conv1d(_Convolution):
     """Cross-correlate (N, C, L) or (C, L) input with ``out_channels`` learned filters."""
 
     _spatial = 1
-
-    def _conv_forward(self, input, weight, bias):
-        if self.padding_mode != "zeros":
-            return F.conv1d(self._pad(input), weight, bias, self.stride, (0,), self.dilation, self.groups)
-        return F.conv1d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
-
-    def forward(self, input):
-        return self._conv_forward(input, self.weight, self.bias)
+    _function = "conv1d"
 
 
 class Conv2d(_Convolution):
     """Cross-correlate (N, C, H, W) or (C, H, W) input with ``out_channels`` learned filters."""
 
     _spatial = 2
-
-    def _conv_forward(self, input, weight, bias):
-        if self.padding_mode != "zeros":
-            return F.conv2d(self._pad(input), weight, bias, self.stride, (0, 0), self.dilation, self.groups)
-        return F.conv2d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
-
-    def forward(self, input):
-        return self._conv_forward(input, self.weight, self.bias)
+    _function = "conv2d"
 
 
 class Conv3d(_Convolution):
     """Cross-correlate (N, C, D, H, W) or (C, D, H, W) input with ``out_channels`` learned filters."""
 
     _spatial = 3
-
-    def _conv_forward(self, input, weight, bias):
-        if self.padding_mode != "zeros":
-            return F.conv3d(
-                self._pad(input), weight, bias, self.stride, (0, 0, 0), self.dilation, self.groups
-            )
-        return F.conv3d(input, weight, bias, self.stride, self.padding, self.dilation, self.groups)
-
-    def forward(self, input):
-        return self._conv_forward(input, self.weight, self.bias)
+    _function = "conv3d"
 
 
 class _ConvTransposeNd(_ConvNd):
-    """The adjoint of a convolution over ``_spatial`` dimensions."""
+    """The adjoint of a convolution over ``_spatial`` dimensions, by ``_function`` of ``nn.functional``."""
 
     _spatial: ClassVar[int]
+    _function: ClassVar[str]
 
     def __init__(
         self,
@@ -260,6 +247,11 @@ class _ConvTransposeNd(_ConvNd):
             dtype=dtype,
         )
 
+    def forward(self, input, output_size=None):
+        extra = self._output_padding(input, output_size)
+        convolve = getattr(F, self._function)
+        return convolve(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
+
     def _output_padding(self, input, output_size) -> tuple[int, ...]:
         """The output padding that makes the result have ``output_size``, or the layer's own."""
         if output_size is None:
@@ -294,36 +286,21 @@ class ConvTranspose1d(_ConvTransposeNd):
     """Transposed convolution of (N, C, L) or (C, L) input."""
 
     _spatial = 1
-
-    def forward(self, input, output_size=None):
-        extra = self._output_padding(input, output_size)
-        return F.conv_transpose1d(
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
-        )
+    _function = "conv_transpose1d"
 
 
 class ConvTranspose2d(_ConvTransposeNd):
     """Transposed convolution of (N, C, H, W) or (C, H, W) input."""
 
     _spatial = 2
-
-    def forward(self, input, output_size=None):
-        extra = self._output_padding(input, output_size)
-        return F.conv_transpose2d(
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
-        )
+    _function = "conv_transpose2d"
 
 
 class ConvTranspose3d(_ConvTransposeNd):
     """Transposed convolution of (N, C, D, H, W) or (C, D, H, W) input."""
 
     _spatial = 3
-
-    def forward(self, input, output_size=None):
-        extra = self._output_padding(input, output_size)
-        return F.conv_transpose3d(
-            input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation
-        )
+    _function = "conv_transpose3d"
 
 
 class _LazyConv(LazyModuleMixin):
