@@ -232,25 +232,20 @@ def _erfinv(y: float) -> float:
     return x
 
 
-_SCIPY = {
-    "cyl_bessel_i0": "i0", "cyl_bessel_i1": "i1", "j0": "j0", "j1": "j1", "y0": "y0", "y1": "y1", "normcdf": "ndtr",
-    "normcdfinv": "ndtri", "erfcx": "erfcx",
-}  # fmt: skip
+def give_body(name: str, function) -> None:
+    """Let libdevice's function `name` compute `function` of numpy arrays: the interpreter cannot run device code."""
 
+    def body(*args, _semantic=None):
+        kind = args[0].handle.data.dtype
+        result = np.asarray(function(*(arg.handle.data for arg in args))).astype(kind)
+        widest = max(args, key=lambda arg: arg.handle.data.size)
+        return tl.tensor(Handle(result, widest.handle.dtype), widest.type)
 
-def _scipy(name: str):
-    """The function of scipy.special, which is imported when it is first needed."""
-
-    def body(x):
-        import scipy.special
-
-        return getattr(scipy.special, name)(x)
-
-    return body
+    setattr(libdevice, name, body)
 
 
 def _give_libdevice_bodies() -> None:
-    """The interpreter cannot run device code: give each libdevice function used in kernels a numpy body."""
+    """Give each libdevice function that numpy or math has a body."""
 
     def by_element(function):
         def guarded(x: float) -> float:
@@ -260,15 +255,6 @@ def _give_libdevice_bodies() -> None:
                 return math.inf if function is math.lgamma else math.nan
 
         return np.vectorize(guarded, otypes=[np.float64])
-
-    def install(name: str, function) -> None:
-        def body(*args, _semantic=None):
-            kind = args[0].handle.data.dtype
-            result = np.asarray(function(*(arg.handle.data for arg in args))).astype(kind)
-            widest = max(args, key=lambda arg: arg.handle.data.size)
-            return tl.tensor(Handle(result, widest.handle.dtype), widest.type)
-
-        setattr(libdevice, name, body)
 
     same = [
         "exp",
@@ -296,9 +282,8 @@ def _give_libdevice_bodies() -> None:
     table |= {"sinpi": lambda x: np.sin(np.pi * x), "cospi": lambda x: np.cos(np.pi * x)}
     table |= {name: by_element(getattr(math, name)) for name in ("erf", "erfc", "lgamma")}
     table["erfinv"] = by_element(_erfinv)
-    table |= {name: _scipy(theirs) for name, theirs in _SCIPY.items()}
     for name, function in table.items():
-        install(name, function)
+        give_body(name, function)
 
 
 _repair_arithmetic()

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.cuda import empty
+from flowtorch import devices
+from flowtorch.array.cuda import empty, kernel_module
 from flowtorch.codegen.triton_map import grid_map
 from flowtorch.ops.cuda.base import cast, copy_into, dense, formula, kernel, parts
 from flowtorch.ops.cuda.norms import _moments
@@ -73,6 +74,29 @@ _ELEMENTWISE = {
         "y = tl.where(tl.abs(x) == float('inf'), 0.0, y)",
     ],
 }
+_SCIPY = {
+    "cyl_bessel_i0": "i0", "cyl_bessel_i1": "i1", "j0": "j0", "j1": "j1", "y0": "y0", "y1": "y1", "normcdf": "ndtr",
+    "normcdfinv": "ndtri", "erfcx": "erfcx",
+}  # fmt: skip
+
+
+def _give_bodies() -> None:
+    """Let the interpreter take scipy's functions for those of CUDA's library."""
+
+    def body(name: str) -> Any:
+        def call(x: Any) -> Any:
+            import scipy.special
+
+            return getattr(scipy.special, name)(x)
+
+        return call
+
+    for name, theirs in _SCIPY.items():
+        kernel_module("interpreter").give_body(name, body(theirs))
+
+
+if devices.interpreted_cuda() and kernel_module("compile").INTERPRET:
+    _give_bodies()
 for _name, _lines in _ELEMENTWISE.items():
     _elementwise(_name, _lines)
 

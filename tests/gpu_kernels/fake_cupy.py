@@ -1,0 +1,131 @@
+"""A stand-in for CuPy on host memory, stricter than CuPy: nothing turns one of its arrays into numpy's unasked.
+
+What flowtorch does with a device array must go through flowtorch/array, through kernels, or through the few attributes
+here. CuPy itself would take part in some of numpy's functions; these arrays refuse all of them, so that a call of one
+on a device array fails here instead of being slow, or wrong, on a GPU.
+"""
+
+import contextlib
+from types import SimpleNamespace
+
+import numpy as np
+
+
+class Memory:
+    def __init__(self, owner):
+        self.owner, self.ptr = owner, owner.__array_interface__["data"][0]
+
+
+class MemoryPointer:
+    def __init__(self, mem, offset):
+        self.mem, self.ptr = mem, mem.ptr + offset
+
+
+class ndarray:  # noqa: N801 - CuPy's name
+    def __init__(self, shape, dtype=np.float32, memptr=None, strides=None):
+        if memptr is None:
+            self._host = np.empty(shape, dtype)
+            memptr = MemoryPointer(Memory(self._host), 0)
+        else:
+            flat = memptr.mem.owner.reshape(-1).view(np.uint8)[memptr.ptr - memptr.mem.ptr :]
+            dtype = np.dtype(dtype)
+            start = flat[: len(flat) // dtype.itemsize * dtype.itemsize].view(dtype)
+            self._host = np.lib.stride_tricks.as_strided(start, shape, strides)
+        self.data = memptr
+
+    @classmethod
+    def of(cls, host, data):
+        made = object.__new__(cls)
+        made._host = host
+        offset = host.__array_interface__["data"][0] - data.mem.ptr
+        made.data = MemoryPointer(data.mem, offset)
+        return made
+
+    shape = property(lambda self: self._host.shape)
+    strides = property(lambda self: self._host.strides)
+    dtype = property(lambda self: self._host.dtype)
+    ndim = property(lambda self: self._host.ndim)
+    size = property(lambda self: self._host.size)
+    itemsize = property(lambda self: self._host.itemsize)
+    nbytes = property(lambda self: self._host.nbytes)
+    flags = property(lambda self: self._host.flags)
+    T = property(lambda self: self.transpose())
+    base = property(lambda self: None)
+
+    def __len__(self):
+        return len(self._host)
+
+    def __getitem__(self, index):
+        found = self._host[index]
+        return ndarray.of(np.asarray(found) if not isinstance(found, np.ndarray) else self._host[index], self.data)
+
+    def __setitem__(self, index, value):
+        self._host[index] = value._host if isinstance(value, ndarray) else value
+
+    def get(self):
+        return self._host.copy()
+
+    def item(self):
+        return self._host.item()
+
+    def fill(self, value):
+        self._host.fill(value)
+
+    def view(self, dtype=None):
+        return ndarray.of(self._host.view(dtype) if dtype is not None else self._host.view(), self.data)
+
+    def copy(self, order="C"):
+        return asarray(self._host.copy(order))
+
+    def astype(self, dtype, copy=True):
+        return asarray(self._host.astype(dtype))
+
+    def __array__(self, *args, **kwargs):
+        raise TypeError("Implicit conversion to a NumPy array is not allowed")
+
+    def __array_function__(self, function, types, args, kwargs):
+        raise TypeError(f"numpy.{function.__name__} was called on a device array")
+
+    def __array_ufunc__(self, ufunc, method, *args, **kwargs):
+        raise TypeError(f"numpy.{ufunc.__name__} was called on a device array")
+
+    def __bool__(self):
+        return bool(self._host)
+
+
+def _shaping(name):
+    def method(self, *args, **kwargs):
+        before = self._host
+        found = getattr(before, name)(*args, **kwargs)
+        shared = np.shares_memory(found, before) or not found.size
+        return ndarray.of(found, self.data) if shared else asarray(found)
+
+    method.__name__ = name
+    return method
+
+
+for _name in ("reshape", "transpose", "squeeze", "swapaxes"):
+    setattr(ndarray, _name, _shaping(_name))
+
+
+def asarray(host):
+    made = object.__new__(ndarray)
+    made._host = np.asarray(host).copy("K")
+    made.data = MemoryPointer(Memory(made._host), 0)
+    return made
+
+
+def empty(shape, dtype=np.float64):
+    return ndarray(tuple(shape), dtype)
+
+
+def zeros(shape, dtype=np.float64):
+    made = empty(shape, dtype)
+    made._host.fill(0)
+    return made
+
+
+linalg = SimpleNamespace()
+fft = SimpleNamespace()
+cuda = SimpleNamespace(MemoryPointer=MemoryPointer, runtime=SimpleNamespace(getDevice=lambda: 0),
+                       Device=lambda index=0: contextlib.nullcontext())
