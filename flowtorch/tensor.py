@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from flowtorch import devices, dtypes, overrides
+from flowtorch.array.place import moved
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.devices import device as Device
@@ -410,7 +411,7 @@ class Tensor(Methods):
         """Nested lists of Python numbers (a number for a 0-d tensor)."""
         if self._type.device.type == "meta":
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
-        array = self._array
+        array = moved(self._array, devices.cpu)
         return (array if array.dtype.kind in "biufc" else array.astype(np.float32)).tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
@@ -541,11 +542,19 @@ def is_plain(cls: type) -> bool:
 
 def address_of(array: np.ndarray) -> int:
     """The address of the array's first element."""
+    if not isinstance(array, np.ndarray):
+        from flowtorch.array.cuda import address
+
+        return address(array)
     return array.__array_interface__["data"][0]
 
 
 def owner_of(array: np.ndarray) -> np.ndarray:
     """The array that owns (or, for foreign memory, first described) the memory: the tensor's storage."""
+    if not isinstance(array, np.ndarray):
+        from flowtorch.array.cuda import whole_memory
+
+        return whole_memory(array)
     base = array.base
     while base is not None:
         if isinstance(base, np.ndarray):

@@ -87,7 +87,7 @@ def empty(shape: Sequence[int], dtype: np.dtype, strides: Sequence[int] | None =
 
 def to_device(array: np.ndarray) -> Any:
     """A device copy of a host array."""
-    return array.copy() if devices.interpreted_cuda() else array_module().asarray(array)
+    return array.copy() if array_module() is np else array_module().asarray(array)
 
 
 def to_host(array: Any) -> np.ndarray:
@@ -117,6 +117,24 @@ def parts(array: Any) -> tuple[Any, Any]:
     return strided(flat, array.shape, steps), strided(flat, array.shape, steps, 1) if array.size else array.imag
 
 
+def whole_memory(array: Any) -> Any:
+    """The block of memory that an array lies in, as a vector of its dtype."""
+    cupy = array_module()
+    count = array.data.mem.size // array.itemsize
+    return cupy.ndarray((count,), array.dtype, cupy.cuda.MemoryPointer(array.data.mem, 0), (array.itemsize,))
+
+
+def inside(owner: Any, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: np.dtype) -> Any:
+    """An array in a block of memory, `offset` bytes behind its start; strides in bytes."""
+    cupy = array_module()
+    return cupy.ndarray(tuple(shape), dtype, cupy.cuda.MemoryPointer(owner.data.mem, offset), tuple(strides))
+
+
+def instant() -> bool:
+    """Whether the host sees device memory at once, so that checks of values cost no waiting."""
+    return array_module() is np
+
+
 class Faults:
     """What kernels found wrong: each check has a code that a kernel stores in a word the host reads when it waits."""
 
@@ -127,7 +145,7 @@ class Faults:
 
     def word(self) -> Any:
         """The current device's word: one int32, 0 while nothing is wrong."""
-        device = 0 if devices.interpreted_cuda() else array_module().cuda.runtime.getDevice()
+        device = 0 if instant() else array_module().cuda.runtime.getDevice()
         if device not in self.words:
             self.words[device] = array_module().zeros((1,), np.int32)
         return self.words[device]
@@ -142,7 +160,7 @@ class Faults:
     def check(self) -> None:
         """Raise what a kernel has found, after the device was waited for."""
         for word in self.words.values():
-            found = int(word[0])
+            found = word[0].item()
             if found:
                 word.fill(0)
                 raise RuntimeError(f"CUDA error: device-side assert triggered: {self.messages[found - 1]}")

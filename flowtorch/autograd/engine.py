@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.array.place import contiguous
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.autograd.node import AccumulateGrad, Node, Output, edge
@@ -281,6 +282,8 @@ def accumulate(leaf: Tensor, g: Tensor, create_graph: bool) -> None:
         elif active or create_graph or grad_mode.enabled or type(old) is not Tensor or old._type is not g._type or (
                 old._type.device.type == "meta" or (old._array.strides and 0 in old._array.strides)):
             leaf._grad = added(old, g)
+        elif old._type.device.type == "cuda":
+            old.add_(g)                                                 # type: ignore[attr-defined]
         else:
             np.add(old._array, g._array, old._array)
             old._bump_version()
@@ -303,7 +306,7 @@ def _own(g: Tensor, leaf: Tensor) -> Tensor:
     if g._type.device.type == "meta":
         return g.detach()                                               # type: ignore[attr-defined]
     if leaf._array.flags.c_contiguous or leaf._array.size <= 1 or type(leaf._array) is not np.ndarray:
-        return wrap(np.array(array, order="C"), g._type)
+        return wrap(contiguous(array), g._type)
     copy = np.empty_like(leaf._array, dtype=array.dtype)
     copy[...] = array
     return wrap(copy, g._type)
@@ -382,7 +385,7 @@ def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
             if not t.dtype.is_floating_point:
                 raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
                                    f"{t.dtype!r}")
-            if type(t) is Tensor and t._type.plain and not active:
+            if type(t) is Tensor and t._type.fast and not active:
                 result.append(wrap(np.ones_like(t._array), t._type))
             else:
                 result.append(t.new_ones(t.shape))                      # type: ignore[attr-defined]

@@ -298,7 +298,7 @@ def kept(out: Any) -> Any:
 
 def restored(array: Any, type: Any) -> Tensor:
     """A tensor around what ``kept`` returned."""
-    return wrap(array, type) if isinstance(array, np.ndarray) else array.get()
+    return wrap(array, type) if isinstance(array, np.ndarray) or hasattr(array, "strides") else array.get()
 
 
 def _detached_alias(t: Tensor) -> Tensor:

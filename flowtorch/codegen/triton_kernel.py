@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.cuda import address, element_strides, empty, kernel_module, parts, strided
+from flowtorch.array.cuda import address, array_module, element_strides, empty, kernel_module, parts, strided, to_device
 
 from . import planner
 from .complex_parts import has_complex, split
@@ -40,6 +40,8 @@ class TritonKernel:
         """Compute new arrays, or into `out`, an array of the broadcast shape."""
         arrays = values[: self.count]
         given = () if out is None else out if isinstance(out, tuple) else (out,)
+        if array_module() is not np:  # numbers, and 0-d tensors of the host
+            arrays = tuple([to_device(a) if type(a) is np.ndarray else a for a in arrays])
         fixed = (*arrays, *given)
         addresses = [address(array) for array in fixed]
         aligned = not any(at & 15 for at in addresses)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
+from flowtorch.array.place import broadcast, moved, placed, store
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
@@ -27,6 +28,10 @@ def dense(array: np.ndarray) -> bool:
 
 def laid_out(array: np.ndarray, memory_format: Any) -> np.ndarray:
     """A copy of ``array`` in the given memory format; preserve_format keeps the strides of dense arrays."""
+    if not isinstance(array, np.ndarray):
+        from flowtorch.ops.cuda.copies import clone as device_clone
+
+        return device_clone(array, memory_format=memory_format)
     if memory_format is preserve_format or memory_format is None:
         return array.copy(order="K") if dense(array) else np.array(array, order="C", copy=True)
     if memory_format in (channels_last, channels_last_3d):
@@ -60,6 +65,8 @@ class Conversion(Family):
 
             return wrap(new_array(array.shape, target.numpy, target.device), target)
         check_readable(input)
+        if target.device.type != input._type.device.type:
+            array = moved(array, target.device)
         if memory_format is not preserve_format:
             array = laid_out(array, memory_format)
         if target.dtype is not input._type.dtype:
@@ -219,7 +226,7 @@ class Copy(Family):
         if array.dtype.kind == "c" and target._array.dtype.kind != "c":
             array = array.real
         try:
-            array = np.broadcast_to(array, target._array.shape)
+            array = broadcast(placed(array, target._type.device), target._array.shape)
         except ValueError:
             from flowtorch.errors import broadcast_error
 
@@ -228,7 +235,7 @@ class Copy(Family):
                 sentence = (f"output with shape {list(target._array.shape)} doesn't match the broadcast shape "
                             f"{list(np.broadcast_shapes(target._array.shape, array.shape))}")
             raise RuntimeError(sentence) from None
-        return wrap(array.astype(target._array.dtype), target._type)
+        return wrap(convert_array(array, target._type.dtype), target._type)
 
     def fast(self, op: Op) -> Any:
         return dispatch.general(op)
@@ -249,7 +256,7 @@ def copy_(self, src, non_blocking=False):
         try:
             if source.dtype.kind == "c" and self._array.dtype.kind != "c":
                 source = source.real
-            np.copyto(self._array, source, casting="unsafe")
+            store(self._array, source)
         except ValueError:
             pass                     # interpret_inplace says what does not fit
         else:

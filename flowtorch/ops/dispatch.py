@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes, overrides
+from flowtorch.array.place import store
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled, grad_mode
@@ -223,7 +224,7 @@ def write_out(op: Any, out: Any, result: Any) -> Any:
     elif has_internal_overlap(out._array):
         raise_overlap()
     if out._type.device.type != "meta":
-        np.copyto(out._array, result._array, casting="unsafe")
+        store(out._array, result._array)
     out._bump_version()
     return out
 
@@ -345,7 +346,7 @@ def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
             node = make_node(op, values, inputs, edges, copy)
             node.shape, node.type = target._array.shape, target._type
     if target._type.device.type != "meta":
-        np.copyto(target._array, result._array, casting="unsafe")
+        store(target._array, result._array)
     target._bump_version()
     if node is not None:
         if op.wants_out:

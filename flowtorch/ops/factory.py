@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
+from flowtorch.array.place import new, placed, store
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import preserve_format
@@ -18,7 +19,7 @@ from flowtorch.tensor import Tensor, default_type, wrap
 
 def finish(array: np.ndarray, type_: Any, requires_grad: bool) -> Tensor:
     """A new leaf around ``array``."""
-    t = wrap(array, type_)
+    t = wrap(array if type_.device.type != "cuda" else placed(array, type_.device), type_)
     if requires_grad:
         t.requires_grad = True
     return t
@@ -59,6 +60,11 @@ def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None
         from flowtorch.array.meta import meta_array
 
         return meta_array(shape, numpy_dtype)
+    if device.type == "cuda":
+        array = new(shape, numpy_dtype, device)
+        if fill is not None:
+            store(array, np.asarray(fill, numpy_dtype))
+        return array
     if fill is None:
         return np.empty(shape, numpy_dtype)
     if fill.__class__ is int and fill == 0:

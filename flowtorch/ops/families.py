@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array.place import contiguous
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import make_view
@@ -134,7 +135,7 @@ class Pointwise(Family):
             c = plan[0](*arrays)
         else:
             c = plan[2](*arrays, **params)
-        if type(c) is not np.ndarray:
+        if type(c) is not np.ndarray and device.type == "cpu":
             c = np.asarray(c)
         if c.dtype != plan[1].numpy:
             c = c.astype(plan[1].numpy)
@@ -166,6 +167,10 @@ class Pointwise(Family):
 def convert_array(a: np.ndarray, d: dtypes.dtype) -> np.ndarray:
     """``a`` in dtype ``d`` by PyTorch's conversion rules (complex loses its imaginary part, floats truncate)."""
     target = d.numpy
+    if not isinstance(a, np.ndarray):
+        from flowtorch.ops.cuda.base import cast
+
+        return cast(a, target)
     if a.dtype.kind == "c" and target.kind != "c":
         a = a.real
     return astype(a, target)
@@ -306,7 +311,7 @@ class General(Family):
     @staticmethod
     def wrap_results(op: Op, result: Any, low: Any, device: Any) -> Any:
         def one(a: Any) -> Tensor:
-            if type(a) is not np.ndarray:
+            if type(a) is not np.ndarray and (device is None or device.type == "cpu"):
                 a = np.asarray(a)
             if low is not None and a.dtype == np.float32:
                 a = astype(a, low.numpy)
@@ -466,7 +471,7 @@ class Views(Family):
                 from flowtorch.array.meta import meta_array
 
                 return wrap(meta_array(needed.args[0], t.numpy), tensor_type(t.dtype, t.device, True, t.inference))
-            copy = np.array(input._array, order="C").reshape(needed.args[0])
+            copy = contiguous(input._array).reshape(needed.args[0])
             return wrap(copy, tensor_type(t.dtype, t.device, True, t.inference))
         args = tuple(values[1:])
         if isinstance(result, (list, tuple)):

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.array.place import as_strided
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, view_edge
 from flowtorch.dtypes import int64
@@ -59,7 +60,7 @@ def _basic(input, index):
     shape += out.shape[target:]
     strides += input.strides[source:]
     if out.strides != tuple(strides):
-        out = np.lib.stride_tricks.as_strided(out, shape, strides)
+        out = as_strided(out, shape, strides)
     return out
 
 

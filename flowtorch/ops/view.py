@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.place import as_strided as _as_strided
 from flowtorch.dtypes import dtype as DType
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops.arguments import need_int, need_ints
@@ -15,13 +16,13 @@ from flowtorch.tensor import address_of, owner_of, wrap
 
 builtins_sum = sum
 
-_as_strided = np.lib.stride_tricks.as_strided
 
 
 def strided(array: np.ndarray, shape: tuple, strides: tuple) -> np.ndarray:
     """An array over the same memory with the given shape and byte strides (the callers guarantee the bounds)."""
-    return np.ndarray(shape, array.dtype, array, 0, strides) if array.flags.c_contiguous and array.size else (
-        _as_strided(array, shape, strides))
+    if array.flags.c_contiguous and array.size and isinstance(array, np.ndarray):
+        return np.ndarray(shape, array.dtype, array, 0, strides)
+    return _as_strided(array, shape, strides)
 
 
 def sizes(args: tuple, what: str) -> tuple:
@@ -325,6 +326,10 @@ def memory_end(owner: np.ndarray) -> int:
 def at_address(owner: np.ndarray, start: int, shape: tuple, strides: tuple, dtype: np.dtype) -> np.ndarray:
     """An array inside ``owner``'s memory; the bounds have been checked."""
     offset = start - address_of(owner)
+    if not isinstance(owner, np.ndarray):
+        from flowtorch.array.cuda import inside
+
+        return inside(owner, offset, shape, strides, dtype)
     n = memory_end(owner) - address_of(owner)
     flat = _as_strided(
         owner.view(np.uint8) if owner.flags.c_contiguous and owner.ndim else _bytes_of(owner), (n,), (1,)

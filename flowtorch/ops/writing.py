@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.array.place import placed
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import view_edge
@@ -154,4 +155,4 @@ def number_tensor(value: Any, like: Any, exact_half: bool = False) -> Tensor:
     t = like._type
     number = value.item() if isinstance(value, np.generic) else value
     check_number(number, t.dtype, exact_half)
-    return wrap(np.asarray(t.scalar(number)).astype(t.numpy), tensor_type(t.dtype, t.device))
+    return wrap(placed(np.asarray(t.scalar(number)).astype(t.numpy), t.device), tensor_type(t.dtype, t.device))

@@ -13,15 +13,18 @@ import numpy as np
 
 class Memory:
     def __init__(self, owner):
-        self.owner, self.ptr = owner, owner.__array_interface__["data"][0]
+        self.owner, self.ptr, self.size = owner, owner.__array_interface__["data"][0], owner.nbytes
 
 
 class MemoryPointer:
     def __init__(self, mem, offset):
         self.mem, self.ptr = mem, mem.ptr + offset
 
+    def __add__(self, bytes):
+        return MemoryPointer(self.mem, self.ptr - self.mem.ptr + bytes)
 
-class ndarray:  # noqa: N801 - CuPy's name
+
+class ndarray:
     def __init__(self, shape, dtype=np.float32, memptr=None, strides=None):
         if memptr is None:
             self._host = np.empty(shape, dtype)

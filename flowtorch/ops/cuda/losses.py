@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch import devices
-from flowtorch.array.cuda import empty, faults, kernel_module
+from flowtorch.array.cuda import empty, faults, instant, kernel_module
 from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.triton_map import grid_map, run
@@ -21,7 +20,7 @@ _FAULT = "nll_loss: Target is out of bounds"
 
 def _check(target: Any, ignore_index: int, classes: int) -> None:
     """Refuse targets outside the classes where looking at them costs nothing."""
-    if devices.interpreted_cuda():
+    if instant():
         losses._weights(target, None, ignore_index, classes, np.dtype(np.float32))
 
 

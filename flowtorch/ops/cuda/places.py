@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch import devices
-from flowtorch.array.cuda import element_strides, empty, faults, strided
+from flowtorch.array.cuda import element_strides, empty, faults, instant, strided
 from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.planner import broadcast_strides
 from flowtorch.codegen.triton_map import grid_map
@@ -92,7 +91,7 @@ class Outline:
 
 def outline(array: Any) -> Any:
     """What checks may look at: the array itself where that costs nothing, else its shape."""
-    return array if devices.interpreted_cuda() else Outline(array)
+    return array if instant() else Outline(array)
 
 
 def read(source: Any, places: Places) -> Any:
