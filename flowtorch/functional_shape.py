@@ -411,7 +411,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
         raise RuntimeError("repeats must have the same size as input along dim, but got repeats.size(0) = "
                            f"{repeats.size(0)} and input.size({dim}) = {n}")
     if repeats.is_meta and output_size is not None:
-        return input.new_empty((*input.shape[:dim], output_size, *input.shape[dim + 1:]))
+        return input.index_select(dim, repeats.new_empty(output_size))
     return input.index_select(dim, interleave_index(repeats))
 
 

@@ -273,6 +273,8 @@ class Tensor(Methods):
 
     def data_ptr(self) -> int:
         """The address of the first element; 0 for an empty tensor."""
+        if self._type.device.type == "meta":
+            return self.storage_offset() * self.itemsize
         return address_of(self._array) if self._array.size else 0
 
     def is_contiguous(self, memory_format: Any = dtypes.contiguous_format) -> bool:

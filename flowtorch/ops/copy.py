@@ -61,9 +61,9 @@ class Conversion(Family):
         input, target, memory_format = values[:3]
         array = input._array
         if target.device.type == "meta":
-            from flowtorch.ops.factory import new_array
+            from flowtorch.ops import meta
 
-            return wrap(new_array(array.shape, target.numpy, target.device), target)
+            return wrap(meta.copied(array, target.numpy, memory_format), target)
         check_readable(input)
         if target.device.type != input._type.device.type:
             array = moved(array, target.device)

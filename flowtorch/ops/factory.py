@@ -154,7 +154,11 @@ def _like(name: str, fill: Any, doc: str) -> Any:
         if args:
             value = target.scalar(value.item() if isinstance(value, Tensor) else value).astype(target.numpy)
         source = input._array
-        if target.device.type == "meta" or source.flags.c_contiguous:
+        if target.device.type == "meta":
+            from flowtorch.ops import meta
+
+            return finish(meta.copied(source, target.numpy, memory_format), target, requires_grad)
+        if source.flags.c_contiguous:
             array = new_array(source.shape, target.numpy, target.device, value)
         else:
             array = _empty_like(source, target.numpy, memory_format)

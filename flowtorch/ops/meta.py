@@ -229,20 +229,33 @@ def addbmm(input: Any, a: Any, b: Any, *options: Any, **more: Any) -> Any:
 
 
 @rule("clone")
-def clone(input: Any, memory_format: Any = None) -> Any:
-    if memory_format not in (None, dtypes.preserve_format) or input.ndim == 0:
-        if memory_format is dtypes.contiguous_format or input.ndim == 0:
-            return input.shape, input.dtype
-        order = (0, 2, 3, 1) if memory_format is dtypes.channels_last else (0, 2, 3, 4, 1)
-        base = meta_array(tuple(input.shape[d] for d in order), input.dtype)
-        return base.transpose(tuple(np.argsort(order)))
-    return ordered(input.shape, input.dtype, input)
+def clone(input: Any, memory_format: Any = dtypes.preserve_format) -> Any:
+    return copied(input, input.dtype, memory_format)
+
+
+def copied(input: Any, dtype: Any, memory_format: Any = dtypes.preserve_format) -> np.ndarray:
+    """A meta array of the shape of ``input`` in a memory format."""
+    if memory_format is dtypes.preserve_format:
+        return ordered(input.shape, dtype, input)
+    if memory_format is dtypes.contiguous_format or input.ndim not in (4, 5):
+        return meta_array(input.shape, dtype)
+    order = (0, 2, 3, 1) if input.ndim == 4 else (0, 2, 3, 4, 1)
+    base = meta_array(tuple(input.shape[d] for d in order), dtype)
+    return base.transpose(tuple(np.argsort(order)))
 
 
 @rule("_softmax", "_log_softmax", "_bernoulli", "poisson", "_gamma", "_dirichlet", "_binomial", "roll",
-      "tril", "triu", "cumprod", "logcumsumexp")
+      "tril", "triu", "logcumsumexp")
 def alike(input: Any, *options: Any, **more: Any) -> Any:
     return input.shape, input.dtype
+
+
+@rule("cumsum", "cumprod")
+def scan(input: Any, dim: Any, *, dtype: Any = None) -> Any:
+    from flowtorch.ops.reduction import accumulation_type
+
+    normalize_dims(dim, input.ndim)
+    return input.shape, accumulation_type(input, dtype)
 
 
 @rule("flip")

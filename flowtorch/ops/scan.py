@@ -70,6 +70,8 @@ def _reverse_cumsum(g, dim):
 def _cumprod_backward(g, input, out, dim):
     if input.dim() == 0 or input.numel() == 0:
         return g
+    if input.is_meta:
+        return _reverse_cumsum(g * conj(out), dim) / conj(input)
     zeros = input == 0
     if not unwrapped(zeros).any().item() and not _differentiated(input):
         return _reverse_cumsum(g * conj(out), dim) / conj(input)

@@ -37,6 +37,8 @@ def _spread(g: Any, input: Any, starts: Any, ends: Any, out: Any, reduce: str, i
     """The gradient of ``_segments``: to each row of a stretch what its result got; equal extremes share it."""
     import flowtorch as torch
 
+    if g.is_meta:
+        return torch.empty_like(input)
     counts = ends - starts
     which = torch.repeat_interleave(torch.arange(len(starts)), counts)
     rows = torch.arange(len(which)) + (starts - (counts.cumsum(0) - counts))[which]

@@ -343,6 +343,8 @@ def _bytes_of(owner: np.ndarray) -> np.ndarray:
 
 
 def _as_strided_backward(g, input, size, stride, storage_offset):
+    if input.is_meta:
+        return g.new_empty(input.shape)
     n = owner_of(input._array)
     count = (memory_end(n) - address_of(n)) // input.element_size()
     flat = g.new_zeros((count,))
@@ -495,7 +497,7 @@ def _unfold_backward(g, shape, dimension, size, step):
     windows = g.shape[d]
     index = (np.arange(windows)[:, None] * step + np.arange(size)).reshape(-1)
     moved = g.movedim(-1, d + 1).flatten(d, d + 1)
-    return g.new_zeros(shape).index_add(d, wrap(index.astype(np.int64)), moved)
+    return g.new_zeros(shape).index_add(d, wrap(index.astype(np.int64)).to(g.device), moved)
 
 
 @view(changes_type=True, method=False, vjp=(lambda g: _complex_from(g, None),))

@@ -134,6 +134,9 @@ def one_hot(tensor, num_classes: int = -1):
     if tensor.numel() == 0:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
+    elif tensor.is_meta:
+        if num_classes < 1:
+            raise NotImplementedError("one_hot: the number of classes has to be given for a meta tensor")
     else:
         values = unwrapped(tensor)
         if int(values.min()) < 0:
