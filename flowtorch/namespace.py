@@ -82,5 +82,7 @@ def attach_operators(op: Any) -> None:
     setattr(Tensor, f"__{d}__", fast_pointwise.binary(op, operator=True))
     if d in _REFLECTED:
         setattr(Tensor, f"__r{d}__", fast_pointwise.binary(op, reverse=True, operator=True))
+        if d == "truediv":                                              # Python 2's name, which PyTorch kept
+            Tensor.__rdiv__ = Tensor.__rtruediv__                       # type: ignore[attr-defined]
         if op.inplace:
             setattr(Tensor, f"__i{d}__", op.public_inplace)

@@ -253,7 +253,8 @@ def _transposed(op: Op, values: list, primals: list, level: int) -> list:
         if isinstance(t, Tensor)
     ):
         return _transposed_by_levels(op, values, primals, level)
-    outer = grad_mode.enabled
+    every = [t for i in op.tensor_index for p in (_flat(primals[i]), _tangents_in(values[i], level)) for t in p]
+    outer = grad_mode.enabled and any(isinstance(t, Tensor) and t.requires_grad for t in every)
     with enable_grad():
         args = list(primals)
         inputs, given = [], []

@@ -16,6 +16,7 @@ from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj
 from flowtorch.ops.reduction import accumulation_type, along
 from flowtorch.ops.second_order import derived
+from flowtorch.tensor import wrap
 
 _WIDE = {"f": np.float64, "F": np.complex128}             # a running total would gather an error at every step
 
@@ -149,9 +150,23 @@ def _complex_logcumsumexp(input: np.ndarray, d: int) -> np.ndarray:
     return np.moveaxis(out, 0, d).astype(input.dtype)
 
 
+_PAIRS = 64          # up to this length the gradient is taken from the matrix of all pairs, which nothing can overflow
+
+
+def _in_pairs(g, input, out, dim):
+    """sum_j>=i g_j exp(x_i - out_j): no out_j with j >= i is smaller than x_i, so no exponential is large."""
+    x, total, g = input.movedim(dim, -1), out.movedim(dim, -1), g.movedim(dim, -1)
+    n = x.shape[-1]
+    later = wrap(np.tri(n, dtype=bool).T)
+    powers = conj(x.unsqueeze(-1) - total.unsqueeze(-2)).masked_fill(~later, -np.inf).exp()
+    return (powers * g.unsqueeze(-2)).masked_fill(~later, 0).sum(-1).movedim(-1, dim)
+
+
 def _logcumsumexp_backward(g, input, out, dim):
     if input.dim() == 0 or input.numel() == 0:
         return g
+    if input.shape[dim] <= _PAIRS:
+        return _in_pairs(g, input, out, dim)
     if derived(g, input):
         # Differentiable again: the same sum, scaled by the largest element instead of taken in logarithms.
         top = REGISTRY["amax"].public(input.detach(), dim, True) if not input.dtype.is_complex else 0

@@ -175,7 +175,9 @@ class Check:
         return None
 
     def forward(self):
-        _, got = self.T.func.jvp(self.scalar, tuple(self.case.inputs), tuple(self.directions))
+        _, got = value = self.T.func.jvp(self.scalar, tuple(self.case.inputs), tuple(self.directions))
+        if any(t.requires_grad for t in value):
+            return "results of jvp require gradients, and no input does"
         expected = inner(self.gradient(*self.case.inputs), self.directions)
         return None if np.isclose(float(got), expected, rtol=1e-7, atol=1e-8) else f"jvp {float(got)}, grad {expected}"
 
