@@ -167,7 +167,12 @@ static PyObject *general_call(PyObject *callable, PyObject *const *args, size_t 
     if (plan == NULL || !take_arrays(self, values, arrays, &made)) goto python;
     int recording = any_wants_gradient(self, values) && grad_enabled();
     if (recording && read_record(self) < 0) goto python;
-    if ((c = run_body(self, arrays)) == NULL) goto python;
+    /* Held: while a kernel runs without the GIL, another thread may give a tensor other memory. */
+    Py_ssize_t n = PyTuple_GET_SIZE(self->names);
+    for (Py_ssize_t i = 0; i < n; i++) Py_INCREF(arrays[i]);
+    c = run_body(self, arrays);
+    for (Py_ssize_t i = 0; i < n; i++) Py_DECREF(arrays[i]);
+    if (c == NULL) goto python;
     Py_XDECREF(made);
     if (self->code == REDUCTION) {
         result = new_tensor(in_rows(c), plan);

@@ -173,6 +173,15 @@ static PyArrayObject *run_kernel(Plan *p, PyObject *const *arrays, Py_ssize_t co
     return (PyArrayObject *)c;
 }
 
+/* The array of a tensor, held: while a loop runs without the GIL, another thread may give the tensor another one. */
+static PyArrayObject *hold(PyObject *t) { return (PyArrayObject *)new_reference(SLOT(t, in_tensor.array)); }
+
+static PyArrayObject *compute(Plan *p, PyArrayObject *a, PyArrayObject *b) {
+    PyObject *arrays[2] = {(PyObject *)a, (PyObject *)b};
+    if (p->how == KERNEL) return run_kernel(p, arrays, b ? 2 : 1);
+    return b ? compute_two(p, a, b) : compute_one(p, a);
+}
+
 /* ---- recording */
 
 /* The result is kept for the derivative: its array and its version, not the tensor, which would be a cycle. */
@@ -245,7 +254,8 @@ static PyObject *unary_call(PyObject *callable, PyObject *const *args, size_t na
     if (p == NULL || p->how == NOT_HERE) goto python;
     int recording = p->inexact && wants_gradient(input) && grad_enabled();
     if (recording && (read_record(self) < 0)) goto python;
-    PyArrayObject *c = p->how == LOOP ? compute_one(p, ARRAY(input)) : run_kernel(p, &SLOT(input, in_tensor.array), 1);
+    PyArrayObject *a = hold(input), *c = compute(p, a, NULL);
+    Py_DECREF(a);
     if (c == NULL) goto python;
     PyObject *t = new_tensor((PyObject *)c, p->result);
     if (t == NULL || !recording || !self->differentiable) return t;
@@ -263,29 +273,28 @@ static PyObject *number_call(Call *self, PyObject *tensor, PyObject *number) {
     if (p == NULL || p->how == NOT_HERE) return NULL;
     int recording = p->inexact && wants_gradient(tensor) && grad_enabled();
     if (recording && (read_record(self) < 0 || (self->differentiable && self->wants_shapes))) return NULL;
-    PyArrayObject *c;
+    PyArrayObject *a = hold(tensor), *c = NULL;
     union { float f; double d; } value;
     int direct = is_float && (p->number == NPY_FLOAT || p->number == NPY_DOUBLE);
     if (direct && p->how == LOOP) {
         if (p->number == NPY_FLOAT) value.f = (float)PyFloat_AS_DOUBLE(number);
         else value.d = PyFloat_AS_DOUBLE(number);
-        c = compute_number(p, ARRAY(tensor), (char *)&value, self->reverse);
+        c = compute_number(p, a, (char *)&value, self->reverse);
     } else {
         PyObject *scalar = NULL;
         if (PyObject_IsTrue(number) == 1)
             scalar = Py_XNewRef(PyDict_GetItemWithError(SLOT(type, in_type.scalars), number));
         if (scalar == NULL) {
             static PyObject *name;
-            if (name == NULL && (name = PyUnicode_InternFromString("scalar")) == NULL) return NULL;
-            if (PyErr_Occurred() || (scalar = PyObject_CallMethodOneArg(type, name, number)) == NULL) return NULL;
+            if (name == NULL) name = PyUnicode_InternFromString("scalar");
+            if (name != NULL && !PyErr_Occurred()) scalar = PyObject_CallMethodOneArg(type, name, number);
         }
-        PyObject *arrays[2] = {SLOT(tensor, in_tensor.array), scalar};
-        if (self->reverse) arrays[0] = scalar, arrays[1] = SLOT(tensor, in_tensor.array);
-        if (p->how == KERNEL) c = run_kernel(p, arrays, 2);
-        else if (!readable((PyArrayObject *)scalar, p->number)) c = NULL;
-        else c = compute_number(p, ARRAY(tensor), PyArray_BYTES((PyArrayObject *)scalar), self->reverse);
-        Py_DECREF(scalar);
+        PyArrayObject *b = (PyArrayObject *)scalar;
+        if (b != NULL && p->how == KERNEL) c = self->reverse ? compute(p, b, a) : compute(p, a, b);
+        else if (b != NULL && readable(b, p->number)) c = compute_number(p, a, PyArray_BYTES(b), self->reverse);
+        Py_XDECREF(scalar);
     }
+    Py_DECREF(a);
     if (c == NULL) return NULL;
     PyObject *t = new_tensor((PyObject *)c, p->result);
     if (t == NULL || !recording || !self->differentiable) return t;
@@ -305,8 +314,9 @@ static PyObject *two_call(Call *self, PyObject *a, PyObject *b) {
     if (p == NULL || p->how == NOT_HERE) return NULL;
     int recording = p->inexact && (wants_gradient(a) || wants_gradient(b)) && grad_enabled();
     if (recording && (read_record(self) < 0 || (self->differentiable && self->wants_shapes))) return NULL;
-    PyObject *arrays[2] = {SLOT(a, in_tensor.array), SLOT(b, in_tensor.array)};
-    PyArrayObject *c = p->how == LOOP ? compute_two(p, ARRAY(a), ARRAY(b)) : run_kernel(p, arrays, 2);
+    PyArrayObject *x = hold(a), *y = hold(b), *c = compute(p, x, y);
+    Py_DECREF(x);
+    Py_DECREF(y);
     if (c == NULL) return NULL;
     PyObject *t = new_tensor((PyObject *)c, p->result);
     if (t == NULL || !recording || !self->differentiable) return t;
@@ -374,7 +384,10 @@ static PyObject *inplace_call(PyObject *callable, PyObject *const *args, size_t 
     if (version == NULL) goto python;
     if (PyList_CheckExact(counter)) PyList_SetItem(counter, 0, version);
     else set_slot(target, in_tensor.counter, version);
+    PyObject *held = new_reference((PyObject *)a), *other = count == 2 ? (PyObject *)(is_tensor(args[1]) ? hold(args[1]) : NULL) : NULL;
     run_loop(p, data, PyArray_SIZE(a), steps);
+    Py_DECREF(held);
+    Py_XDECREF(other);
     return new_reference(target);
 python:
     return fall_back(self, args, nargsf, kwnames);

@@ -92,11 +92,13 @@ static int add_row(PyArrayObject *c, PyArrayObject *bias) {
     if (PyArray_NDIM(bias) != 1 || PyArray_DIM(bias, 0) != n || !is_array((PyObject *)bias) ||
         !PyArray_IS_C_CONTIGUOUS(bias) || !PyArray_IS_C_CONTIGUOUS(c))
         return 0;
+    Py_INCREF(bias);                                    /* its tensor may get other memory meanwhile */
     NPY_BEGIN_THREADS_DEF;
     NPY_BEGIN_THREADS_THRESHOLDED(rows * n);
     if (PyArray_TYPE(c) == NPY_FLOAT) ADD_ROW(float);
     else ADD_ROW(double);
     NPY_END_THREADS;
+    Py_DECREF(bias);
     return 1;
 }
 
@@ -167,9 +169,7 @@ static PyArrayObject *joined(PyObject *const *tensors, Py_ssize_t count, PyObjec
     if (c == NULL) return NULL;
     for (int d = 0; d < dim; d++) outer *= shape[d];
     inner = PyArray_NBYTES(c) / outer / shape[dim];
-    char *to = PyArray_BYTES(c);
-    NPY_BEGIN_THREADS_DEF;
-    NPY_BEGIN_THREADS_THRESHOLDED(PyArray_SIZE(c));
+    char *to = PyArray_BYTES(c);                        /* with the GIL: another thread might change the list */
     for (Py_ssize_t k = 0; k < count; k++) {
         PyArrayObject *a = ARRAY(tensors[k]);
         npy_intp width = PyArray_DIM(a, dim) * inner;
@@ -177,7 +177,6 @@ static PyArrayObject *joined(PyObject *const *tensors, Py_ssize_t count, PyObjec
         for (npy_intp i = 0; i < outer; i++) memcpy(to + i * shape[dim] * inner, from + i * width, width);
         to += width;
     }
-    NPY_END_THREADS;
     return c;
 }
 
