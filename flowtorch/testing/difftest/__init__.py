@@ -11,6 +11,7 @@ _WHERE: dict[str, str] = {
     "DifferenceFound": "checking",
     "Implementation": "implementations",
     "check": "checking",
+    "crossref": "crossref",
     "make": "implementations",
     "op": "checking",
     "register": "implementations",

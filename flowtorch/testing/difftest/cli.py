@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import ops_command, run_command
+from . import ops_command, pack, run_command
 
-COMMANDS = (ops_command, run_command)
+COMMANDS = (ops_command, run_command, pack)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -53,7 +53,8 @@ def decode(value: Any) -> Any:
         return Array(data.copy(), value["array"], value.get("grad", False), value.get("layout", "contiguous"))
     if "args" in value:
         return Sample(tuple(decode(value["args"])), decode(value["kwargs"]))
-    ((kind, content),) = value.items()
+    kind = next(iter(value))
+    content = value[kind]
     makers = {
         "named": Named,
         "tuple": lambda c: tuple(map(decode, c)),

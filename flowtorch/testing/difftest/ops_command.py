@@ -114,6 +114,10 @@ def write_files(options: argparse.Namespace, rows: list[Row], book: dict, failur
         books.write(options.ledger, book)
     if options.junit:
         books.junit(options.junit, rows, failures, seconds)
+    if options.html:
+        from .report_html import write_ops
+
+        write_ops(options.html, rows, f"{options.candidate} against {options.reference}", seconds)
     if options.database and failures:
         refused = {f.split(":")[0] for f in failures}
         stored = keep(Database(options.database), recorder_of(options), load(), [r for r in rows if r.op in refused])

@@ -308,8 +308,9 @@ class Recorder:
     def wrap_optimizers(self) -> None:
         def classes(cls: type) -> Iterator[type]:
             yield cls
-            for below in type.__subclasses__(cls):
-                yield from classes(below)
+            below: Any = cls.__subclasses__()
+            for c in below:
+                yield from classes(c)
 
         for cls in set(classes(self.library.optim.Optimizer)):
             if "step" in cls.__dict__ and cls is not self.library.optim.Optimizer:

@@ -18,12 +18,14 @@ MODULE = __name__
 
 def arguments(sub: Any) -> None:
     p = sub.add_parser("run", help="run a program on two sides and name the first call that differs")
-    p.add_argument("script", help="a script that says 'import torch'; its arguments follow")
+    p.add_argument("script", nargs="?", help="a script that says 'import torch'; its arguments follow")
     p.add_argument("args", nargs=argparse.REMAINDER)
     p.add_argument("--against", default="torch", help="torch, numpy, oracle, or a folder written by record")
     p.add_argument(
         "--preload", default="", metavar="FILE", help="a Python file to run first, in the candidate's process"
     )
+    p.add_argument("--pack", type=Path, help="replay a pack instead of a script")
+    p.add_argument("--candidate", default="flowtorch", help="who replays the pack")
     p.add_argument("--record", type=Path, help="keep the candidate's recording in this folder")
     p.add_argument("--json", type=Path, help="write the analysis here")
     p.add_argument("--html", type=Path, help="write a report for the browser")
@@ -51,7 +53,12 @@ def python(*argv: str, module: str = "flowtorch.testing.difftest.recording", **e
 
 
 def main(options: Any) -> int:
-    if not Path(options.script).exists():
+    if options.pack is not None:
+        from .pack import replay
+
+        options.folder = options.pack
+        return replay(options)
+    if options.script is None or not Path(options.script).exists():
         raise ValueError(f"no such file: {options.script}")
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.against
