@@ -787,6 +787,72 @@ static void _relu_backward_float64(char *const *p, Index n, const double *s) {
 static const Pointwise _relu_backward_record = {2, 0, 50000, {NULL}, {0},
     {{{FLOAT32, FLOAT32}, FLOAT32, _relu_backward_float32}, {{FLOAT64, FLOAT64}, FLOAT64, _relu_backward_float64}, {{0}}}};
 
+static void _sigmoid_backward_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    const float *x1 = (const float *)p[1];
+    float *y = (float *)p[2];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        float e0 = x0[i];
+        float e1 = x1[i];
+        float t0 = (float)1.0;
+        float t1 = t0 - e1;
+        float t2 = t1 * e1;
+        float t3 = e0 * t2;
+        y[i] = t3;
+    }
+}
+
+static void _sigmoid_backward_float64(char *const *p, Index n, const double *s) {
+    const double *x0 = (const double *)p[0];
+    const double *x1 = (const double *)p[1];
+    double *y = (double *)p[2];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        double e0 = x0[i];
+        double e1 = x1[i];
+        double t0 = 1.0;
+        double t1 = t0 - e1;
+        double t2 = t1 * e1;
+        double t3 = e0 * t2;
+        y[i] = t3;
+    }
+}
+
+static const Pointwise _sigmoid_backward_record = {2, 0, 50000, {NULL}, {0},
+    {{{FLOAT32, FLOAT32}, FLOAT32, _sigmoid_backward_float32}, {{FLOAT64, FLOAT64}, FLOAT64, _sigmoid_backward_float64}, {{0}}}};
+
+static void _tanh_backward_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    const float *x1 = (const float *)p[1];
+    float *y = (float *)p[2];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        float e0 = x0[i];
+        float e1 = x1[i];
+        float t0 = e1 * e1;
+        float t1 = (float)1.0;
+        float t2 = t1 - t0;
+        float t3 = e0 * t2;
+        y[i] = t3;
+    }
+}
+
+static void _tanh_backward_float64(char *const *p, Index n, const double *s) {
+    const double *x0 = (const double *)p[0];
+    const double *x1 = (const double *)p[1];
+    double *y = (double *)p[2];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        double e0 = x0[i];
+        double e1 = x1[i];
+        double t0 = e1 * e1;
+        double t1 = 1.0;
+        double t2 = t1 - t0;
+        double t3 = e0 * t2;
+        y[i] = t3;
+    }
+}
+
+static const Pointwise _tanh_backward_record = {2, 0, 50000, {NULL}, {0},
+    {{{FLOAT32, FLOAT32}, FLOAT32, _tanh_backward_float32}, {{FLOAT64, FLOAT64}, FLOAT64, _tanh_backward_float64}, {{0}}}};
+
 static void addcmul_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     const float *x1 = (const float *)p[1];
@@ -1409,6 +1475,37 @@ static void gelu_float32(char *const *p, Index n, const double *s) {
 static const Pointwise gelu_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, gelu_float32}, {{0}}}};
 
+INLINE vf _gelu_backward_float32_vector(vf e0, vf e1) {
+    vf t0 = v_all(0.7071067811865476f);
+    vf t1 = e1 * t0;
+    vf t2 = v_erf(t1);
+    vf t3 = v_all(1.0f);
+    vf t4 = t3 + t2;
+    vf t5 = v_all(0.5f);
+    vf t6 = t5 * t4;
+    vf t7 = e1 * e1;
+    vf t8 = v_all(-0.5f);
+    vf t9 = t8 * t7;
+    vf t10 = v_exp(t9);
+    vf t11 = v_all(0.3989422804014327f);
+    vf t12 = t11 * t10;
+    vf t13 = e1 * t12;
+    vf t14 = t6 + t13;
+    vf t15 = e0 * t14;
+    return t15;
+}
+static void _gelu_backward_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    const float *x1 = (const float *)p[1];
+    float *y = (float *)p[2];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, _gelu_backward_float32_vector(v_load(x0 + i), v_load(x1 + i)));
+    if (i < n) v_store_part(y + i, _gelu_backward_float32_vector(v_load_part(x0 + i, n - i, 0.5f), v_load_part(x1 + i, n - i, 0.5f)), n - i);
+}
+
+static const Pointwise _gelu_backward_record = {2, 0, 8000, {NULL}, {0},
+    {{{FLOAT32, FLOAT32}, FLOAT32, _gelu_backward_float32}, {{0}}}};
+
 INLINE vf gelu_tanh_float32_vector(vf e0) {
     vf t0 = v_all(0.5f);
     vf t1 = t0 * e0;
@@ -1455,6 +1552,31 @@ static void silu_float32(char *const *p, Index n, const double *s) {
 static const Pointwise silu_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, silu_float32}, {{0}}}};
 
+INLINE vf _silu_backward_float32_vector(vf e0, vf e1) {
+    vf t0 = -e1;
+    vf t1 = v_exp(t0);
+    vf t2 = v_all(1.0f);
+    vf t3 = t2 + t1;
+    vf t4 = v_sigmoid(e1);
+    vf t5 = t2 - t4;
+    vf t6 = e1 * t5;
+    vf t7 = t2 + t6;
+    vf t8 = t4 * t7;
+    vf t9 = e0 * t8;
+    return t9;
+}
+static void _silu_backward_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    const float *x1 = (const float *)p[1];
+    float *y = (float *)p[2];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, _silu_backward_float32_vector(v_load(x0 + i), v_load(x1 + i)));
+    if (i < n) v_store_part(y + i, _silu_backward_float32_vector(v_load_part(x0 + i, n - i, 0.5f), v_load_part(x1 + i, n - i, 0.5f)), n - i);
+}
+
+static const Pointwise _silu_backward_record = {2, 0, 8000, {NULL}, {0},
+    {{{FLOAT32, FLOAT32}, FLOAT32, _silu_backward_float32}, {{0}}}};
+
 const Entry pointwise_entries[] = {
     {"add", pointwise_run, &add_record},
     {"sub", pointwise_run, &sub_record},
@@ -1480,6 +1602,8 @@ const Entry pointwise_entries[] = {
     {"reciprocal", pointwise_run, &reciprocal_record},
     {"relu", pointwise_run, &relu_record},
     {"_relu_backward", pointwise_run, &_relu_backward_record},
+    {"_sigmoid_backward", pointwise_run, &_sigmoid_backward_record},
+    {"_tanh_backward", pointwise_run, &_tanh_backward_record},
     {"addcmul", pointwise_run, &addcmul_record},
     {"addcdiv", pointwise_run, &addcdiv_record},
     {"lerp", pointwise_run, &lerp_record},
@@ -1503,8 +1627,10 @@ const Entry pointwise_entries[] = {
     {"sigmoid", pointwise_run, &sigmoid_record},
     {"erf", pointwise_run, &erf_record},
     {"gelu", pointwise_run, &gelu_record},
+    {"_gelu_backward", pointwise_run, &_gelu_backward_record},
     {"gelu_tanh", pointwise_run, &gelu_tanh_record},
     {"silu", pointwise_run, &silu_record},
+    {"_silu_backward", pointwise_run, &_silu_backward_record},
     {"select", pointwise_run, &_where_record},
     {NULL},
 };

@@ -109,13 +109,37 @@ def softplus(input, beta=1.0, threshold=20.0):
     return select(scaled > threshold, input, smooth / beta)
 
 
-def _gelu_gradient(g, input):
-    distribution = 0.5 * (1 + (input * math.sqrt(0.5)).erf())
-    density = (-0.5 * (input * input)).exp() * (1 / math.sqrt(2 * math.pi))
-    return g * (distribution + input * density)
+_DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
-@_inner(expr="0.5 * input * (1 + erf(input * 0.7071067811865476))", rejects=NOT_REAL, vjp=(_gelu_gradient,))
+def _adjoint(body=None, **options):
+    """The gradient of an activation as one op: ``grad`` times the derivative."""
+    return _inner(body, inplace=False, out=False, numbers=(), **options)
+
+
+@_adjoint(
+    expr="grad * (0.5 * (1 + erf(input * 0.7071067811865476)) + input * (0.3989422804014327 * exp(-0.5 * (input * input))))",
+    node="GeluBackwardBackward0",
+    rejects=NOT_REAL,
+    vjp=(
+        lambda g, input: _gelu_backward(g, input),
+        lambda g, grad, input: g * grad * (-0.5 * (input * input)).exp() * _DENSITY * (2 - input * input),
+    ),
+)
+def _gelu_backward(grad, input):
+    """``grad`` times the derivative of ``gelu``."""
+    slope = erf(input * math.sqrt(0.5))
+    slope += 1
+    slope *= 0.5
+    density = np.exp(input * input * -0.5)
+    density *= input
+    density *= _DENSITY
+    slope += density
+    return slope * grad
+
+
+@_inner(expr="0.5 * input * (1 + erf(input * 0.7071067811865476))", rejects=NOT_REAL,
+        vjp=(lambda g, input: _gelu_backward(g, input),))
 def gelu(input):
     """``input`` times the normal distribution function of ``input``."""
     out = erf(input * math.sqrt(0.5))
@@ -149,10 +173,29 @@ def gelu_tanh(input):
     return (np.tanh(inner) + 1) * input * 0.5
 
 
+@_adjoint(
+    expr="grad * (1 / (1 + exp(-input)) * (1 + input * (1 - 1 / (1 + exp(-input)))))",
+    node="SiluBackwardBackward0",
+    vjp=(
+        lambda g, input: _silu_backward(g, input),
+        lambda g, grad, input: g * grad * _silu_curvature(input, input.sigmoid()),
+    ),
+)
+def _silu_backward(grad, input):
+    """``grad`` times the derivative of ``silu``."""
+    s = 1 / (np.exp(-input) + 1)
+    return grad * (s * (input * (1 - s) + 1))
+
+
+def _silu_curvature(input, s):
+    return s * (1 - s) * (2 + input * (1 - 2 * s))
+
+
 def _silu_gradient(g, input):
+    if not input.is_complex():
+        return _silu_backward(g, input)
     s = input.sigmoid()
-    slope = s * (1 + input * (1 - s))
-    return g * (slope.conj() if input.is_complex() else slope)
+    return g * (s * (1 + input * (1 - s))).conj()
 
 
 @_inner(expr="input / (1 + exp(-input))", rejects=("integer", "bool"), vjp=(_silu_gradient,))

@@ -125,7 +125,16 @@ def sqrt(input):
     """The square root of every element."""
 
 
-@pointwise(numpy=np.tanh, expr="tanh(input)", promote="float", vjp=(lambda g, out: g * conj(1 - out * out),))
+@pointwise(name="_tanh_backward", method=False, inplace=False, out=False, numbers=(), node="TanhBackwardBackward0",
+           expr="grad * conj(1 - result * result)",
+           vjp=(lambda g, result: g * (1 - result * result), lambda g, grad, result: conj(g) * grad * conj(-2 * result)))
+def _tanh_backward(grad, result):
+    """``grad`` times the derivative of tanh where it gave ``result``."""
+    slope = 1 - result * result
+    return grad * (slope.conj() if slope.dtype.kind == "c" else slope)
+
+
+@pointwise(numpy=np.tanh, expr="tanh(input)", promote="float", vjp=(lambda g, out: _tanh_backward(g, out),))
 def tanh(input):
     """The hyperbolic tangent of every element."""
 

@@ -130,7 +130,23 @@ def atanh(input):
     """The inverse hyperbolic tangent."""
 
 
-@_float(None, "1 / (1 + exp(-input))", lambda g, out: g * conj((1 - out) * out))
+@pointwise(
+    name="_sigmoid_backward",
+    method=False,
+    inplace=False,
+    out=False,
+    numbers=(),
+    node="SigmoidBackwardBackward0",
+    expr="grad * conj((1 - result) * result)",
+    vjp=(lambda g, result: g * ((1 - result) * result), lambda g, grad, result: conj(g) * grad * conj(1 - 2 * result)),
+)
+def _sigmoid_backward(grad, result):
+    """``grad`` times the derivative of sigmoid where it gave ``result``."""
+    slope = (1 - result) * result
+    return grad * (slope.conj() if slope.dtype.kind == "c" else slope)
+
+
+@_float(None, "1 / (1 + exp(-input))", lambda g, out: _sigmoid_backward(g, out))
 def sigmoid(input):
     """The logistic function 1 / (1 + exp(-x))."""
     e = np.exp(-input)
