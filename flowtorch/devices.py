@@ -1,6 +1,7 @@
 """Device objects, the device of new tensors, and what devices this process has."""
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import Any
@@ -116,6 +117,25 @@ def interpreted_cuda() -> bool:
     return os.environ.get("FLOWTORCH_CUDA") == "interpret"
 
 
+def cuda_count() -> int:
+    """How many CUDA devices flowtorch can use: one, or none. Looks for CuPy and a GPU when it is first asked."""
+    return 1 if interpreted_cuda() else min(_gpus(), 1)
+
+
+@functools.cache
+def _gpus() -> int:
+    import importlib.util
+
+    if importlib.util.find_spec("cupy") is None:
+        return 0
+    try:
+        import cupy
+
+        return int(cupy.cuda.runtime.getDeviceCount())
+    except Exception:  # CuPy is there, a driver or a GPU is not
+        return 0
+
+
 def resolve(d: Any) -> device:
     """The device object for a ``device=`` argument: None, a string, an index or a device. Refuses absent devices."""
     if d is None:
@@ -127,7 +147,9 @@ def resolve(d: Any) -> device:
     if d.type == "meta":
         return meta
     if d.type == "cuda":
-        if interpreted_cuda():
+        if cuda_count():
+            if d.index and not interpreted_cuda():
+                raise RuntimeError(f"flowtorch runs on cuda:0 alone, not on {d}; CUDA_VISIBLE_DEVICES chooses the GPU")
             return d if d.index is not None else _cuda0
         raise RuntimeError("No CUDA device is available: flowtorch runs on cuda with the extra 'cuda12' or 'cuda13' "
                            "(cupy and triton) and a GPU, or with FLOWTORCH_CUDA=interpret on host memory")

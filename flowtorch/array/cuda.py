@@ -28,6 +28,7 @@ def kernels() -> ModuleType:
     package = _package()
     launch = importlib.import_module(f"{package.__name__}.launch")
     launch.install(launch.CupyLauncher(array_module()))
+    peak.pool = array_module().get_default_memory_pool()
     return package
 
 
@@ -61,6 +62,20 @@ def array_module() -> Any:
     return np if devices.interpreted_cuda() else importlib.import_module("cupy")
 
 
+class Peak:
+    """The largest amounts of memory seen in use and held by the pool; looked at before each allocation."""
+
+    def __init__(self) -> None:
+        self.used = self.held = 0
+        self.pool: Any = None
+
+    def note(self, used: int, held: int) -> None:
+        self.used, self.held = max(self.used, used), max(self.held, held)
+
+
+peak = Peak()
+
+
 def address(array: Any) -> int:
     """Where an array's first element is in device memory."""
     if type(array) is np.ndarray:
@@ -77,6 +92,8 @@ def element_strides(array: Any) -> tuple[int, ...]:
 def empty(shape: Sequence[int], dtype: np.dtype, strides: Sequence[int] | None = None) -> Any:
     """A new dense device array; `strides` (in elements) say in which order its dimensions lie in memory."""
     make = array_module().empty
+    if peak.pool is not None:
+        peak.note(peak.pool.used_bytes(), peak.pool.total_bytes())
     if strides is None:
         return make(shape, dtype)
     order = sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim]), reverse=True)

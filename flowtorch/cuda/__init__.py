@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
+import time
+from types import SimpleNamespace
 from typing import Any
 
 from flowtorch import devices
@@ -29,12 +32,21 @@ class DeferredCudaCallError(Exception):
 
 def is_available() -> bool:
     """Whether there is a CUDA device."""
-    return devices.interpreted_cuda()
+    return devices.cuda_count() > 0
 
 
 def device_count() -> int:
     """The number of CUDA devices."""
-    return 1 if devices.interpreted_cuda() else 0
+    return devices.cuda_count()
+
+
+def cupy() -> Any:
+    """CuPy where it runs on a GPU; None where Triton's interpreter stands in for one."""
+    _need()
+    from flowtorch.array.cuda import array_module
+
+    module = array_module()
+    return None if module.__name__ == "numpy" else module
 
 
 def is_initialized() -> bool:
@@ -66,26 +78,48 @@ def set_device(device: Any) -> None:
 
 
 def synchronize(device: Any = None) -> None:
-    """Wait until the device has finished."""
-    _need()
+    """Wait until the device has finished, and raise what kernels found wrong."""
+    module = cupy()
+    if module is not None:
+        module.cuda.runtime.deviceSynchronize()
+    from flowtorch.array.cuda import faults
+
+    faults.check()
 
 
 def get_device_name(device: Any = None) -> str:
     """The device's name."""
-    _need()
-    return "Triton interpreter on host memory"
+    return get_device_properties(device).name
 
 
 def get_device_capability(device: Any = None) -> tuple[int, int]:
     """(major, minor) compute capability."""
-    _need()
-    return (0, 0)
+    found = get_device_properties(device)
+    return found.major, found.minor
+
+
+class _CudaDeviceProperties(SimpleNamespace):
+    """What a device is: name, capability, memory in bytes, number of multiprocessors."""
 
 
 def get_device_properties(device: Any = None) -> Any:
     """Properties of the device."""
-    _need()
-    raise NotImplementedError("torch.cuda.get_device_properties: the interpreter has no device properties")
+    module = cupy()
+    if module is None:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        return _CudaDeviceProperties(
+            name="Triton interpreter on host memory", major=0, minor=0, total_memory=memory, warp_size=1,
+            multi_processor_count=os.cpu_count() or 1,
+        )  # fmt: skip
+    found = module.cuda.runtime.getDeviceProperties(module.cuda.runtime.getDevice())
+    name = found["name"]
+    return _CudaDeviceProperties(
+        name=name.decode() if isinstance(name, bytes) else name, major=found["major"], minor=found["minor"],
+        total_memory=found["totalGlobalMem"], warp_size=found["warpSize"],
+        multi_processor_count=found["multiProcessorCount"], L2_cache_size=found["l2CacheSize"],
+        shared_memory_per_block=found["sharedMemPerBlock"], max_threads_per_multi_processor=found[
+            "maxThreadsPerMultiProcessor"],
+    )  # fmt: skip
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:
@@ -95,7 +129,9 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 
 def is_current_stream_capturing() -> bool:
     """Whether a CUDA graph is being captured."""
-    return False
+    if not is_available() or cupy() is None:
+        return False
+    return bool(cupy().cuda.get_current_stream().is_capturing())
 
 
 def get_arch_list() -> list[str]:
@@ -103,34 +139,44 @@ def get_arch_list() -> list[str]:
     return []
 
 
+def _generator(device: Any = None) -> Any:
+    _need()
+    from flowtorch.array import philox
+
+    return philox.default_generator(0)
+
+
 def manual_seed(seed: int) -> None:
     """Seed the current device's generator (silently nothing without a device)."""
-    int(seed)
+    seed = int(seed)
+    if is_available():
+        _generator().manual_seed(seed)
 
 
 def manual_seed_all(seed: int) -> None:
     """Seed the generators of all devices (silently nothing without one)."""
-    int(seed)
+    manual_seed(seed)
 
 
 def seed() -> None:
     """Seed the current device's generator from entropy."""
+    if is_available():
+        _generator().seed()
 
 
 def seed_all() -> None:
     """Seed all devices' generators from entropy."""
+    seed()
 
 
 def initial_seed() -> int:
     """The seed of the current device's generator."""
-    _need()
-    return 0
+    return _generator().initial_seed()
 
 
 def get_rng_state(device: Any = "cuda") -> Any:
     """The state of the device's generator."""
-    _need()
-    raise NotImplementedError("torch.cuda.get_rng_state is not supported yet")
+    return _generator(device).get_state()
 
 
 def get_rng_state_all() -> list:
@@ -140,7 +186,7 @@ def get_rng_state_all() -> list:
 
 def set_rng_state(new_state: Any, device: Any = "cuda") -> None:
     """Set the state of the device's generator."""
-    _need()
+    _generator(device).set_state(new_state)
 
 
 def set_rng_state_all(new_states: Any) -> None:
@@ -149,41 +195,74 @@ def set_rng_state_all(new_states: Any) -> None:
         set_rng_state(s, i)
 
 
+def _pool() -> Any:
+    """CuPy's memory pool; None without a GPU."""
+    return None if not is_available() or cupy() is None else cupy().get_default_memory_pool()
+
+
 def empty_cache() -> None:
     """Give cached memory back to the device."""
+    pool = _pool()
+    if pool is not None:
+        pool.free_all_blocks()
 
 
 def ipc_collect() -> None:
     """Free memory that other processes shared."""
 
 
-def _zero(name: str, doc: str) -> Any:
-    def figure(device: Any = None) -> int:
-        return 0
-    figure.__name__ = figure.__qualname__ = name
-    figure.__doc__ = doc
-    return figure
+def memory_allocated(device: Any = None) -> int:
+    """Bytes that tensors occupy on the device."""
+    pool = _pool()
+    return 0 if pool is None else pool.used_bytes()
 
 
-memory_allocated = _zero("memory_allocated", "Bytes that tensors occupy on the device.")
-max_memory_allocated = _zero("max_memory_allocated", "The largest number of bytes that tensors have occupied.")
-memory_reserved = _zero("memory_reserved", "Bytes that the allocator holds.")
-max_memory_reserved = _zero("max_memory_reserved", "The largest number of bytes that the allocator has held.")
+def memory_reserved(device: Any = None) -> int:
+    """Bytes that the allocator holds."""
+    pool = _pool()
+    return 0 if pool is None else pool.total_bytes()
+
+
+def max_memory_allocated(device: Any = None) -> int:
+    """The largest number of bytes that tensors have occupied."""
+    from flowtorch.array.cuda import peak
+
+    peak.note(memory_allocated(), memory_reserved())
+    return peak.used
+
+
+def max_memory_reserved(device: Any = None) -> int:
+    """The largest number of bytes that the allocator has held."""
+    max_memory_allocated()
+    from flowtorch.array.cuda import peak
+
+    return peak.held
+
+
 memory_cached, max_memory_cached = memory_reserved, max_memory_reserved
 
 
 def memory_stats(device: Any = None) -> dict:
-    """The allocator's statistics."""
-    return {}
+    """The allocator's statistics, of which flowtorch keeps the current and the largest bytes."""
+    if _pool() is None:
+        return {}
+    return {
+        "allocated_bytes.all.current": memory_allocated(), "allocated_bytes.all.peak": max_memory_allocated(),
+        "reserved_bytes.all.current": memory_reserved(), "reserved_bytes.all.peak": max_memory_reserved(),
+    }  # fmt: skip
 
 
 def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
     """The allocator's statistics as text."""
-    return "no CUDA device\n"
+    found = memory_stats()
+    return "".join(f"{name:32} {value:16,}\n" for name, value in found.items()) or "no CUDA device\n"
 
 
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Start measuring the largest numbers anew."""
+    from flowtorch.array.cuda import peak
+
+    peak.used = peak.held = 0
 
 
 reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
@@ -191,8 +270,12 @@ reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
 
 def mem_get_info(device: Any = None) -> tuple[int, int]:
     """(free, total) bytes of the device."""
-    _need()
-    return (0, 0)
+    module = cupy()
+    if module is not None:
+        free, total = module.cuda.runtime.memGetInfo()
+        return int(free), int(total)
+    page = os.sysconf("SC_PAGE_SIZE")
+    return page * os.sysconf("SC_AVPHYS_PAGES"), page * os.sysconf("SC_PHYS_PAGES")
 
 
 class device:
@@ -217,36 +300,127 @@ class device_of(device):
 
 
 class Stream:
-    """A queue of work on a device; making one needs a device."""
+    """A queue of work on a device. Under the interpreter everything has run when a call returns."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _need()
+    def __init__(self, device: Any = None, priority: int = 0, **options: Any) -> None:
+        module = cupy()
+        self.device = devices.device("cuda", 0)
+        self.priority = priority
+        self.native = options.get("native")
+        if self.native is None and module is not None:
+            self.native = module.cuda.Stream(non_blocking=True)
+
+    @property
+    def cuda_stream(self) -> int:
+        """The stream's handle."""
+        return 0 if self.native is None else self.native.ptr
+
+    def synchronize(self) -> None:
+        """Wait until everything queued has run."""
+        if self.native is not None:
+            self.native.synchronize()
+
+    def query(self) -> bool:
+        """Whether everything queued has run."""
+        return self.native is None or bool(self.native.done)
+
+    def wait_event(self, event: Event) -> None:
+        """Let what is queued from now on wait for ``event``."""
+        if self.native is not None and event.native is not None:
+            self.native.wait_event(event.native)
+
+    def wait_stream(self, stream: Stream) -> None:
+        """Let what is queued from now on wait for what ``stream`` has been given."""
+        self.wait_event(stream.record_event())
+
+    def record_event(self, event: Event | None = None) -> Event:
+        """Mark this place in the queue."""
+        event = Event() if event is None else event
+        event.record(self)
+        return event
+
+    def __enter__(self) -> Stream:
+        if self.native is not None:
+            self.native.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self.native is not None:
+            self.native.__exit__(*exc)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stream) and other.cuda_stream == self.cuda_stream
+
+    def __hash__(self) -> int:
+        return hash(self.cuda_stream)
+
+    def __repr__(self) -> str:
+        return f"<torch.cuda.Stream device={self.device} cuda_stream={self.cuda_stream:#x}>"
 
 
 class Event:
-    """A mark in a stream; making one needs a device."""
+    """A mark in a stream, which may note the time."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _need()
+    def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
+        module = cupy()
+        self.timing = enable_timing
+        self.native = None if module is None else module.cuda.Event(block=blocking, disable_timing=not enable_timing)
+        self.time: float | None = None
+
+    def record(self, stream: Stream | None = None) -> None:
+        """Mark the present end of ``stream`` (the current one by default)."""
+        self.time = time.perf_counter()
+        if self.native is not None:
+            self.native.record(None if stream is None else stream.native)
+
+    def wait(self, stream: Stream | None = None) -> None:
+        """Let ``stream`` wait for the mark."""
+        (current_stream() if stream is None else stream).wait_event(self)
+
+    def query(self) -> bool:
+        """Whether everything before the mark has run."""
+        return self.native is None or bool(self.native.done)
+
+    def synchronize(self) -> None:
+        """Wait until everything before the mark has run."""
+        if self.native is not None:
+            self.native.synchronize()
+
+    def elapsed_time(self, end_event: Event) -> float:
+        """Milliseconds between two marks."""
+        if not (self.timing and end_event.timing):
+            raise ValueError("Both events must be created with argument 'enable_timing=True'.")
+        if self.time is None or end_event.time is None:
+            raise ValueError("Both events must be recorded before calculating elapsed time.")
+        if self.native is not None:
+            return cupy().cuda.get_elapsed_time(self.native, end_event.native)
+        return (end_event.time - self.time) * 1000
 
 
 def stream(stream: Any) -> Any:
     """Context that makes a stream current; None does nothing."""
-    if stream is not None:
-        _need()
-    return contextlib.nullcontext()
+    if stream is None:
+        return contextlib.nullcontext()
+    _need()
+    return stream
+
+
+def set_stream(stream: Any) -> None:
+    """Make a stream current."""
+    if stream is not None and stream.native is not None:
+        stream.native.use()
 
 
 def current_stream(device: Any = None) -> Any:
     """The current stream."""
-    _need()
-    return Stream()
+    module = cupy()
+    return Stream(native=None if module is None else module.cuda.get_current_stream())
 
 
 def default_stream(device: Any = None) -> Any:
     """The default stream."""
-    _need()
-    return Stream()
+    module = cupy()
+    return Stream(native=None if module is None else module.cuda.Stream.null)
 
 
 def can_device_access_peer(device: Any, peer_device: Any) -> bool:
