@@ -1,6 +1,8 @@
 """Special functions (torch.special): those registered for this namespace, and further names of functions of torch."""
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from flowtorch import namespace
 
 namespace.publish()
@@ -30,3 +32,6 @@ _ALIASES = {
 }
 globals().update(namespace.namespaces["special"])
 globals().update({alias: namespace.namespaces["torch"][name] for alias, name in _ALIASES.items()})
+
+if TYPE_CHECKING:
+    def __getattr__(name: str) -> Any: ...

@@ -83,7 +83,7 @@ def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
     """Scores times ``scale`` become their softmax by rows, in place; row i sees i + first + 1 of them if first >= 0."""
     scores *= scale
     if first >= 0:
-        np.copyto(scores, -np.inf, where=~np.tri(*scores.shape, first, dtype=bool))
+        np.copyto(scores, -np.inf, where=~np.tri(scores.shape[0], scores.shape[1], first, dtype=np.bool_))
     highest = scores.max(-1, keepdims=True)
     highest[np.isneginf(highest)] = 0
     scores -= highest

@@ -16,7 +16,7 @@ from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj, maximum, minimum
 from flowtorch.tensor import Tensor
 
-_add_reduce = np.add.reduce
+_add_reduce: Any = np.add.reduce
 _SHORT = 256
 _INT64 = np.dtype(np.int64)
 # Sums of few elements are done as products with these: half the time of np.add.reduce, and as exact.
