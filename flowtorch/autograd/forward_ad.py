@@ -44,6 +44,9 @@ class Dual(Wrapped):
     def __flowtorch_detach__(self) -> Tensor:
         return self.value.detach()                                      # type: ignore[attr-defined]
 
+    def __flowtorch_saved__(self) -> Any:
+        return SavedDual(self)
+
     def __flowtorch_like__(self, make: Any, args: tuple, options: dict) -> Tensor:
         return make(self.primal, *[strip(a, self.level) for a in args], **options)
 
@@ -62,6 +65,22 @@ class Dual(Wrapped):
         from flowtorch import printing
 
         return printing.tensor_repr(self.value, tensor_contents, self.tangent)
+
+
+class SavedDual:
+    """A result kept by a node: primal and tangent, without the history of the dual itself."""
+
+    __slots__ = ("depth", "level", "primal", "tangent")
+
+    def __init__(self, t: Any) -> None:
+        self.primal, self.tangent, self.level, self.depth = t.value, t.tangent, t.level, t.depth
+
+    @property
+    def shape(self) -> tuple:
+        return self.primal._array.shape
+
+    def get(self) -> Any:
+        return make(self.primal, self.tangent, self.level, self.depth)
 
 
 def make(primal: Tensor, tangent: Tensor | None, level: int, depth: int = 0) -> Dual:
@@ -116,10 +135,23 @@ def propagate(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
         return result
     found = tangents(op, values, primals, level)
     if isinstance(result, Tensor):
-        return result if found[0] is None else make(result, found[0], level)
+        return result if found[0] is None else _recorded(op, values, make(result, found[0], level))
     pairs = [r if t is None or r._type.dtype.rank < 2 else make(r, t, level)
              for r, t in zip(result, found, strict=True)]
-    return type(result)(pairs)
+    return _recorded(op, values, type(result)(pairs))
+
+
+def _recorded(op: Op, values: list, made: Any) -> Any:
+    """Results whose primals are on the tape get nodes that keep duals: gradients then have tangents themselves."""
+    first = made if isinstance(made, Tensor) else next((t for t in made if type(t) is Dual), None)
+    if first is not None and first._node is not None and first.value._type.plain and grad_mode.enabled:
+        from flowtorch.ops.dispatch import record
+
+        nodes = [t._node for t in _flat(made)]
+        if op.differentiable and record(op, values, made) is None:
+            for t, node in zip(_flat(made), nodes, strict=True):
+                t._node = node
+    return made
 
 
 def _become_dual(target: Tensor, level: Level) -> None:

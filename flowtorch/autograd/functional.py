@@ -36,9 +36,9 @@ def _outputs(func: Any, inputs: tuple, function: str, strict: bool) -> tuple[boo
     if strict:
         for i, o in enumerate(outputs):
             if not o.requires_grad:
-                raise RuntimeError("The output of the user-provided function is independent of the input. This is "
-                                   "not allowed in "
-                                   f"strict mode. (output {i})")
+                raise RuntimeError(f"Output {i} of the user-provided function does not require gradients. The outputs "
+                                   "must be computed in a differentiable manner from the input when running in "
+                                   "strict mode.")
     return many, outputs
 
 

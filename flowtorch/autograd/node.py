@@ -173,6 +173,9 @@ class AccumulateGrad(Node):
         self.edges, self.hooks, self.saved = (), None, ()
         self.shape, self.type = variable._array.shape, variable._type
 
+    def name(self) -> str:
+        return "torch::autograd::AccumulateGrad"
+
     def apply(self, g: Any) -> tuple:
         from flowtorch.autograd.engine import accumulate
 
