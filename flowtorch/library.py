@@ -146,8 +146,10 @@ triton_op = custom_op
 
 
 def wrap_triton(triton_kernel: Callable, /) -> Any:
-    """Return the kernel as it is."""
-    return triton_kernel
+    """The kernel (a ``@triton.jit`` function) to be launched as ``kernel[grid](...)`` on tensors of device "cuda"."""
+    from flowtorch.user_kernels import LaunchableKernel
+
+    return LaunchableKernel(triton_kernel)
 
 
 def _lookup(op: Any) -> CustomOpDef:

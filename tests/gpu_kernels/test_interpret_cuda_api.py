@@ -146,5 +146,6 @@ def test_a_graph_is_captured_with_memory_of_its_own_and_replayed(recorder):
         pass
     graph.replay()
     assert recorder.calls == [
-        ("sync",), "faults", "enter", ("allocator", "own"), "begin", "end", ("allocator", "usual"), "exit", ("launch", 0),
+        ("sync",), "faults", "enter", ("allocator", "own"), "begin", "end", ("allocator", "usual"), "exit",
+        ("launch", 0),
     ]  # fmt: skip
