@@ -232,6 +232,8 @@ def to_coo(t: CompressedTensor) -> SparseTensor:
     values = like._val.reshape(-1, *dense_shape(t))
     ordered = t._layout is CSR
     result = make(wrap(coordinates(t)), values, t._array.shape, ordered)
+    if ordered and t._array.ndim == 2 and t.dtype not in dtypes.LOW_PRECISION and t.dtype is not dtypes.bool_:
+        result.__dict__["_csr"] = lambda: (like._val._array, like._plain._array, like._comp._array)
 
     def back(g: Any) -> Any:
         return g if g.layout is dtypes.strided else mask(g, like)

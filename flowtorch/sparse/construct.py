@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array.scatter import add_rows
+from flowtorch.dtypes import LOW_PRECISION
 from flowtorch.ops import factory
 from flowtorch.sparse.entries import build, keys_of, mask
 from flowtorch.sparse.record import link
@@ -136,18 +138,23 @@ def to_dense(s: SparseTensor, dtype: Any = None, masked_grad: bool | None = None
     """The dense tensor; the gradient of ``s`` has the entries that ``s`` has (all with ``masked_grad=False``)."""
     from flowtorch.sparse.entries import coalesce
 
-    values, shape = s._val, s._array.shape
+    values, shape, split = s._val, s._array.shape, s.sparse_dim()
     out = np.zeros(shape, values._array.dtype)
-    c = coalesce(s.detach())                                             # type: ignore[attr-defined]
-    if s.sparse_dim():
-        out[tuple(c._ind._array)] = c._val._array
-    elif c._nnz():
-        out[...] = c._val._array[0]
+    detached = s.detach()                                                # type: ignore[attr-defined]
+    if s._coal or s.dtype in LOW_PRECISION or not values._array.size or not out.size:
+        c = coalesce(detached)
+        if split:
+            out[tuple(c._ind._array)] = c._val._array
+        elif c._nnz():
+            out[...] = c._val._array[0]
+    else:
+        rows = int(np.prod(shape[:split]))
+        add_rows(out.reshape(rows, -1), keys_of(s._ind._array, shape[:split]), values._array.reshape(s._nnz(), -1))
     result = wrap(out, values._type)
     if masked_grad is False:
         result = link(result, "ToDenseBackward0", [s], [lambda g: g])
     else:
-        result = link(result, "ToDenseBackward0", [s], [lambda g: mask(g, c)])
+        result = link(result, "ToDenseBackward0", [s], [lambda g: mask(g, coalesce(detached))])
     return result if dtype is None else result.to(dtype)                 # type: ignore[attr-defined]
 
 

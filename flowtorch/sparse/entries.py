@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.scatter import add_rows
 from flowtorch.autograd.node import edge
 from flowtorch.dtypes import LOW_PRECISION
 from flowtorch.sparse.record import link
@@ -43,14 +44,16 @@ def merged(indices: np.ndarray, values: np.ndarray, shape: tuple, low: Any = Non
     first = np.ones(len(keys), bool)
     first[1:] = keys[1:] != keys[:-1]
     starts = np.flatnonzero(first)
-    ordered = values[order]
     if len(starts) == len(keys):
-        return indices[:, order], ordered
-    if low is not None:
-        ordered = ordered.astype(np.float32)
-    add = np.logical_or if ordered.dtype.kind == "b" else np.add
-    sums = add.reduceat(ordered, starts, axis=0, dtype=ordered.dtype)
-    return indices[:, order[starts]], sums if low is None else sums.astype(low)
+        return indices[:, order], values[order]
+    kept = order[starts]
+    sums = values[kept] if low is None else values[kept].astype(np.float32)
+    again = np.flatnonzero(~first)                  # what comes after the first of its kind is added to that
+    group = np.cumsum(first)[again] - 1
+    rest = values[order[again]].astype(sums.dtype, copy=False)
+    if rest.size:
+        add_rows(sums.reshape(len(kept), -1), group, rest.reshape(len(again), -1))
+    return indices[:, kept], sums if low is None else sums.astype(low)
 
 
 def coalesce(s: SparseTensor) -> SparseTensor:

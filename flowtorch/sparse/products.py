@@ -17,12 +17,18 @@ def matrix(s: Any) -> Any:
     """A 2-d tensor of any sparse layout as a scipy array, duplicates summed."""
     from scipy.sparse import csr_array
 
+    ready = s.__dict__.get("_csr")                 # a compressed tensor on its way through COO
+    if ready is not None:
+        return csr_array(ready(), shape=s._array.shape)
     values = s._val._array
     if s.dtype in LOW_PRECISION:
         values = values.astype(np.float32)
     if values.dtype.kind == "b":
         raise NotImplementedError("\"addmm_sparse_dense\" not implemented for 'Bool'")
     ind = s._ind._array
+    if s._coal:                                    # sorted: the rows need no counting sort
+        starts = np.searchsorted(ind[0], np.arange(s._array.shape[0] + 1))
+        return csr_array((values, ind[1], starts), shape=s._array.shape)
     return csr_array((values, (ind[0], ind[1])), shape=s._array.shape)
 
 

@@ -144,6 +144,10 @@ class LayoutTensor(Tensor):
     def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         return self.numpy()
 
+    def __repr__(self, *, tensor_contents: Any = None) -> str:           # type: ignore[override]
+        text = Tensor.__repr__(self, tensor_contents=tensor_contents)    # type: ignore[call-arg]
+        return "Parameter containing:\n" + text if self._is_param else text
+
     def __reduce_ex__(self, protocol: Any) -> Any:
         from flowtorch.serialization.tensors import _reduce_plain
 

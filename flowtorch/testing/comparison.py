@@ -203,15 +203,36 @@ def _compare_tensors(actual: Any, expected: Any, options: Any, where: tuple) -> 
 
     common = flowtorch.promote_types(actual.dtype, expected.dtype)
     a, e = (t.detach().cpu().to(common) for t in (actual, expected))
-    close = flowtorch.isclose(a, e, rtol=rtol, atol=atol, equal_nan=options.equal_nan)
-    if bool(close.all()):
-        return
-    if a.ndim == 0:
-        raise _Mismatch(_scalar_message(a.item(), e.item(), rtol, atol), where)
-    raise _Mismatch(_tensor_message(a, e, close, rtol, atol), where)
+    if a.layout != e.layout:
+        a, e = a.to_dense(), e.to_dense()
+    for part, x, y in _parts(a, e, where):
+        exact = part is not None and not part.endswith("values")
+        limits = (0.0, 0.0) if exact else (rtol, atol)
+        close = flowtorch.isclose(x, y, rtol=limits[0], atol=limits[1], equal_nan=options.equal_nan)
+        if bool(close.all()):
+            continue
+        if x.ndim == 0:
+            raise _Mismatch(_scalar_message(x.item(), y.item(), *limits), where)
+        raise _Mismatch(_tensor_message(x, y, close, limits[0], limits[1], part or "Tensor-likes"), where)
 
 
-def _tensor_message(a: Any, e: Any, close: Any, rtol: float, atol: float) -> str:
+def _parts(a: Any, e: Any, where: tuple) -> list[tuple[str | None, Any, Any]]:
+    """(name, actual, expected) of the strided tensors that are compared: the tensors themselves, or their parts."""
+    layout = str(a.layout).rpartition(".")[2]
+    if layout == "strided":
+        return [(None, a, e)]
+    kind = layout.removeprefix("sparse_").upper()
+    if a._nnz() != e._nnz():
+        raise _Mismatch(f"The number of specified values in sparse {kind} tensors does not match: {a._nnz()} != "
+                        f"{e._nnz()}", where)
+    names = {"coo": ("_indices", "_values"), "csr": ("crow_indices", "col_indices", "values"),
+             "csc": ("ccol_indices", "row_indices", "values")}
+    names["bsr"], names["bsc"] = names["csr"], names["csc"]
+    return [(f"Sparse {kind} {name.strip('_')}", getattr(a, name)(), getattr(e, name)())
+            for name in names[kind.lower()]]
+
+
+def _tensor_message(a: Any, e: Any, close: Any, rtol: float, atol: float, subject: str = "Tensor-likes") -> str:
     import flowtorch
 
     exact = not rtol and not atol
@@ -223,7 +244,7 @@ def _tensor_message(a: Any, e: Any, close: Any, rtol: float, atol: float) -> str
     relative = difference / e.abs()
     relative[close] = 0
     lines = [
-        f"Tensor-likes are not {'equal' if exact else 'close'}!\n",
+        f"{subject} are not {'equal' if exact else 'close'}!\n",
         f"Mismatched elements: {wrong} / {count} ({wrong / count:.1%})",
     ]
     for name, values, limit in (("absolute", difference, atol), ("relative", relative, rtol)):
