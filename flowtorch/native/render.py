@@ -22,15 +22,17 @@ OPS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("logical_and", "logical_or", "logical_not"), ("bool",)),
     **dict.fromkeys(
         (
-            "true_divide", "sqrt", "rsqrt", "reciprocal", "relu", "_relu_backward", "_sigmoid_backward", "_tanh_backward",
-            "addcmul", "addcdiv", "lerp",
-            "clamp", "threshold", "leaky_relu", "_prelu_kernel", "hardtanh", "hardsigmoid", "hardswish", "hardshrink",
-            "floor", "ceil", "trunc", "isnan", "isinf", "isfinite",
+            "true_divide", "sqrt", "rsqrt", "reciprocal", "relu", "_relu_backward", "_sigmoid_backward",
+            "_tanh_backward", "addcmul", "addcdiv", "lerp", "clamp", "threshold", "leaky_relu",
+            "_prelu_kernel", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "floor", "ceil", "trunc",
+            "isnan", "isinf", "isfinite",
         ),
         REAL,
     ),
-    **dict.fromkeys(("exp", "log", "tanh", "sigmoid", "erf", "gelu", "_gelu_backward", "gelu_tanh", "silu", "_silu_backward"),
-                    SINGLE),
+    **dict.fromkeys(
+        ("exp", "log", "tanh", "sigmoid", "erf", "gelu", "_gelu_backward", "gelu_tanh", "silu", "_silu_backward"),
+        SINGLE,
+    ),
 }  # fmt: skip
 # Parameters that the loops leave at their default; other values go to the numpy kernel.
 FIXED = {"add": ("alpha",), "sub": ("alpha",)}

@@ -161,14 +161,14 @@ static PyObject *cumsum_run(Kernel *self, PyObject *const *args, Py_ssize_t coun
 typedef struct {
     float *d;
     const float *w;
-    Index n, step, w_step, first;
+    Index n, step, w_step, first, period; /* rows of each matrix */
     float scale;
 } Scores;
 
 static void scores_rows(void *context, Index begin, Index end) {
     const Scores *w = context;
     for (Index r = begin; r < end; r++) {
-        Index n = w->first < 0 || r + w->first + 1 > w->n ? w->n : r + w->first + 1;
+        Index seen = r % w->period + w->first + 1, n = w->first < 0 || seen > w->n ? w->n : seen;
         float *x = w->d + r * w->step, scale = w->scale;
 #define TIMES_SCALE(LOAD) LOAD(x) * scale
         FOR_ROW(n, x, TIMES_SCALE)
@@ -197,28 +197,34 @@ static void scores_backward_rows(void *context, Index begin, Index end) {
     }
 }
 
-/* A float32 matrix with contiguous rows. */
-static PyArrayObject *matrix(PyObject *x) {
+/* A float32 matrix with contiguous rows, or several in C order; the distance of the rows. */
+static PyArrayObject *matrices(PyObject *x, Index *step) {
     PyArrayObject *a = (PyArrayObject *)x;
-    return is_array(x) && PyArray_TYPE(a) == NPY_FLOAT && PyArray_NDIM(a) == 2 && PyArray_SIZE(a) > 0 &&
-           PyArray_STRIDE(a, 1) == sizeof(float) && PyArray_STRIDE(a, 0) > 0 && PyArray_ISWRITEABLE(a) ? a : NULL;
+    if (!is_array(x) || PyArray_TYPE(a) != NPY_FLOAT || PyArray_NDIM(a) < 2 || PyArray_SIZE(a) == 0) return NULL;
+    *step = PyArray_DIM(a, PyArray_NDIM(a) - 1);
+    if (is_contiguous(a)) return a;
+    *step = PyArray_STRIDE(a, 0) / 4;
+    return PyArray_NDIM(a) == 2 && PyArray_STRIDE(a, 1) == sizeof(float) && *step > 0 ? a : NULL;
 }
 
 /* softmax_of_scores(scores, scale, first), adjoint_of_scores(d, weights, scale) */
 static PyObject *scores_run(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyArrayObject *d, *o = NULL;
+    Scores w = {0};
     int forward = self->data != NULL;
-    if (count != 3 || names || (d = matrix(args[0])) == NULL || !PyFloat_Check(args[forward ? 1 : 2])) return NULL;
-    Scores w = {.d = floats(d), .n = PyArray_DIM(d, 1), .step = PyArray_STRIDE(d, 0) / 4};
+    if (count != 3 || names || (d = matrices(args[0], &w.step)) == NULL || !PyArray_ISWRITEABLE(d) ||
+        !PyFloat_Check(args[forward ? 1 : 2])) return NULL;
+    int ndim = PyArray_NDIM(d);
+    w.d = floats(d), w.n = PyArray_DIM(d, ndim - 1), w.period = PyArray_DIM(d, ndim - 2);
     w.scale = (float)PyFloat_AS_DOUBLE(args[forward ? 1 : 2]);
     if (forward) {
         if (!PyLong_CheckExact(args[2])) return NULL;
         w.first = PyLong_AsLong(args[2]);
     } else {
-        if ((o = matrix(args[1])) == NULL || !same_shape(o, d)) return NULL;
-        w.w = floats(o), w.w_step = PyArray_STRIDE(o, 0) / 4;
+        if ((o = matrices(args[1], &w.w_step)) == NULL || !same_shape(o, d)) return NULL;
+        w.w = floats(o);
     }
-    parallel_for(PyArray_DIM(d, 0), GRAIN(16000, w.n), forward ? scores_rows : scores_backward_rows, &w);
+    parallel_for(PyArray_SIZE(d) / w.n, GRAIN(16000, w.n), forward ? scores_rows : scores_backward_rows, &w);
     Py_RETURN_NONE;
 }
 

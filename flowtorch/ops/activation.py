@@ -118,7 +118,8 @@ def _adjoint(body=None, **options):
 
 
 @_adjoint(
-    expr="grad * (0.5 * (1 + erf(input * 0.7071067811865476)) + input * (0.3989422804014327 * exp(-0.5 * (input * input))))",
+    expr="grad * (0.5 * (1 + erf(input * 0.7071067811865476))"
+    " + input * (0.3989422804014327 * exp(-0.5 * (input * input))))",
     node="GeluBackwardBackward0",
     rejects=NOT_REAL,
     vjp=(

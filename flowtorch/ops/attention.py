@@ -24,6 +24,9 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0):
     if mask is None and _in_blocks(query, key, value):
         return _by_heads(query, key, value, is_causal, scale)
     scores = np.matmul(query, key.swapaxes(-1, -2))
+    if mask is None and scores.shape[-1]:
+        softmax_of_scores(scores, scale, 0 if is_causal else -1)
+        return np.matmul(scores, value), scores
     scores *= scale
     if is_causal:
         length, steps = scores.shape[-2:]
@@ -53,7 +56,7 @@ def _in_blocks(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> bool:
         query.ndim > 2
         and query.dtype.kind == "f"
         and query.shape[:-2] == key.shape[:-2] == value.shape[:-2]
-        and query.shape[-2] * key.shape[-2] >= 4096
+        and query.shape[-2] * key.shape[-2] >= 16384
     )
 
 
@@ -83,7 +86,8 @@ def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
     """Scores times ``scale`` become their softmax by rows, in place; row i sees i + first + 1 of them if first >= 0."""
     scores *= scale
     if first >= 0:
-        np.copyto(scores, -np.inf, where=~np.tri(scores.shape[0], scores.shape[1], first, dtype=np.bool_))
+        length, steps = scores.shape[-2:]
+        np.copyto(scores, -np.inf, where=~np.tri(length, steps, first, dtype=np.bool_))
     highest = scores.max(-1, keepdims=True)
     highest[np.isneginf(highest)] = 0
     scores -= highest
@@ -144,7 +148,7 @@ def _heads_backward(g, weights, query, key, value, is_causal, scale):
 
 def adjoint_of_scores(d: np.ndarray, weights: np.ndarray, scale: float) -> None:
     """The gradient of the weights becomes that of the scores before their scaling, in place."""
-    d -= np.einsum("ls,ls->l", d, weights)[:, None]
+    d -= np.einsum("...ls,...ls->...l", d, weights)[..., None]
     d *= weights
     d *= scale
 
@@ -152,10 +156,11 @@ def adjoint_of_scores(d: np.ndarray, weights: np.ndarray, scale: float) -> None:
 def _attention_backward(g, weights, query, key, value, scale):
     dv = np.matmul(weights.swapaxes(-1, -2), g)
     d = np.matmul(g, value.swapaxes(-1, -2))
-    d -= np.einsum("...ls,...ls->...l", d, weights)[..., None]
-    d *= weights
-    scaled = d * scale
-    return np.matmul(scaled, key), np.matmul(scaled.swapaxes(-1, -2), query), dv, d
+    adjoint_of_scores(d, weights, 1.0)
+    dq, dk = np.matmul(d, key), np.matmul(d.swapaxes(-1, -2), query)
+    dq *= scale
+    dk *= scale
+    return dq, dk, dv, d
 
 
 def _composite(g: Any, inputs: tuple, needs: tuple, is_causal: bool, scale: float) -> tuple:

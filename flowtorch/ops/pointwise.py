@@ -127,7 +127,8 @@ def sqrt(input):
 
 @pointwise(name="_tanh_backward", method=False, inplace=False, out=False, numbers=(), node="TanhBackwardBackward0",
            expr="grad * conj(1 - result * result)",
-           vjp=(lambda g, result: g * (1 - result * result), lambda g, grad, result: conj(g) * grad * conj(-2 * result)))
+           vjp=(lambda g, result: g * (1 - result * result),
+                lambda g, grad, result: conj(g) * grad * conj(-2 * result)))
 def _tanh_backward(grad, result):
     """``grad`` times the derivative of tanh where it gave ``result``."""
     slope = 1 - result * result

@@ -256,6 +256,18 @@ def test_scores_of_attention(kernels, rows, columns, first):
     np.testing.assert_allclose(d, theirs, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("first", [-1, 0, 3])
+def test_scores_of_many_heads(kernels, first):
+    ours, theirs = numbers(2, 3, 9, 17), numbers(2, 3, 9, 17)
+    kernels.kernel("softmax_of_scores", decline)(ours, 0.3, first)
+    numpy_kernel("softmax_of_scores")(theirs, 0.3, first)
+    np.testing.assert_allclose(ours, theirs, rtol=2e-6, atol=1e-7)
+    d, want = numbers(2, 3, 9, 17, seed=1), numbers(2, 3, 9, 17, seed=1)
+    kernels.kernel("adjoint_of_scores", decline)(d, theirs, 1.0)
+    numpy_kernel("adjoint_of_scores")(want, theirs, 1.0)
+    np.testing.assert_allclose(d, want, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("low", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
 def test_casts_are_exact(kernels, low):
     cast = kernels.kernel("astype", decline)

@@ -30,7 +30,10 @@ ULP = {
     "rsqrt": 2,
     "lerp": 2,
     "addcdiv": 2,
-    "addcmul": 2, "_gelu_backward": 40, "_silu_backward": 16, "_sigmoid_backward": 0,
+    "addcmul": 2,
+    "_gelu_backward": 40,
+    "_silu_backward": 16,
+    "_sigmoid_backward": 0,
 }
 
 
@@ -96,7 +99,15 @@ def agree(op, got, want, scale=None):
 
 def magnitude(op):
     # Where a difference of close numbers is the result, the error is that of the numbers.
-    return {"gelu": 0.5, "_gelu_backward": 4.0, "_silu_backward": 4.0, "gelu_tanh": 0.5, "lerp": 4.0, "addcmul": 16.0, "addcdiv": 16.0}.get(op.name)
+    return {
+        "gelu": 0.5,
+        "_gelu_backward": 4.0,
+        "_silu_backward": 4.0,
+        "gelu_tanh": 0.5,
+        "lerp": 4.0,
+        "addcmul": 16.0,
+        "addcdiv": 16.0,
+    }.get(op.name)
 
 
 @pytest.mark.parametrize("name, kind", CASES)
