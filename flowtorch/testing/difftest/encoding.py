@@ -55,7 +55,7 @@ def decode(value: Any) -> Any:
         return Sample(tuple(decode(value["args"])), decode(value["kwargs"]))
     kind = next(iter(value))
     content = value[kind]
-    makers = {
+    makers: dict[str, Any] = {
         "named": Named,
         "tuple": lambda c: tuple(map(decode, c)),
         "list": lambda c: list(map(decode, c)),

@@ -90,7 +90,7 @@ class Oracle(Library):
 def exact_with(run: Any, sample: Sample) -> tuple[list[np.ndarray | None], list[Any]] | None:
     """See ``Oracle.exact``; ``run`` computes a widened sample."""
     base = widened(sample)
-    outcomes = [run(base)] + [run(perturbed(base, 2.0**-30, seed)) for seed in (1, 2, 3, 4)]
+    outcomes = [run(base)] + [run(perturbed(base, 2.0**-30, seed)) for seed in range(1, 7)]
     if any(o.error is not None for o in outcomes):
         return None
     first, *moved = (o.results for o in outcomes)

@@ -17,6 +17,7 @@ th::after { content: ' \\2195'; color: var(--soft) }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
 code, pre { font: 12px/1.5 ui-monospace, monospace }
 pre { margin: 0 0 .5rem; white-space: pre-wrap; overflow-wrap: anywhere; max-width: 46rem }
+td:last-child { width: 45% }
 svg .h { fill: var(--bar) }
 svg .l { fill: var(--low) }
 svg text { fill: var(--soft); font-size: 11px }

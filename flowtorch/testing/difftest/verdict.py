@@ -144,7 +144,7 @@ def values(
     if truth is None:
         # No oracle: the reference stands for it, and terms of a sum may have been as large as its largest element.
         finite = np.abs(e[np.isfinite(e)]) if e.size else np.zeros(1)
-        spread = float(finite.max()) if length > 1 and finite.size else 0.0
+        spread = float(finite.max()) if (length > 1 or factor > 1) and finite.size else 0.0
         limit = allowance(e, dtype, length, spread, max(1.0, factor / UNITS))
         measure.add(signed_units(g, e, dtype), e, g)
         return _graded(beyond(e, g, dtype, limit), e, g, None, limit, measure, "within model")
