@@ -11,6 +11,8 @@ COMMANDS = {
     "difftest": ("flowtorch.testing.difftest.cli", "hold functions, programs and gradients against a reference"),
     "stubs": ("flowtorch.stubs", "write the type stubs that editors and mypy read"),
     "build-kernels": ("flowtorch.native.build", "compile the CPU kernels now, not in the background of a program"),
+    "doctor": ("flowtorch.doctor", "say what a program needs of PyTorch and whether it is there"),
+    "support": ("flowtorch.support", "list PyTorch's public names: there in full, in part, or not"),
     "info": ("flowtorch.info", "say what is installed, and which kernels this machine can use"),
 }
 

@@ -4,8 +4,6 @@ Functions and modules come back as they are, so results are those of eager execu
 (its graph, its archive) says so when it is used.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NoReturn, TypeVar

@@ -336,6 +336,8 @@ def array_from(data: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray, dtype
             raise TypeError("must be real number, not complex" if d.rank == 2 else
                             "'complex' object cannot be interpreted as an integer")
         return tensor_type(d).scalar(data).astype(d.numpy), d
+    if hasattr(data, "_untyped_storage") or type(data).__name__ == "UntypedStorage":
+        return _storage_array(data, dtype)
     if hasattr(data, "__array__") and not isinstance(data, (list, tuple, Tensor)):
         a = np.asarray(data)
         d = dtypes.from_numpy_dtype(a.dtype) if dtype is None else dtype
@@ -349,6 +351,12 @@ def array_from(data: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray, dtype
     except (ValueError, TypeError) as error:
         raise _ragged(data, shape, error) from None
     return (a if a.dtype == d.numpy else a.astype(d.numpy)).reshape(shape), d
+
+
+def _storage_array(storage: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray, dtypes.dtype]:
+    """The memory of a storage, as elements of ``dtype``: of the storage's own, or int64 where it has none."""
+    d = getattr(storage, "dtype", dtypes.int64) if dtype is None else dtype
+    return empty(0, dtype=d).set_(storage.untyped())._array, d      # type: ignore[attr-defined]
 
 
 def _staging(d: dtypes.dtype) -> Any:

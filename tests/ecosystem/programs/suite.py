@@ -1,0 +1,28 @@
+"""A package's own tests: suite.py PACKAGE_OR_FOLDER [-k EXPRESSION] [--ignore-glob PATTERN]; reports counts and failures."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from common import report
+
+where, *options = sys.argv[1:]
+place = Path(where)
+if not place.exists():
+    place = Path(importlib.util.find_spec(where).origin).parent / "tests"
+if "--ignore-glob" in options:
+    at = options.index("--ignore-glob") + 1
+    options[at] = str(place / options[at])
+environment = os.environ | {
+    "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
+    "EINOPS_TEST_BACKENDS": "numpy,torch", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg",
+}  # fmt: skip
+command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "-W", "ignore", str(place), *options]
+done = subprocess.run(command, env=environment, capture_output=True, text=True)
+print(done.stdout[-3000:], done.stderr[-2000:])
+counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)", done.stdout)}
+failed = sorted(set(re.findall(r"^(?:FAILED|ERROR) \S*?(tests/\S+|\w+\.py::\S+)", done.stdout, re.MULTILINE)))
+report(counts=counts, failed=failed)

@@ -1,0 +1,257 @@
+"""Names that programs probe or import: what is there works, what is not is told truthfully."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import flowtorch
+from flowtorch import doctor, support
+from flowtorch.torch_version import TorchVersion
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments, code=None):
+    given = ["run", "-c", code] if code is not None else arguments
+    return subprocess.run(
+        [sys.executable, "-m", "flowtorch", *given], capture_output=True, text=True, cwd=ROOT
+    )
+
+
+def test_the_version_is_pytorchs_with_our_own_behind_it():
+    from importlib.metadata import version
+
+    assert (
+        flowtorch.__version__
+        == f"{version('torch').partition('+')[0]}+flowtorch.{flowtorch.version.flowtorch}"
+    )
+    assert flowtorch.__version__ >= (2, 13) and flowtorch.__version__ < "2.14"
+    text = (ROOT / "pyproject.toml").read_text()
+    assert f'version = "{flowtorch.version.flowtorch}"' in text
+
+
+VERSIONS = [
+    "2.13.0",
+    "2.13.0+cpu",
+    "2.13.0a0",
+    "2.13.0.dev2",
+    "2.12",
+    "2.13",
+    "1.0rc1",
+    "1.0.post1",
+    "3",
+    "no version",
+]
+
+
+@pytest.mark.parametrize("left", VERSIONS)
+def test_versions_compare_as_pytorchs_do(left):
+    from torch.torch_version import TorchVersion as Reference
+
+    for right in [*VERSIONS, (2, 13), (2, "14")]:
+        for name in ("__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__"):
+            assert getattr(TorchVersion(left), name)(right) == getattr(Reference(left), name)(right), (
+                name,
+                right,
+            )
+
+
+def test_an_unguarded_import_of_what_is_absent_gives_a_stand_in_that_refuses_use():
+    done = run(
+        code="from torch.distributed.fsdp import FullyShardedDataParallel as F\n"
+        "import torch, torch.distributed.tensor\n"
+        "assert not isinstance(torch.nn.Linear(1, 1), F) and issubclass(F, object)\n"
+        "assert not hasattr(torch.distributed, 'all_reduce') and not hasattr(torch.fx, 'symbolic_trace')\n"
+        "F(None)"
+    )
+    assert "NotSupported: torch.distributed.fsdp.FullyShardedDataParallel was called" in done.stderr
+    assert "imported at <string>:1" in done.stderr and "is_available" in done.stderr
+
+
+def test_who_asks_is_told_that_a_name_is_absent():
+    done = run(
+        code="import importlib, importlib.util, torch\n"
+        "assert importlib.util.find_spec('torch.distributed.fsdp') is None\n"
+        "for name in ('torch.distributed.fsdp', 'torch.nonsense'):\n"
+        "    try: importlib.import_module(name); raise SystemExit(name)\n"
+        "    except ModuleNotFoundError as error: assert name in str(error)\n"
+        "try:\n    from torch.fx import symbolic_trace\n    raise SystemExit('fx')\n"
+        "except ImportError: pass\n"
+        "try:\n    import torch.onnx.symbolic_opset9\n    raise SystemExit('onnx')\n"
+        "except ImportError: pass\n"
+        "print('told')"
+    )
+    assert done.stdout == "told\n", done.stderr
+    assert "cannot import name 'nonsense'" in run(code="from torch import nonsense").stderr
+
+
+def test_a_module_that_is_imported_in_try_learns_it_inside(tmp_path):
+    (tmp_path / "needy.py").write_text("from torch.distributed import all_reduce\n")
+    (tmp_path / "asks.py").write_text("try:\n    import needy\nexcept ImportError:\n    print('without')\n")
+    assert run("run", str(tmp_path / "asks.py")).stdout == "without\n"
+
+
+def test_scripted_and_traced_code_is_the_code_itself():
+    def double(x):
+        return x * 2
+
+    jit = flowtorch.jit
+    assert jit.script(double) is double and jit.trace(double, (flowtorch.ones(1),)) is double
+    assert (
+        jit.ignore(double) is double
+        and jit.ignore(drop=True)(double) is double
+        and jit.unused(double) is double
+    )
+    assert not jit.is_scripting() and not jit.is_tracing()
+    assert jit.wait(jit.fork(double, 4)) == 8
+    with pytest.raises(ValueError, match="inside"):
+        jit.wait(jit.fork(lambda: (_ for _ in ()).throw(ValueError("inside"))))
+    with pytest.raises(NotImplementedError, match="state_dict"):
+        jit.save(flowtorch.nn.Linear(1, 1), "somewhere")
+    for value, kind in [
+        ([1], list[int]),
+        ([1, "a"], list[int]),
+        ((1, 2), tuple[int, int]),
+        (1, (int, str)),
+        (None, int | None),
+    ]:
+        assert jit.isinstance(value, kind) == torch.jit.isinstance(value, kind)
+
+
+@pytest.mark.parametrize(
+    "name", ["_check", "_check_index", "_check_value", "_check_type", "_check_not_implemented"]
+)
+def test_checks_raise_what_pytorchs_raise(name):
+    for arguments in [(True,), (False,), (False, lambda: "why"), (False, "text"), (1,)]:
+        outcomes = []
+        for lib in (flowtorch, torch):
+            try:
+                outcomes.append(getattr(lib, name)(*arguments))
+            except Exception as error:
+                outcomes.append((type(error), str(error) if "Expected cond" not in str(error) else "unsaid"))
+        assert outcomes[0] == outcomes[1]
+
+
+def test_custom_operators_have_kernels_shapes_and_gradients():
+    @flowtorch.library.custom_op("probing::scaled_sine", mutates_args=())
+    def scaled_sine(x: flowtorch.Tensor, scale: float = 1.0) -> flowtorch.Tensor:
+        return x.sin() * scale
+
+    scaled_sine.register_autograd(
+        lambda ctx, g: (g * ctx.scale * ctx.saved_tensors[0].cos(), None),
+        setup_context=lambda ctx, inputs, output: (
+            ctx.save_for_backward(inputs[0]),
+            setattr(ctx, "scale", inputs[1]),
+        ),
+    )
+    x = flowtorch.tensor([0.5, 1.0], dtype=flowtorch.float64, requires_grad=True)
+    assert flowtorch.autograd.gradcheck(lambda x: scaled_sine(x, 3.0), (x,))
+    assert flowtorch.equal(flowtorch.ops.probing.scaled_sine(x, scale=2.0), x.sin() * 2)
+    assert str(flowtorch.ops.probing.scaled_sine.default) == "probing.scaled_sine.default"
+    assert not hasattr(flowtorch.ops.probing, "other")
+
+    @torch.library.custom_op("probing::schema_of", mutates_args={"b"})
+    def schema_of(a: torch.Tensor, b: torch.Tensor, n: int, r: float | None = None) -> torch.Tensor:
+        return a.clone()
+
+    def mine(a: flowtorch.Tensor, b: flowtorch.Tensor, n: int, r: float | None = None) -> flowtorch.Tensor:
+        return a.clone()
+
+    theirs = str(schema_of._opoverload._schema).replace("probing::schema_of", "")
+    assert flowtorch.library.infer_schema(mine, mutates_args={"b"}).replace("a1!", "a!").replace(" ", "") in (
+        theirs.replace("a1!", "a!").replace("a0!", "a!").replace(" ", ""),
+    )
+    with pytest.raises(ValueError, match="annotation"):
+        flowtorch.library.infer_schema(lambda x: x, mutates_args=())
+
+
+def test_the_profiler_sees_calls_and_ranges(tmp_path):
+    steps = []
+    plan = flowtorch.profiler.schedule(wait=1, warmup=1, active=2, repeat=1)
+    names = [plan(i).name for i in range(6)]
+    assert names == [torch.profiler.schedule(wait=1, warmup=1, active=2, repeat=1)(i).name for i in range(6)]
+    with flowtorch.profiler.profile(
+        schedule=plan, on_trace_ready=lambda p: steps.append(len(p.events()))
+    ) as prof:
+        for _ in range(6):
+            with flowtorch.profiler.record_function("part"):
+                flowtorch.ones(3).exp().sum()
+            prof.step()
+    averages = {e.key: e for e in prof.key_averages()}
+    assert len(steps) == 1 and averages["part"].count == 2 and averages["aten::exp"].count == 2
+    assert averages["part"].cpu_time_total >= averages["aten::exp"].cpu_time_total > 0
+    assert "aten::exp" in prof.key_averages().table(sort_by="self_cpu_time_total", row_limit=10)
+    prof.export_chrome_trace(str(tmp_path / "trace.json"))
+    trace = json.loads((tmp_path / "trace.json").read_text())
+    assert {"part", "aten::exp"} <= {e["name"] for e in trace["traceEvents"]}
+
+
+def test_futures_call_back_and_are_completed_once():
+    futures = [flowtorch.futures.Future() for _ in range(2)]
+    doubled = futures[0].then(lambda f: f.value() * 2)
+    together = flowtorch.futures.collect_all(futures)
+    futures[0].set_result(3)
+    assert doubled.wait() == 6 and not together.done()
+    futures[1].set_exception(KeyError("x"))
+    assert together.done()
+    with pytest.raises(KeyError):
+        flowtorch.futures.wait_all(futures)
+    with pytest.raises(RuntimeError, match="completed"):
+        futures[0].set_result(4)
+
+
+def test_storages_become_tensors_over_the_same_memory():
+    for lib in (flowtorch, torch):
+        storage = lib.UntypedStorage(8)
+        for i in range(8):
+            storage[i] = i
+        t = lib.asarray(storage[2:6], dtype=lib.uint8)
+        assert t.tolist() == [2, 3, 4, 5]
+        whole = lib.asarray(storage, dtype=lib.uint8)
+        whole[0] = 9
+        assert storage[0] == 9
+
+
+def test_the_doctor_names_what_is_needed_and_absent(tmp_path):
+    script = tmp_path / "needs.py"
+    script.write_text(
+        "import torch, torch.nn.functional as F\nfrom torch import nn\n"
+        "x = F.relu(torch.ones(3)); nn.Linear(1, 1)\n"
+        "def later(): return torch.distributed.all_reduce(x)\n"
+        "try:\n    from torch.fx import symbolic_trace\nexcept ImportError:\n    pass\n"
+        "compiled = torch.compile(later)\n"
+    )
+    found = {f.name: f for f in doctor.examine([script])}
+    assert (
+        found["torch.distributed.all_reduce"].status == support.ABSENT
+        and found["torch.distributed.all_reduce"].needed
+    )
+    assert found["torch.distributed.all_reduce"].places == [f"{script}:4"]
+    assert (
+        found["torch.fx.symbolic_trace"].status == support.ABSENT
+        and not found["torch.fx.symbolic_trace"].needed
+    )
+    assert found["torch.compile"].status == support.PARTIAL
+    assert found["torch.nn.functional.relu"].status == found["torch.nn.Linear"].status == support.FULL
+    done = run("doctor", "--json", str(script))
+    assert done.returncode == 1 and not json.loads(done.stdout)["ok"]
+    fine = tmp_path / "fine.py"
+    fine.write_text("import torch\nprint(torch.ones(2).sum())\n")
+    done = run("doctor", str(fine))
+    assert done.returncode == 0 and "1 files use 1 names" in done.stdout
+    assert run("doctor").returncode == 2 and run("doctor", "no/such/place").returncode == 2
+
+
+def test_the_support_tables_are_current():
+    written = (ROOT / "docs" / "support.md").read_text()
+    assert written == support.document(), "run: python -m flowtorch support --write docs/support.md"
+
+
+def test_statuses_tell_what_is_there():
+    assert support.status("torch.add") == support.status("torch.nn.Linear") == (support.FULL, "")
+    assert support.status("torch.onnx.export")[0] == support.status("torch.nonsense")[0] == support.ABSENT
+    assert support.status("torch.jit.script")[0] == support.PARTIAL
