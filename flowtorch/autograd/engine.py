@@ -135,6 +135,9 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
             input_grads = e = gi = None
     except Exception as error:
         _name_place(error)
+        g = gi = input_grads = None         # a traceback that somebody keeps shall not keep gradients
+        pending.clear()
+        heap.clear()
         raise
     finally:
         grad_mode.enabled = previous

@@ -83,20 +83,23 @@ def set_device_states(devices: Any, states: Any, *, device_type: str | None = No
 class GraphExecGroup:
     """Context: several backward passes in it use one recomputation of a part."""
 
-    _current: Any = None
+    def __init__(self) -> None:
+        self.frames: list[_Frame] = []
 
     def __enter__(self) -> GraphExecGroup:
-        if GraphExecGroup._current is not None:
+        if _settings.group is not None:
             raise RuntimeError("GraphExecGroup contexts cannot be nested")
-        GraphExecGroup._current = self
+        _settings.group = self
         return self
 
     def __exit__(self, *exc: object) -> None:
-        GraphExecGroup._current = None
+        _settings.group = None
+        for frame in self.frames:
+            frame.values = None
 
     @classmethod
-    def _get_current_group(cls) -> Any:
-        return cls._current
+    def _get_current_group(cls) -> GraphExecGroup | None:
+        return _settings.group
 
 
 def noop_context_fn() -> tuple:
@@ -153,6 +156,7 @@ class CheckpointFunction(torch.autograd.Function):
 class _Settings(threading.local):
     early_stop = True
     debug: bool | None = None
+    group: Any = None
 
 
 _settings = _Settings()
@@ -214,7 +218,9 @@ class _Frame:
         assert self.values is not None
         value = self.values[holder.index]
         self.remaining.discard(holder.index)
-        if not self.remaining:
+        if _settings.group is not None:
+            _settings.group.frames.append(self)
+        elif not self.remaining:
             self.values = None                # backward of this part is over: let the memory go
         return value
 

@@ -142,6 +142,29 @@ def test_an_error_does_not_pin_the_graph_once_handled():
     assert refs[0]() is None
 
 
+def test_a_kept_traceback_does_not_keep_gradients():
+    class Failing(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            refs.append(weakref.ref(g._array))
+            raise ValueError("here")
+
+    refs = []
+    x = torch.rand(3, requires_grad=True)
+    loss = (Failing.apply(x) * torch.rand(3)).exp().sum()
+    with pytest.raises(ValueError, match="here") as caught:
+        loss.backward()
+    engine = caught.value.__traceback__
+    while engine is not None and engine.tb_frame.f_code.co_name != "run_backward":
+        engine = engine.tb_next
+    kept = engine.tb_frame.f_locals
+    assert not kept["pending"] and not kept["heap"] and kept["g"] is None
+
+
 @pytest.mark.parametrize("provenance", [False, True])
 def test_a_million_nodes_without_recursion(provenance):
     count = 1_000_000 if not provenance else 100_000

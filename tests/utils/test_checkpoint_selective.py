@@ -86,3 +86,25 @@ def test_refused_policies():
         create_selective_checkpoint_contexts(3)
     with pytest.raises(ValueError, match="to be an OpOverload but got"):
         create_selective_checkpoint_contexts([3])
+
+
+def test_a_group_of_backward_passes_computes_a_part_once():
+    from flowtorch.utils.checkpoint import GraphExecGroup
+
+    calls = []
+
+    def counted(x):
+        calls.append(1)
+        return (x * x).exp()
+
+    x = torch.rand(3, requires_grad=True)
+    out = checkpoint(counted, x, use_reentrant=False)
+    (expected,) = torch.autograd.grad(out.sum(), x, retain_graph=True)
+    before = len(calls)
+    with GraphExecGroup():
+        first = torch.autograd.grad(out.sum(), x, retain_graph=True)[0]
+        second = torch.autograd.grad(out.sum(), x, retain_graph=True)[0]
+    assert len(calls) == before + 1
+    assert torch.equal(first, expected) and torch.equal(second, expected)
+    torch.autograd.grad(out.sum(), x)
+    assert len(calls) == before + 2
