@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.ops.arguments import need_bool
 from flowtorch.ops.families import named_result, op
 from flowtorch.ops.linalg_base import (
     LinAlgError,
@@ -135,6 +136,7 @@ def _cholesky_solve_backward(g, L, upper, out, needs):
 @composite(name="cholesky_solve", method=False, out=True)
 def cholesky_solve(B, L, upper=False):
     """X with ``A @ X = B`` for the matrix whose Cholesky factor is ``L``."""
+    need_bool("cholesky_solve", "upper", 3, upper)
     for t, word in ((B, "b"), (L, "u")):
         if t.dim() < 2:
             raise RuntimeError(f"{word} should have at least 2 dimensions, but has {t.dim()} dimensions instead")

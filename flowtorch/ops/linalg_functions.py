@@ -171,6 +171,8 @@ def lstsq(A, B, rcond=None, *, driver=None):
         raise RuntimeError(f"{name}: input.size(-2) should match other.size(-1)")
     if not vector and A.shape[-2] != B.shape[-2]:
         raise RuntimeError(f"{name}: input.size(-2) should match other.size(-2)")
+    if A.dtype.rank < 2:
+        raise RuntimeError("This function doesn't handle types other than float and double")
     if rcond is None:
         rcond = dtypes.finfo(A.dtype).eps * max(A.shape[-2:])
     X, residuals, rank, S = _lstsq(A, B.unsqueeze(-1) if vector else B, rcond, driver or "gelsy")
@@ -282,6 +284,8 @@ def _power(A: Any, n: int, name: str = "linalg.matrix_power") -> Any:
     check_square(name, A)
     if n == 0:
         return A.masked_fill(eye_like(A, A.shape[-1]) == eye_like(A, A.shape[-1]), 0) + eye_like(A, A.shape[-1])
+    if n == 1:
+        return A.clone(memory_format=dtypes.contiguous_format)
     if n < 0:
         from flowtorch.ops.linalg_solve import inv
 
@@ -292,7 +296,7 @@ def _power(A: Any, n: int, name: str = "linalg.matrix_power") -> Any:
             result = A if result is None else result @ A
         n >>= 1
         A = A @ A if n else A
-    return result.clone() if result is A else result                                 # type: ignore[union-attr]
+    return result
 
 
 @composite(namespace="linalg", out=True)
@@ -313,9 +317,29 @@ def _matrix_exp(A):
     """The exponential of square matrices."""
     if not A.size:
         return A.copy()
-    import scipy.linalg
+    wide = A.astype(np.complex128 if A.dtype.kind == "c" else np.float64, copy=False)
+    return _exponential(wide).astype(A.dtype, copy=False)
 
-    return scipy.linalg.expm(A).astype(A.dtype, copy=False)
+
+_FACTORIALS = [1 / math.factorial(k) for k in range(20)]
+
+
+def _exponential(A: np.ndarray) -> np.ndarray:
+    """Taylor's polynomial of degree 19 of A / 2^s, whose norm is at most 1, squared s times; by four powers of A."""
+    size = np.absolute(A).sum(-2).max(-1)
+    with np.errstate(divide="ignore"):
+        s = np.clip(np.ceil(np.log2(np.where(np.isfinite(size), size, 0))), 0, 1100).astype(np.int64)
+    A = A * np.exp2(-s.astype(np.float64))[..., None, None]
+    eye = np.eye(A.shape[-1], dtype=A.dtype)
+    A2 = A @ A
+    powers = [eye, A, A2, A2 @ A, A2 @ A2]
+    result = np.zeros_like(A)
+    for first in range(16, -1, -4):
+        block = sum((_FACTORIALS[first + k] * powers[k] for k in range(1, 4)), _FACTORIALS[first] * eye)
+        result = result @ powers[4] + block
+    for k in range(int(s.max())):
+        result = np.where((s > k)[..., None, None], result @ result, result)
+    return result
 
 
 def _matrix_exp_backward(g, A):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.autograd.levels import unwrapped
+from flowtorch.ops.arguments import need_bool
 from flowtorch.ops.families import named_result, op
 from flowtorch.ops.linalg_base import (
     LinAlgError,
@@ -311,6 +312,7 @@ def solve_triangular(A, B, *, upper, left=True, unitriangular=False):
 @composite(method=True, out=True)
 def triangular_solve(b, A, upper=True, transpose=False, unitriangular=False):
     """(solution, cloned_coefficient) of a triangular system; see ``torch.linalg.solve_triangular``."""
+    need_bool("triangular_solve", "upper", 3, upper)
     for t, word in ((b, "b"), (A, "A")):
         if t.dim() < 2:
             raise RuntimeError(f"torch.triangular_solve: Expected {word} to have at least 2 dimensions, but it has "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
-from flowtorch.ops.arguments import int_tuple, need_int
+from flowtorch.ops.arguments import int_tuple, need_int, need_number
 from flowtorch.ops.families import normalize_dims, op
 from flowtorch.ops.op import composite
 from flowtorch.ops.reduction import expand_reduced
@@ -68,6 +68,7 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
     """The ``ord``-norm of a vector, or of the vectors along ``dim``; ``dtype`` is the type to compute in."""
     if not isinstance(x, Tensor):
         raise TypeError(f"linalg_vector_norm(): argument 'x' (position 1) must be Tensor, not {type(x).__name__}")
+    need_number("linalg_vector_norm", "ord", 2, ord)
     if isinstance(ord, complex):
         raise RuntimeError("linalg.vector_norm: Expected a non-complex scalar as the order of norm.")
     if x.dtype.rank < 2:

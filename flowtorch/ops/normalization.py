@@ -276,6 +276,8 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
         scale = (var + eps).rsqrt()
         if w is not None:
             scale = scale * w
+        if not x.is_contiguous() and not (x.dim() in (4, 5) and x.movedim(1, -1).is_contiguous()):
+            x = x.contiguous()
         out = (x - mean.view(shape)) * scale.view(shape)
         if b is not None:
             out = out + b.view(shape)

@@ -217,6 +217,9 @@ def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, pad
                                                [a + b for a, b in zip(default, stride, strict=True)], strict=True)):
             if not low < s < high:
                 raise ValueError(f"invalid output_size \"{tuple(size)}\" (dim {d} must be between {low} and {high})")
+    if any(s < 0 for s in size):
+        raise ValueError("max_unpooling: output_size must contain non-negative spatial dimensions, but got output_size="
+                         f"{list(size)}")
     lead = tuple(input.shape[:-n])
     total = 1
     for s in size:

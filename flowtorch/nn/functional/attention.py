@@ -127,6 +127,7 @@ def multi_head_attention_forward(
     if use_separate_proj_weight:
         weights = (q_proj_weight, k_proj_weight, v_proj_weight)
     else:
+        assert in_proj_weight is not None, "use_separate_proj_weight is False but in_proj_weight is None"
         weights = in_proj_weight
     return attend(
         query,

@@ -22,7 +22,7 @@ def batch_norm(
     eps: float = 1e-5,
 ):
     """Normalise each channel of (N, C, ...) by the batch, whose statistics update the running ones, or by those."""
-    if (running_mean is None) != (running_var is None):
+    if training and (running_mean is None) != (running_var is None):
         raise ValueError("running_mean and running_var must either both be None or neither be None")
     if training:
         shape = input.shape

@@ -20,6 +20,9 @@ def _lp_pool(input, norm_type: float, kernel_size, stride, ceil_mode: bool, spat
             return largest(size, kernel_size, stride, 0, 1, ceil_mode)
         return -largest(-size, kernel_size, stride, 0, 1, ceil_mode)
     average = getattr(torch.nn.functional, f"avg_pool{spatial}d")
+    if spatial > 1 and not isinstance(kernel_size, int) and len(kernel_size) != spatial:
+        raise ValueError(f"too many values to unpack (expected {spatial})" if len(kernel_size) > spatial else
+                         f"not enough values to unpack (expected {spatial}, got {len(kernel_size)})")
     count = kernel_size**spatial if isinstance(kernel_size, int) else math.prod(kernel_size)
     mean = average(input.pow(norm_type), kernel_size, stride, 0, ceil_mode)
     # The sign times the magnitude is the mean itself, but for its derivative at zero.
