@@ -111,7 +111,7 @@ DIFFERENCES = [
     (
         ".*",
         "max|min",
-        r"complex.*\[3, 0\], 1\).*IndexError",
+        r"complex.*\[3, 0\].*IndexError",
         "of two faults in one call another is found first",
     ),
     (
@@ -133,22 +133,40 @@ DIFFERENCES = [
         "the sum of the two exponentials cancels almost wholly",
     ),
     (
-        "layouts",
-        "kthvalue",
-        r"expanded.*value: .*int64",
+        "layouts|values",
+        "kthvalue|topk",
+        r"value: .*int64",
         "torch promises no order among equal elements",
-    ),
-    (
-        "values|variants|promotion",
-        "pow",
-        r"\(bool\[4\], True\)",
-        "a power of bools is refused, be the exponent a tensor or a number",
     ),
     (
         "promotion",
         "ldexp",
         r"(float64|complex64) with|with (float32|complex64)",
         "the power of two is rounded to the dtype of the exponent, then seen in a wider one",
+    ),
+    (
+        "first_gradients|double_gradients",
+        r"(Tensor\.)?scatter(_add)?_?",
+        r"returned an invalid gradient.*got none",
+        "the gradient of a source that is larger than the index is zero where nothing was taken",
+    ),
+    (
+        "first_gradients|double_gradients",
+        "dist",
+        r", 0\): error: expected RuntimeError\(Expected a proper Tensor.*got none",
+        "the count of differing elements has the gradient zero",
+    ),
+    (
+        "first_gradients|double_gradients",
+        "corrcoef",
+        r"\(float64\[5\]\): value",
+        "the correlation of one variable is constant: both gradients are zero up to rounding",
+    ),
+    (
+        "double_gradients",
+        "cummax|cummin|prod",
+        r"(\[0, 3\]|\[2, 0\]|\[3, 0\]).*structure",
+        "no element, no dependence",
     ),
     (
         "layouts",

@@ -219,10 +219,10 @@ def write_out(op: Any, out: Any, result: Any) -> Any:
                            "instead")
     if out._type.dtype is not result._type.dtype:
         check_out_dtype(op, result._type.dtype, out._type.dtype)
+    if has_internal_overlap(out._array):
+        raise_overlap()
     if out._array.shape != result._array.shape:
         resize_output(op, out, result._array)
-    elif has_internal_overlap(out._array):
-        raise_overlap()
     if out._type.device.type != "meta":
         store(out._array, result._array)
     out._bump_version()

@@ -98,7 +98,7 @@ class Pointwise(Family):
         if work is not d and t.device.type != "meta":
             fast, full, ufunc = casting(fast, work_type.numpy), casting(full, work_type.numpy), None
         plan = (fast, tensor_type(out, t.device), full, ufunc)
-        if t.plain and not t.inference:
+        if t.plain and not t.inference and (d.rank or op.check is None):      # bools beside numbers: ask each time
             op.plans[t] = plan
             if not op.numbers and len(op.tensors) > 1:       # maximum(x, 2): a number is an error
                 return plan
@@ -171,14 +171,14 @@ def convert_array(a: np.ndarray, d: dtypes.dtype) -> np.ndarray:
         from flowtorch.ops.cuda.base import cast
 
         return cast(a, target)
-    if a.dtype.kind == "c" and target.kind != "c":
+    if a.dtype.kind == "c" and target.kind not in "cb":
         a = a.real
     return astype(a, target)
 
 
 def astype(a: np.ndarray, target: np.dtype) -> np.ndarray:
-    """``a`` as another numpy dtype, copied."""
-    return a.astype(target)
+    """``a`` as another numpy dtype, copied; where elements repeat (expanded), numpy would choose another order."""
+    return a.astype(target, order="C" if 0 in a.strides else "K")
 
 
 def refuse(op: Op, d: dtypes.dtype) -> None:
@@ -244,7 +244,7 @@ def rounding(f: Callable, out: Any) -> Callable:
 def casting(f: Callable, to: np.dtype) -> Callable:
     """A kernel that first converts its arrays: integers into ops that give floats."""
     def kernel(*arrays: Any, **params: Any) -> Any:
-        return f(*[None if a is None else a.astype(to) for a in arrays], **params)
+        return f(*[None if a is None else astype(a, to) for a in arrays], **params)
     return kernel
 
 

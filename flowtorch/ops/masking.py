@@ -17,7 +17,7 @@ from flowtorch.ops.dispatch import interpret, record
 from flowtorch.ops.families import Pointwise, common_device, op, result_dtype
 from flowtorch.ops.fast_general import compile_recorder
 from flowtorch.ops.op import REGISTRY, Op, composite
-from flowtorch.ops.order import in_rows
+from flowtorch.ops.order import in_order, in_rows
 from flowtorch.ops.writing import check_number, number_tensor, writing
 from flowtorch.tensor import Tensor, wrap
 
@@ -57,7 +57,7 @@ class Where(Pointwise):
             return wrap(self.plan(op, t)[0](mask, *[self.operand(x, t) for x in (input, other)]), t)
         a, b = (self.operand(x, t) for x in (input, other))
         out = select(mask, a, b)
-        return wrap(out if out.dtype == t.numpy else out.astype(t.numpy), t)
+        return wrap(in_order(out if out.dtype == t.numpy else out.astype(t.numpy), mask, a, b), t)
 
 
 def _where_body(condition, input, other):
@@ -84,7 +84,10 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
                 b = (other._array if other._type is tx else None) if kind is not float and kind is not int else (
                     tx.scalar(other))
                 if b is not None and (type(input) is not float or kind is Tensor) and tx.compute is tx.numpy:
-                    t = wrap(select(condition._array, a, b), tx)
+                    c = select(condition._array, a, b)
+                    if condition._view is not None and c.ndim > 1:
+                        c = in_order(c, condition._array, a, b)
+                    t = wrap(c, tx)
                     if grad_enabled():
                         for x in (input, other):
                             if type(x) is Tensor and (x._requires_grad or x._view is not None):

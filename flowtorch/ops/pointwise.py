@@ -308,13 +308,14 @@ def _negative_integer_power(input, exponent):
 
 def _check_pow(operands, dtype):
     exponent = operands[1]
+    if dtype.name == "bool" and not isinstance(exponent, bool):
+        raise NotImplementedError("\"pow\" not implemented for 'Bool'")
     if dtype.rank == 1 and isinstance(exponent, int) and exponent < 0:
         raise RuntimeError("Integers to negative integer powers are not allowed.")
 
 
 @pointwise(
     check=_check_pow,
-    rejects=("bool",),
     numbers=("input", "exponent"),
     expr="pow(input, exponent)",
     dunder="pow",
@@ -327,6 +328,8 @@ def _check_pow(operands, dtype):
 )
 def pow_(input, exponent):
     """``input`` raised to ``exponent``, element by element."""
+    if input.dtype.kind == "b":
+        return np.logical_or(input, np.logical_not(exponent))
     return _pow_kernel(input, exponent)
 
 

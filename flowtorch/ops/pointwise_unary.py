@@ -156,7 +156,7 @@ def sigmoid(input):
 
 def _rounding(ufunc: Any, name: str, doc: str) -> Any:
     def body(input):
-        return ufunc(input) if input.dtype.kind == "f" else input.copy()
+        return ufunc(input) if input.dtype.kind == "f" else input.copy(order="K")
     body.__name__, body.__doc__ = name, doc
     return pointwise(body, expr=f"{name}(input)", rejects=("complex", "bool"), vjp=(lambda g: g * 0,))
 
@@ -178,7 +178,7 @@ def round_(input, *, decimals=0):
     if input.dtype.kind != "f":
         if decimals:
             raise NotImplementedError("\"round_cpu\" not implemented for integers with decimals")
-        return input.copy()
+        return input.copy(order="K")
     if not decimals:
         return np.rint(input)
     scale = input.dtype.type(10.0 ** abs(decimals))
@@ -195,7 +195,7 @@ def abs_(input):
 def sign(input):
     """-1, 0 or 1 by the sign of every element."""
     if input.dtype.kind == "b":
-        return input.copy()
+        return input.copy(order="K")
     if input.dtype.kind == "f":            # PyTorch gives 0 for nan
         return ((input > 0).astype(np.int8) - (input < 0).astype(np.int8)).astype(input.dtype)
     return np.sign(input)
@@ -208,7 +208,7 @@ def sgn(input):
         size = np.absolute(input)
         return np.where(size == 0, input.dtype.type(0), input / np.where(size == 0, size.dtype.type(1), size))
     return ((input > 0).astype(np.int8) - (input < 0).astype(np.int8)).astype(input.dtype) if input.dtype.kind != "b" \
-        else input.copy()
+        else input.copy(order="K")
 
 
 def _sgn_backward(g, input, out):
@@ -311,12 +311,12 @@ def _classify(ufunc: Any, name: str, doc: str, rejects: Any = (), out: Any = Fal
 isnan = _classify(np.isnan, "isnan", "Whether every element is not a number.")
 isinf = _classify(np.isinf, "isinf", "Whether every element is infinite.")
 isfinite = _classify(np.isfinite, "isfinite", "Whether every element is neither infinite nor nan.")
-isposinf = _classify(lambda a: a == np.inf if a.dtype.kind in "fV" else np.zeros(a.shape, bool), "isposinf",
+isposinf = _classify(lambda a: a == np.inf if a.dtype.kind in "fV" else np.zeros_like(a, bool), "isposinf",
                      "Whether every element is +inf.", {"complex": "isposinf does not support complex inputs."}, True)
-isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind in "fV" else np.zeros(a.shape, bool), "isneginf",
+isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind in "fV" else np.zeros_like(a, bool), "isneginf",
                      "Whether every element is -inf.", {"complex": "isneginf does not support complex inputs."}, True)
 signbit = _classify(lambda a: np.signbit(a) if a.dtype.kind in "fV" else a < 0 if a.dtype.kind == "i" else
-                    np.zeros(a.shape, bool), "signbit", "Whether every element has its sign bit set.",
+                    np.zeros_like(a, bool), "signbit", "Whether every element has its sign bit set.",
                     ("complex",), True)
 isreal = _classify(np.isreal, "isreal", "Whether every element has no imaginary part.")
 logical_not = pointwise(numpy=np.logical_not, promote="bool", expr="logical_not(input)", name="logical_not")(
@@ -367,7 +367,7 @@ def nan_to_num(input, nan=None, posinf=None, neginf=None):
         wide = np.nan_to_num(input.astype(np.float32), nan=with_nan, posinf=high, neginf=low)
         return wide.astype(input.dtype)
     if input.dtype.kind != "f":
-        return input.copy()
+        return input.copy(order="K")
     info = np.finfo(input.dtype)
     return np.nan_to_num(input, nan=0.0 if nan is None else nan, posinf=info.max if posinf is None else posinf,
                          neginf=info.min if neginf is None else neginf)

@@ -9,7 +9,7 @@ from flowtorch import devices, dtypes
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_number
 from flowtorch.ops.factory import _check_options, finish, new_array
-from flowtorch.ops.families import convert_array
+from flowtorch.ops.families import convert_array, normalize_dim
 from flowtorch.ops.op import composite
 from flowtorch.ops.view import contiguous_strides, sizes
 from flowtorch.tensor import Tensor, default_type, wrap
@@ -179,6 +179,9 @@ def empty_permuted(
 ):
     """An uninitialised tensor whose dimensions lie in memory in the order ``physical_layout`` (outermost first)."""
     shape = sizes((size,), "empty_permuted")
+    if len(physical_layout) == len(shape):
+        for d in physical_layout:
+            normalize_dim(d, len(shape))
     if sorted(physical_layout) != list(range(len(shape))):
         raise RuntimeError("Number of dimensions in size does not match the length of the physical_layout; i.e. "
                            f"len(size) = {len(shape)} is not equal to len(physical_layout) = {len(physical_layout)}"

@@ -237,7 +237,7 @@ def _histc(input, bins, low, high):
     inside = flat[(flat >= low) & (flat <= high)]
     low, high, count = (np.asarray(x, input.dtype) for x in (low, high, bins))
     place = ((inside - low) * count / (high - low)).astype(np.int64)
-    return np.bincount(np.minimum(place, bins - 1), minlength=bins).astype(input.dtype)
+    return np.bincount(np.clip(place, 0, bins - 1), minlength=bins).astype(input.dtype)
 
 
 @composite(method=True, out=True)
