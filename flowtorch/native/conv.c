@@ -347,25 +347,31 @@ typedef struct {
     Index images, f, k, tiles, run, grad_channel, grad_image, plane_image, plane_group, groups;
 } Products;
 
-INLINE void dots(const int F, const int K, const float *g, Index step, const float *x, const int32_t *off, Index n,
-                 double *sums, Index line) {
+/* The runs of several images, one after the other: `count` numbers of each. */
+typedef struct { const float *g, *x; Index images, g_image, x_image, g_channel, count; } Runs;
+
+INLINE void dots(const int F, const int K, const Runs *r, const int32_t *off, double *sums, Index line) {
     vf a[DOT_F][DOT_K];
 #pragma GCC unroll 8
     for (int f = 0; f < F; f++)
 #pragma GCC unroll 8
         for (int k = 0; k < K; k++) a[f][k] = v_all(0);
-    const float *at[DOT_K];
+    for (Index n = 0; n < r->images; n++) {
+        const float *g = r->g + n * r->g_image, *x = r->x + n * r->x_image;
+        const float *at[DOT_K];
 #pragma GCC unroll 8
-    for (int k = 0; k < K; k++) at[k] = x + off[k];
-    for (Index p = 0; p < n; p += LANES) {
-        vf b[DOT_F];
+        for (int k = 0; k < K; k++) at[k] = x + off[k];
+        Index step = r->g_channel, count = r->count;
+        for (Index p = 0; p < count; p += LANES) {
+            vf b[DOT_F];
 #pragma GCC unroll 8
-        for (int f = 0; f < F; f++) b[f] = v_load(g + f * step + p);
+            for (int f = 0; f < F; f++) b[f] = v_load(g + f * step + p);
 #pragma GCC unroll 8
-        for (int k = 0; k < K; k++) {
-            vf c = v_load(at[k] + p);
+            for (int k = 0; k < K; k++) {
+                vf c = v_load(at[k] + p);
 #pragma GCC unroll 8
-            for (int f = 0; f < F; f++) a[f][k] = v_fma(b[f], c, a[f][k]);
+                for (int f = 0; f < F; f++) a[f][k] = v_fma(b[f], c, a[f][k]);
+            }
         }
     }
 #pragma GCC unroll 8
@@ -374,30 +380,30 @@ INLINE void dots(const int F, const int K, const float *g, Index step, const flo
         for (int k = 0; k < K; k++) sums[f * line + k] += v_sum(a[f][k]);
 }
 
-#define DOTS(F, K) case F * 8 + K: dots(F, K, g, step, x, off, n, sums, line); break;
+#define DOTS(F, K) case F * 8 + K: dots(F, K, r, off, sums, line); break;
 #define DOTS_OF(F) DOTS(F, 1) DOTS(F, 2) DOTS(F, 3) DOTS(F, 4) DOTS(F, 5) DOTS(F, 6)
 
-static void some_dots(Index f, Index k, const float *g, Index step, const float *x, const int32_t *off, Index n,
-                      double *sums, Index line) {
+static void some_dots(Index f, Index k, const Runs *r, const int32_t *off, double *sums, Index line) {
     switch (f * 8 + k) { DOTS_OF(1) DOTS_OF(2) DOTS_OF(3) DOTS_OF(4) }
 }
 
 static void products(void *context, Index begin, Index end) {
     const Products *w = context;
+    Index together = DOT_RUN / w->run + 1; /* images whose products are summed before the sums leave the registers */
     for (Index item = begin; item < end; item++) {
         Index group = item / w->tiles, tile = item % w->tiles;
         Index first = w->f * tile / w->tiles, f = w->f * (tile + 1) / w->tiles - first;
         double *sums = w->sums + (group * w->f + first) * w->k;
-        for (Index n = 0; n < w->images; n++) {
-            const float *g = w->grad + n * w->grad_image + (group * w->f + first) * w->grad_channel;
-            const float *x = w->planes + n * w->plane_image + group * w->plane_group;
+        for (Index n = 0; n < w->images; n += together)
             for (Index p = 0; p < w->run; p += DOT_RUN) {
-                Index count = w->run - p < DOT_RUN ? w->run - p : DOT_RUN;
+                Runs r = {.g = w->grad + n * w->grad_image + (group * w->f + first) * w->grad_channel + p,
+                          .x = w->planes + n * w->plane_image + group * w->plane_group + p,
+                          .images = w->images - n < together ? w->images - n : together, .g_image = w->grad_image,
+                          .x_image = w->plane_image, .g_channel = w->grad_channel,
+                          .count = w->run - p < DOT_RUN ? w->run - p : DOT_RUN};
                 for (Index k = 0; k < w->k; k += DOT_K)
-                    some_dots(f, w->k - k < DOT_K ? w->k - k : DOT_K, g + p, w->grad_channel, x + p, w->off + k, count,
-                              sums + k, w->k);
+                    some_dots(f, w->k - k < DOT_K ? w->k - k : DOT_K, &r, w->off + k, sums + k, w->k);
             }
-        }
     }
 }
 

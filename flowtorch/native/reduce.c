@@ -113,6 +113,39 @@ static int read_run(PyObject *dim, PyArrayObject *x, int *first, int *last) {
     return 1;
 }
 
+/* ---- all dimensions but the second, as the gradients of a channel's parameters need them */
+
+typedef struct { const float *x; float *y; Index images, channels, n; } Channels;
+
+static void channel_sums(void *context, Index begin, Index end) {
+    const Channels *w = context;
+    for (Index c = begin; c < end; c++) {
+        double total = 0;
+        for (Index i = 0; i < w->images; i++) total += row_sum(w->x + (i * w->channels + c) * w->n, w->n);
+        w->y[c] = (float)total;
+    }
+}
+
+static PyObject *sum_channels(PyArrayObject *x, PyObject *dim, int keep) {
+    int ndim = PyArray_NDIM(x);
+    unsigned gone = 0;
+    if (ndim < 3 || ndim > 8 || PyArray_TYPE(x) != NPY_FLOAT || !PyTuple_CheckExact(dim) ||
+        PyTuple_GET_SIZE(dim) != ndim - 1) return NULL;
+    for (int k = 0; k < ndim - 1; k++) {
+        int d = dimension(PyTuple_GET_ITEM(dim, k), ndim);
+        if (d < 0) return NULL;
+        gone |= 1u << d;
+    }
+    if (gone != ((1u << ndim) - 1) - 2) return NULL;
+    Index shape[8] = {1, 1, 1, 1, 1, 1, 1, 1}, channels = PyArray_DIM(x, 1);
+    shape[keep ? 1 : 0] = channels;
+    PyArrayObject *out = new_array(NPY_FLOAT, keep ? ndim : 1, shape);
+    if (out == NULL) return NULL;
+    Channels w = {floats(x), floats(out), PyArray_DIM(x, 0), channels, PyArray_SIZE(x) / PyArray_DIM(x, 0) / channels};
+    parallel_for(channels, GRAIN(60000, w.images * w.n), channel_sums, &w);
+    return (PyObject *)out;
+}
+
 /* sum(input, dim=None, keepdim=False, *, dtype=None) */
 static PyObject *sum(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     if (count < 1 || count > 3 || !no_options(args, count, names) || !is_array(args[0])) return NULL;
@@ -124,7 +157,7 @@ static PyObject *sum(Kernel *self, PyObject *const *args, Py_ssize_t count, PyOb
         if (args[2] != Py_True && args[2] != Py_False) return NULL;
         keep = args[2] == Py_True;
     }
-    if (!read_run(dim, x, &first, &last)) return NULL;
+    if (!read_run(dim, x, &first, &last)) return sum_channels(x, dim, keep);
     Index n = 1, inner = 1, shape[NPY_MAXDIMS];
     int dims = 0;
     for (int d = 0; d < ndim; d++) {

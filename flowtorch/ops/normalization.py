@@ -13,7 +13,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.ops.arguments import int_tuple, need_int
 from flowtorch.ops.families import op
-from flowtorch.ops.op import composite
+from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.pointwise import conj
 from flowtorch.ops.second_order import derived
 from flowtorch.tensor import Tensor
@@ -171,6 +171,8 @@ def _layer_norm_adjoint(grad, input, weight=None, count=1, eps=1e-5, affine=True
 
 
 def _affine(x: Any, weight: Any, bias: Any, shape: tuple) -> Any:
+    if weight is not None and bias is not None:
+        return REGISTRY["addcmul"].public(bias.view(shape), x, weight.view(shape))
     if weight is not None:
         x = x * weight.view(shape)
     return x if bias is None else x + bias.view(shape)
