@@ -101,6 +101,20 @@ def sparse_resize_and_clear_(self, size, sparse_dim, dense_dim):
     return self
 
 
+@composite(namespace="Tensor", method=True)
+def sparse_resize_(self, size, sparse_dim, dense_dim):
+    """Change the size; entries stay, so dimensions of a tensor with entries can only grow."""
+    from flowtorch.sparse import construct
+
+    return construct.resize(self, tuple(size), sparse_dim, dense_dim)
+
+
+@composite(method=True)
+def resize_as_sparse_(input, the_template):
+    """Give ``input`` the size of another sparse tensor."""
+    return input.sparse_resize_(the_template.shape, the_template.sparse_dim(), the_template.dense_dim())
+
+
 @composite
 def sparse_coo_tensor(indices=None, values=None, size=None, *, dtype=None, device=None, pin_memory=False,
                       requires_grad=False, check_invariants=None, is_coalesced=None):
@@ -112,12 +126,23 @@ def sparse_coo_tensor(indices=None, values=None, size=None, *, dtype=None, devic
 
 
 def _compressed(name: str) -> None:
-    def make(compressed_indices, plain_indices, values, size=None, *, dtype=None, device=None, pin_memory=False,
-             requires_grad=False, check_invariants=None):
+    def construct(compressed_indices, plain_indices, values, size, options):
         from flowtorch.sparse import compressed
 
-        return compressed.construct(_LAYOUTS[name], compressed_indices, plain_indices, values, size, dtype=dtype,
-                                    device=device, requires_grad=requires_grad, check_invariants=check_invariants)
+        return compressed.construct(_LAYOUTS[name], compressed_indices, plain_indices, values, size, **options)
+
+    def by_row(crow_indices, col_indices, values, size=None, *, dtype=None, device=None, pin_memory=False,
+               requires_grad=False, check_invariants=None):
+        return construct(crow_indices, col_indices, values, size, {
+            "dtype": dtype, "device": device, "requires_grad": requires_grad,
+            "check_invariants": check_invariants})
+
+    def by_column(ccol_indices, row_indices, values, size=None, *, dtype=None, device=None, pin_memory=False,
+                  requires_grad=False, check_invariants=None):
+        return construct(ccol_indices, row_indices, values, size, {
+            "dtype": dtype, "device": device, "requires_grad": requires_grad,
+            "check_invariants": check_invariants})
+    make = by_row if name.endswith("r") else by_column
     make.__name__ = make.__qualname__ = f"{name}_tensor"
     make.__doc__ = f"A tensor of layout {name} from its two index tensors and its values."
     composite(make)

@@ -25,8 +25,8 @@ __all__ = ["addmm", "as_sparse_gradcheck", "check_sparse_tensor_invariants", "lo
 
 def mm(mat1: Tensor, mat2: Tensor, reduce: str | None = None) -> Tensor:
     """The product of a sparse matrix and a sparse or dense one; the sparse one's gradient has its entries only."""
-    if reduce not in (None, "sum"):
-        raise NotImplementedError(f"torch.sparse.mm: reduce={reduce!r} is not supported")
+    if reduce is not None:
+        return _compressed_ops.reduced(mat1, mat2, reduce)
     for t in (mat1, mat2):
         if t.dim() != 2:
             raise RuntimeError(f"mm: expected matrices, but got a {t.dim()}D tensor")
@@ -35,6 +35,15 @@ def mm(mat1: Tensor, mat2: Tensor, reduce: str | None = None) -> Tensor:
     if isinstance(mat1, _SparseTensor) and not isinstance(mat2, _CompressedTensor):
         return _products.multiply(mat1, mat2, masked=True)
     return _compressed_ops.matmul(mat1, mat2, masked=True)
+
+
+def __getattr__(name: str) -> Any:
+    if name.endswith("Tensor"):
+        from flowtorch.sparse.legacy import TYPES
+
+        if name in TYPES:
+            return TYPES[name]
+    raise AttributeError(f"module 'torch.sparse' has no attribute '{name}' (flowtorch does not provide it)")
 
 
 def addmm(mat: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1.0, alpha: Any = 1.0) -> Tensor:

@@ -4,6 +4,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from flowtorch.ops.op import REGISTRY
 from flowtorch.sparse import arithmetic, products
 from flowtorch.sparse.compressed import (
@@ -12,6 +14,7 @@ from flowtorch.sparse.compressed import (
     CompressedTensor,
     assemble,
     at_entries,
+    lines,
     rebuilt,
     same_entries,
     to_compressed,
@@ -24,7 +27,7 @@ from flowtorch.sparse.elementwise import ZERO_PRESERVING
 from flowtorch.sparse.handlers import compressed_table, is_number, strided
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import SparseTensor
-from flowtorch.tensor import Tensor
+from flowtorch.tensor import Tensor, wrap
 
 
 def handles(*names: str) -> Callable:
@@ -130,6 +133,21 @@ def matmul(a: Any, b: Any, masked: bool = False) -> Any:
         first = a if type(a) is CompressedTensor else b
         return to_compressed(result, first._layout if first._layout in (CSR, TURNED[CSR]) else CSR)
     return result
+
+
+def reduced(a: Any, b: Any, reduce: str) -> Any:
+    """The product of a CSR matrix and a dense one with another reduction over each row's entries than the sum."""
+    if type(a) is not CompressedTensor or a._layout is not CSR or a._array.ndim != 2:
+        raise NotImplementedError("Could not run 'aten::_sparse_mm_reduce_impl': torch.sparse.mm with reduce= takes a "
+                                  f"CSR matrix, but got a tensor of layout {a.layout}")
+    if reduce not in ("sum", "mean", "amax", "amin"):
+        raise RuntimeError(f"reduce argument must be either sum, mean, amax or amin, got {reduce}")
+    products.check("mm", a, b)
+    columns = wrap(a._plain._array.astype(np.int64))
+    terms = values_of(a).unsqueeze(1) * b.index_select(0, columns)       # type: ignore[attr-defined]
+    rows = wrap(lines(a).astype(np.int64)).unsqueeze(1).expand(terms.shape)       # type: ignore[attr-defined]
+    out = terms.new_zeros((a._array.shape[0], terms.shape[1]))
+    return out.scatter_reduce(0, rows, terms, reduce, include_self=False)
 
 
 @handles("linear")

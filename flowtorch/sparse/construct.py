@@ -134,6 +134,30 @@ def to_sparse_coo(t: Any, sparse_dim: int | None = None) -> SparseTensor:
     return link(result, "ToSparseBackward1", [t], [lambda g: g if g.layout is dtypes.strided else g.to_dense()])
 
 
+def resize(s: SparseTensor, size: tuple, sparse_dim: int, dense_dim: int) -> SparseTensor:
+    """Change the size of ``s`` in place; RuntimeError where entries would be lost."""
+    if s._nnz():
+        for what, have, want in (("sparse", s.sparse_dim(), sparse_dim), ("dense", s.dense_dim(), dense_dim)):
+            if have != want:
+                raise RuntimeError(f"changing the number of {what} dimensions (from {have} to {want}) on a non-empty "
+                                   "sparse tensor is not supported.")
+        split = s.sparse_dim()
+        for what, old, new in (("sparse", s._array.shape[:split], size[:split]),
+                               ("dense", s._array.shape[split:], size[split:])):
+            if any(b < a for a, b in zip(old, new, strict=True)):
+                raise RuntimeError(f"shrinking the size of {what} dimensions (from {list(old)} to {list(new)}) on a "
+                                   "non-empty sparse tensor is not supported.")
+        values = s._val
+        if tuple(values.shape[1:]) != tuple(size[split:]):
+            wide = np.zeros((s._nnz(), *size[split:]), values._array.dtype)
+            wide[tuple(slice(n) for n in values._array.shape)] = values._array
+            values = wrap(wide, values._type)
+        s._take(make(s._ind, values, size, s._coal))
+    else:
+        s._take(empty(size, sparse_dim, s.dtype))
+    return s
+
+
 def to_dense(s: SparseTensor, dtype: Any = None, masked_grad: bool | None = None) -> Tensor:
     """The dense tensor; the gradient of ``s`` has the entries that ``s`` has (all with ``masked_grad=False``)."""
     from flowtorch.sparse.entries import coalesce
