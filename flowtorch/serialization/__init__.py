@@ -32,6 +32,7 @@ from flowtorch.serialization.options import (
 )
 from flowtorch.serialization.pickling import StorageType, _get_layout
 from flowtorch.serialization.safe import add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
+from flowtorch.serialization.scripted import script_state_dict
 from flowtorch.serialization.tensors import deepcopy_tensor, reduce_tensor
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "register_package",
     "safe_globals",
     "save",
+    "script_state_dict",
     "set_crc32_options",
     "set_default_load_endianness",
     "set_default_mmap_options",

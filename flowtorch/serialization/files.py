@@ -294,8 +294,8 @@ def _load_archive(f: Any, stream: Any, map_location: Any, module: Any, mmap: boo
         hint = "" if module is not None else "Cannot use ``weights_only=True`` with TorchScript archives. "
         raise RuntimeError(
             f"{hint}this file is a TorchScript archive, a program that only PyTorch's torch.jit.load can "
-            f"run; "
-            "save the module's state_dict() with torch.save instead"
+            "run; torch.serialization.script_state_dict(file) reads its parameters and buffers, or save the module's "
+            "state_dict() with torch.save instead"
         )
     if mmap and not isinstance(f, (str, os.PathLike)):
         raise ValueError("f must be a file path in order to use the mmap argument")
