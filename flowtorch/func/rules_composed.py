@@ -112,12 +112,12 @@ def histc(input: Any, bins: int, low: float, high: float) -> Any:
 
 @composed("_histogramdd_counts")
 def histogram(input: Any, weight: Any, edges: list, density: bool = False) -> Any:
-    inside = flat = None
+    inside: Any = input[:, 0] == input[:, 0]
+    flat: Any = inside.long() * 0
     for d, e in enumerate(edges):
         x, count = input[:, d].contiguous(), e.shape[0] - 1
-        within = (x >= e[0]) & (x <= e[-1])
-        place = (public("_searchsorted")(e, x, None, True) - 1).clamp(0, count - 1)
-        inside, flat = (within, place) if inside is None else (inside & within, flat * count + place)
+        inside = inside & (x >= e[0]) & (x <= e[-1])
+        flat = flat * count + (public("_searchsorted")(e, x, None, True) - 1).clamp(0, count - 1)
     sizes = [e.shape[0] - 1 for e in edges]
     total = 1
     for n in sizes:
