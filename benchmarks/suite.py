@@ -64,6 +64,7 @@ class Suite:
         report: dict[str, Any] = {"suite": self.title, "machine": machine(), "settings": vars(args) | {}}
         report["versions"] = versions(theirs)
         report["settings"].pop("json")
+        report["settings"]["kernels"] = "native" if ours.native.state == "ready" else "numpy"
         print(
             f"{self.title}: {report['machine']}, threads: {args.threads}, torch {report['versions']['torch']}"
         )
@@ -119,6 +120,7 @@ def libraries(threads: int) -> tuple[ModuleType, ModuleType]:
     ours = importlib.import_module("flowtorch")
     theirs = importlib.import_module("torch")
     theirs.set_num_threads(threads)
+    ours.set_num_threads(threads)
     return ours, theirs
 
 

@@ -117,8 +117,10 @@ namespace.publish()
 namespace.publish_aliases(_pointwise.ALIASES)
 globals().update(namespace.namespaces["torch"])
 from flowtorch import native as _native  # noqa: E402
+from flowtorch.array import allocation as _allocation  # noqa: E402
 
 _native.start()
+_allocation.keep_memory()
 
 _LAZY = {
     "nn",

@@ -1,4 +1,4 @@
-"""How many threads the CPU kernels use: those of numpy's BLAS."""
+"""How many threads the CPU kernels use: those of numpy's BLAS and of the C kernels."""
 from __future__ import annotations
 
 import ctypes
@@ -51,6 +51,10 @@ def set_num_threads(num: int, /) -> None:
     function = _function("set_num_threads")
     if function is not None:
         function(num)
+    from flowtorch import native
+
+    if native.module is not None:
+        native.module.threads(num)
 
 
 def get_num_interop_threads() -> int:
