@@ -24,7 +24,8 @@ print(faults())
 
 def faults(**environment):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("MALLOC_", "FLOWTORCH_MALLOC"))}
-    done = subprocess.run([sys.executable, "-c", CODE], env=env | environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", CODE]
+    done = subprocess.run(command, env=env | environment, capture_output=True, text=True, check=True)
     return int(done.stdout)
 
 
