@@ -57,6 +57,14 @@ def test_a_fault_is_reported_where_it_is_made_and_not_in_what_follows():
         some_program()
 
 
+def test_the_calls_of_a_program_become_samples():
+    with difftest.capture() as captured:
+        some_program()
+    sample = captured.samples["nn.functional.softplus"][0]
+    assert sample.arrays()[0].values.shape == (3, 3)
+    assert difftest.check("nn.functional.softplus", samples=captured.samples["nn.functional.softplus"]).ok
+
+
 def test_errors_pass_through_and_are_compared():
     with difftest.crossref("torch") as cross, pytest.raises(RuntimeError):
         flowtorch.ones(2, 3) @ flowtorch.ones(2, 3)

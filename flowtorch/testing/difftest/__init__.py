@@ -10,6 +10,7 @@ from typing import Any
 _WHERE: dict[str, str] = {
     "DifferenceFound": "checking",
     "Implementation": "implementations",
+    "capture": "crossref",
     "check": "checking",
     "crossref": "crossref",
     "make": "implementations",

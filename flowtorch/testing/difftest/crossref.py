@@ -142,3 +142,21 @@ class crossref:
             if f.verdict not in self.good:
                 text = f"{name}{sample}: {f.verdict}: {f.text}"
                 self.found.append(DifferenceFound(text, sample, script(name, sample, what=text[:110]), f.verdict))
+
+
+class capture(crossref):
+    """Context that keeps the calls of a running program as samples: ``samples`` has them by public name.
+
+    ``check(name, samples=samples[name])`` then tests what the program really does.
+    """
+
+    def __init__(self, reference: Any = "flowtorch", most: int = 20) -> None:
+        super().__init__(reference, raises=False)
+        self.most = most
+        self.samples: dict[str, list[Sample]] = {}
+
+    def compare(self, name: str, sample: Sample, got: Outcome) -> None:
+        self.calls[name] += 1
+        kept = self.samples.setdefault(name, [])
+        if got.error is None and len(kept) < self.most and repr(sample) not in map(repr, kept):
+            kept.append(sample)

@@ -57,7 +57,8 @@ def perturbed(sample: Sample, relative: float, seed: int) -> Sample:
     def move(a: Array) -> Array:
         if "float" not in a.dtype and "complex" not in a.dtype:
             return a
-        return a.with_(values=a.values * (1 + relative * rng.choice([-1.0, 1.0], a.values.shape)))
+        with np.errstate(all="ignore"):
+            return a.with_(values=a.values * (1 + relative * rng.choice([-1.0, 1.0], a.values.shape)))
 
     moved = sample.map_arrays(move)
     return Sample(moved.args, moved.kwargs, jitter=seed)

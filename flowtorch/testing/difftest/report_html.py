@@ -95,6 +95,9 @@ def _op_line(op: str, v: str, group: list[Row]) -> str:
         where = f" for inputs {', '.join(inputs)}" if inputs else ""
         got, exact = m.worst["got"], m.worst["exact"]
         parts.append(f"<pre>{html.escape(f'largest error: got {got}, exactly {exact}{where}')}</pre>")
+    condition = max((r.condition for r in group), default=0.0)
+    if condition:
+        parts.append(f"<pre>median condition number over the sweep: {condition:.3g}</pre>")
     more = f"<details><summary>{len(bad)} rows</summary>{''.join(parts)}</details>" if parts else ""
     return (
         f'<tr data-v="{v}" data-n="{html.escape(op.lower())}"><td><code>{html.escape(op)}</code></td>'

@@ -1,0 +1,48 @@
+"""The tester is tested: planted faults are found, and their removal leaves the clean tree."""
+
+import importlib.util
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import flowtorch
+from flowtorch import overrides
+
+spec = importlib.util.spec_from_file_location("planted_faults", Path(__file__).with_name("faults.py"))
+faults = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(faults)
+
+# One of each kind; `python tests/difftest/faults.py` plants all of them.
+SAMPLE = {
+    "exp: wrong constant": "exp",
+    "maximum: nan swallowed": "maximum",
+    "true_divide: wrong promotion": "true_divide",
+    "mul gradient: a factor too much": "mul",
+    "exp gradient: not differentiable again": "exp",
+    "sum: low-precision accumulation": "sum",
+    "expand: aliasing lost": "Tensor.expand",
+    "unfold: off-by-one stride": "Tensor.unfold",
+    "uniform_: stale random state": "Tensor.uniform_",
+    "missing broadcast reduction in gradients": "add",
+}
+
+
+def test_there_are_faults_of_all_families():
+    assert len(faults.FAULTS) >= 60
+    assert len(Counter(family for family, _, _ in faults.FAULTS.values())) >= 10
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_planted_fault_is_found(name):
+    found, _ = faults.hunt(name, {op: [SAMPLE[name]] for op in faults.FAULTS[name][1]}, {})
+    assert found, name
+    assert not [a for a in overrides.active if a == "fault"]
+
+
+def test_a_fault_goes_when_it_is_taken_out():
+    x = flowtorch.linspace(-1, 1, 7)
+    before = x.exp()
+    with faults.FAULTS["exp: wrong constant"][2]():
+        assert not flowtorch.equal(x.exp(), before)
+    assert flowtorch.equal(x.exp(), before)
