@@ -54,7 +54,11 @@ def install() -> Collector:
         raise RuntimeError("kernels cannot be compiled in a process that interprets them")
     package = cuda._package()
     cuda.kernels = lambda: package
-    cuda.array_module = lambda: SimpleNamespace(empty=np.zeros, zeros=np.zeros)
+    runtime = SimpleNamespace(getDevice=lambda: 0)
+    memory = SimpleNamespace(
+        empty=np.zeros, zeros=np.zeros, asarray=np.array, linalg=np.linalg, cuda=SimpleNamespace(runtime=runtime)
+    )
+    cuda.array_module = lambda: memory
     collector = Collector()
     cuda.kernel_module("launch").install(collector)
     return collector
@@ -91,8 +95,69 @@ def indices(*shape):
     return ft.zeros(shape, dtype=ft.int64, device="cuda")
 
 
+def backward(function, *inputs):
+    """Run forward and backward."""
+    given = [x.requires_grad_() if x.is_floating_point() else x for x in inputs]
+    return lambda: function(*given).sum().backward()
+
+
+def layers() -> dict:
+    """Calls of layers and losses, forward and backward."""
+    x, half = numbers(256, 1024), numbers(256, 1024, dtype="bfloat16")
+    w = numbers(1024)
+    image, filters = numbers(8, 64, 28, 28), numbers(64, 64, 3, 3)
+    heads = [numbers(2, 8, 512, 64, dtype="bfloat16") for _ in range(3)]
+    wide = [numbers(1, 4, 256, 128, dtype="float16") for _ in range(3)]
+    single = [numbers(1, 4, 256, 64) for _ in range(3)]
+    attend = F.scaled_dot_product_attention
+    return {
+        "layer_norm": backward(lambda x, w: F.layer_norm(x, (1024,), w, w), x, w),
+        "layer_norm bfloat16": backward(lambda x: F.layer_norm(x, (1024,)), half),
+        "rms_norm": backward(lambda x, w: F.rms_norm(x, (1024,), w), x, w),
+        "batch_norm": backward(lambda x: F.batch_norm(x, None, None, training=True), image),
+        "cross_entropy": backward(lambda x: F.cross_entropy(x, indices(256)), half),
+        "nll_loss": backward(lambda x: F.nll_loss(x, indices(256)), x),
+        "mse_loss": backward(lambda x: F.mse_loss(x, x * 0), x),
+        "attention": backward(lambda q, k, v: attend(q, k, v, is_causal=True), *heads),
+        "attention 128": backward(lambda q, k, v: attend(q, k, v), *wide),
+        "attention float32": backward(lambda q, k, v: attend(q, k, v), *single),
+        "conv2d": backward(lambda x, w: F.conv2d(x, w, padding=1), image, filters),
+        "conv2d bfloat16": backward(lambda x, w: F.conv2d(x.to(memory_format=ft.channels_last), w, padding=1),
+                                    image.detach().bfloat16(), filters.detach().bfloat16()),
+        "conv2d depthwise": backward(lambda x, w: F.conv2d(x, w, padding=1, groups=64), image, numbers(64, 1, 3, 3)),
+        "max_pool2d": backward(lambda x: F.max_pool2d(x, 2), image),
+        "avg_pool2d": backward(lambda x: F.avg_pool2d(x, 3, 2, 1), image),
+        "adaptive_avg_pool2d": backward(lambda x: F.adaptive_avg_pool2d(x, (4, 4)), image),
+        "interpolate": backward(lambda x: F.interpolate(x, (40, 40), mode="bilinear"), image),
+        "embedding bag": backward(lambda w: F.embedding_bag(indices(8), w, indices(1)), x),
+        "deterministic embedding": backward(lambda w: _ordered(w), half),
+        "unfold": backward(lambda x: F.unfold(x, 3), image),
+        "unique": lambda: x.unique(),
+        "searchsorted": lambda: ft.searchsorted(w, x),
+        "histc": lambda: x.histc(10, 0, 1),
+        "solve_triangular": lambda: ft.linalg.solve_triangular(numbers(64, 64), numbers(64, 8), upper=True),
+        "special": lambda: [getattr(ft.special, name)(x) for name in ("i0e", "i1", "bessel_j0", "erfcx", "log_ndtr")],
+        "chebyshev": lambda: ft.special.chebyshev_polynomial_t(x, x),
+        "complex": lambda: (ft.complex(x, x) * ft.complex(x, x)).exp().abs(),
+        "gcd": lambda: ft.gcd(indices(100), indices(100)),
+    }
+
+
+def _ordered(w):
+    ft.use_deterministic_algorithms(True)
+    try:
+        return F.embedding(indices(64), w)
+    finally:
+        ft.use_deterministic_algorithms(False)
+
+
 def calls() -> dict:
     """Ordinary calls by name, each a function of nothing."""
+    return {**basic(), **layers()}
+
+
+def basic() -> dict:
+    """Copies, reductions, products, indices, scans, sorting, random numbers."""
     x, half = numbers(512, 1024), numbers(512, 1024, dtype="bfloat16")
     picked = indices(512)
     return {

@@ -108,7 +108,8 @@ def build(variant: Variant) -> Kernel:
     integers = ["rows", "cols", "inner", *(f"n{dim}" for dim in range(1, variant.batch)), *steps]
     signature |= dict.fromkeys(integers, "i64" if variant.wide else "i32")
     constants = dict(zip(("ROWS", "COLS", "INNER"), variant.tile, strict=True))
-    warps = 8 if variant.tile[0] * variant.tile[1] > 4096 else 4
+    full = variant.tile[0] * variant.tile[1] * (4 if variant.dtypes[0] == "float64" else 1)
+    warps = 8 if full > 4096 or (full == 4096 and len(variant.dtypes) == 4) else 4
     return define("matmul", signature, constants, _body(variant), divisible, warps)
 
 

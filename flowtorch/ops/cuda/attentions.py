@@ -27,10 +27,21 @@ def _four(array: Any, batch: tuple) -> Any:
     return array
 
 
+def _tiles(itemsize: int, width: int, backward: bool) -> tuple[int, int]:
+    """Queries and keys of a tile, as many as the registers of eight warps hold beside a head of ``width``."""
+    if itemsize > 2:
+        return (64, 32) if width <= 64 and not backward else (32, 16) if (
+            width <= 64 or (width <= 128 and not backward)) else (16, 16)
+    if backward:
+        return (64, 64) if width <= 64 else (32, 32)
+    return (128, 64) if width <= 64 else (64, 64) if width <= 128 else (64, 32)
+
+
 class _Problem:
     """The operands of one call in the kernels' form, with tiles that suit the head size."""
 
-    def __init__(self, query: Any, key: Any, value: Any, mask: Any, is_causal: bool, scale: float):
+    def __init__(self, query: Any, key: Any, value: Any, mask: Any, is_causal: bool, scale: float,
+                 backward: bool = False):  # fmt: skip
         import triton
 
         batch = np.broadcast_shapes(*(a.shape[:-3] for a in (query, key, value)))
@@ -46,15 +57,14 @@ class _Problem:
         if mask is not None and len(batch) != 1:
             self.mask = dense(self.mask).reshape(full)
         self.scale = np.float64(scale) if query.dtype == np.float64 else float(scale)
-        wide = 2 if query.dtype.itemsize > 2 else 1
         size = [max(16, triton.next_power_of_2(n)) for n in (self.width, self.depth)]
-        limit = (128 if max(size) <= 64 else 64) // wide
-        length = max(16, min(limit, triton.next_power_of_2(max(self.length, 1))))
-        steps = max(16, min((64 if max(size) <= 128 else 32) // wide, triton.next_power_of_2(max(self.steps, 1))))
+        limits = _tiles(query.dtype.itemsize, max(size), backward)
+        length, steps = (max(16, min(limit, triton.next_power_of_2(max(n, 1))))
+                         for limit, n in zip(limits, (self.length, self.steps), strict=True))  # fmt: skip
         self.options = {
             "GROUP": self.heads // self.k.shape[1], "MASK": self.kind, "CAUSAL": bool(is_causal),
             "STATE": state_type(query.dtype.name), "LENGTH": length, "STEPS": steps, "WIDTH": size[0],
-            "DEPTH": size[1], "warps": 8 if length * max(size) > 8192 else 4, "stages": 2,
+            "DEPTH": size[1], "warps": 4 if max(size) <= 32 else 8, "stages": 2,
         }  # fmt: skip
 
     def sizes(self) -> tuple:
@@ -87,7 +97,7 @@ def attention(query: Any, key: Any, value: Any, mask: Any = None, is_causal: boo
 def attention_adjoint(grad: Any, output: Any, kept: Any, query: Any, key: Any, value: Any, mask: Any = None,
                       is_causal: bool = False, scale: float = 1.0) -> tuple:
     """The gradients in query, key and value."""
-    p = _Problem(query, key, value, mask, is_causal, scale)
+    p = _Problem(query, key, value, mask, is_causal, scale, backward=True)
     name = grad.dtype.name
     g, state = dense(grad), kept.dtype.name
     products = formula("g * o", (("g", name), ("o", name)), (), state)(g, output)

@@ -54,7 +54,7 @@ def _tiles(dtype: np.dtype, rows: int, cols: int, inner: int) -> dict[str, int]:
 
 def _options(sizes: dict[str, int], kernel_size: tuple, dtype: np.dtype) -> dict[str, Any]:
     names = {f"K{d}": n for d, n in enumerate(kernel_size)}
-    warps = 8 if sizes["ROWS"] * sizes["COLS"] > 4096 else 4
+    warps = 8 if sizes["ROWS"] * sizes["COLS"] >= 4096 else 4
     return {**sizes, **names, "STATE": state_type(dtype.name), "warps": warps}
 
 
@@ -120,7 +120,7 @@ def _depthwise(x: Any, w: Any, bias: Any, y: Any, groups: int, stride: Any, padd
 
 
 def _numbers(x: Any, w: Any, stride: Any, padding: Any, dilation: Any) -> dict[str, int]:
-    found = {}
+    found: dict[str, int] = {}
     for name, values in (("s", _three(stride, 1)), ("p", _three(padding, 0)), ("d", _three(dilation, 1)),
                          ("i", x.shape[2:])):  # fmt: skip
         found |= {f"{name}{d}": n for d, n in enumerate(values)}

@@ -34,7 +34,7 @@ def _divide(left: Any, right: Any, dtype: str) -> Any:
 
 def _rows(input: Any, target: Any) -> tuple:
     rows, rest = rows_last(input, 1)
-    return rows, rest, dense(target).reshape(-1), tile(*rows.shape, 4096)
+    return rows, rest, dense(target).reshape(-1), tile(rows.shape[0], rows.shape[1], 4096)
 
 
 def _cross_entropy_rows(input: Any, target: Any, weight: Any, ignore_index: int) -> tuple:

@@ -78,7 +78,8 @@ def _maxima(input: Any, out: Sequence[int], lines: list[str], numbers: dict, con
 @kernel("_max_pool")
 def max_pool(input: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool) -> tuple:
     rank, size = input.ndim - 2, input.shape[2:]
-    out = [pooled_size(n, *a, ceil_mode) for n, *a in zip(size, kernel, stride, padding, dilation, strict=True)]
+    steps = zip(size, kernel, stride, padding, dilation, strict=True)
+    out = [pooled_size(n, k, s, p, d, ceil_mode) for n, k, s, p, d in steps]
     lines = [f"    r{d} = c{d + 2} * s{d} - p{d} + t{d} * d{d}" for d in range(rank)]
     lines.append("    " + _inside(rank, "z"))
     numbers = _numbers(s=stride, p=padding, d=dilation, z=size)
@@ -178,7 +179,8 @@ def _adaptive(source: Any, out: Sequence[int], adjoint: bool) -> Any:
     large, small = (out, size) if adjoint else (size, out)
     constants = {f"K{d}": -(-a // b) + 1 if not adjoint else -(-b // a) + 1
                  for d, (a, b) in enumerate(zip(large, small, strict=True))}  # fmt: skip
-    lines = [f"acc = tl.zeros((BLOCK,), tl.{state})", *_decode(rank), "    inside = m", "    count = c0 * 0 + 1"]
+    lines = [f"acc = tl.zeros((BLOCK,), tl.{state})", "count = c0 * 0 + 1", *_decode(rank)]
+    lines += ["    inside = m", "    count = c0 * 0 + 1"]
     for d in range(rank):
         if adjoint:
             lines += [

@@ -65,7 +65,8 @@ def _scan(rule: str, input: Any, dim: int, target: np.dtype) -> Any:
     sizes = tile(*flat.shape)
     function = kernel_module("scan").running
     state = state_type("int64" if target.kind in "biu" else target.name)
-    run(function, _grid(len(flat), sizes), flat, result, *flat.shape, RULE=rule, STATE=state, **sizes)
+    warps = 8 if rule == "logsumexp" else 4
+    run(function, _grid(len(flat), sizes), flat, result, *flat.shape, RULE=rule, STATE=state, warps=warps, **sizes)
     return from_rows(result, rest, d)
 
 

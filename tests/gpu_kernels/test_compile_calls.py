@@ -1,0 +1,54 @@
+"""What ordinary calls launch, compiled for an H100: it compiles, spills nothing, and uses what the hardware has.
+
+Run: python -m pytest tests/gpu_kernels/test_compile_calls.py (about a minute, seconds with a warm cache)
+"""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton.language")
+
+SPILLS = {("conv2d", "weight_gradient"): 8}
+"""Bytes that a kernel is known to spill."""
+PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "aot.py"
+
+
+@pytest.fixture(scope="module")
+def aot():
+    spec = importlib.util.spec_from_file_location("aot", PATH)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.collector = module.install()
+    return module
+
+
+def names():
+    text = PATH.read_text()
+    import re
+
+    return re.findall(r'^        "([a-z_0-9 ]+)": ', text, re.MULTILINE)
+
+
+def rows(aot, name):
+    before = set(aot.collector.kernels)
+    aot.calls()[name]()
+    kernels = [kernel for key, kernel in aot.collector.kernels.items() if key not in before]
+    return [aot.measure(kernel, aot.target("sm_90")) for kernel in kernels]
+
+
+def test_the_names_are_those_of_the_calls(aot):
+    assert set(names()) == set(aot.calls())
+
+
+@pytest.mark.parametrize("name", names())
+def test_calls_compile_without_spilling(name, aot):
+    for row in rows(aot, name):
+        assert row["spilled"] <= SPILLS.get((name, row["kernel"]), 0), row
+        assert row["shared"] <= 160 * 1024, row
+        if row["kernel"].startswith(("forward", "query_gradient", "key_gradient", "matmul")) and "float32" not in name:
+            if "fp16" in row["types"] or "bf16" in row["types"]:
+                assert row["tensor_cores"], row
+        if name.startswith(("attention", "matmul", "layer_norm", "cross", "softmax", "gelu", "sum", "cumsum")):
+            assert row["widest_access"] == 16 or "finish" in row["kernel"], row
