@@ -13,7 +13,18 @@ _HOMES = {
     "anomaly": ("detect_anomaly", "set_detect_anomaly"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
-_SUBMODULES = {"forward_ad", "provenance", "functional", "graph", "profiler", "grad_mode", "anomaly_mode", "variable"}
+_SUBMODULES = {
+    "anomaly_mode",
+    "forward_ad",
+    "functional",
+    "grad_mode",
+    "graph",
+    "profiler",
+    "profiler_legacy",
+    "profiler_util",
+    "provenance",
+    "variable",
+}
 
 
 def __getattr__(name: str) -> Any:
