@@ -97,10 +97,15 @@ class Pointwise(Family):
         fast, full, ufunc = find_kernels(op, work_type)
         if work is not d and t.device.type != "meta":
             fast, full, ufunc = casting(fast, work_type.numpy), casting(full, work_type.numpy), None
+        low = d in LOW_PRECISION and t.device.type == "cpu"
+        if low and op.params == ("alpha",):
+            full = _low_alpha(full, d.numpy)
         plan = (fast, tensor_type(out, t.device), full, ufunc)
         if t.plain and not t.inference and (d.rank or op.check is None):      # bools beside numbers: ask each time
             op.plans[t] = plan
             if not op.numbers and len(op.tensors) > 1:       # maximum(x, 2): a number is an error
+                return plan
+            if low and len(op.tensors) > 1 and len(_WIDE_NUMBERS.get(op.name, ())) < 2:      # numbers are to be rounded
                 return plan
             # A number beside uint8 becomes a float in true_divide, not 255 for -1: only the widest integers hold it.
             if d.rank >= 2 or (d.rank == 1 and (op.check is None or hasattr(op.check, "of_dtypes")) and (
@@ -129,7 +134,10 @@ class Pointwise(Family):
         if op.check is not None:
             op.check(operands, t.dtype)
         plan = op.plans.get(t) or self.plan(op, t)
-        arrays = [None if x is None else self.operand(x, t) for x in operands]
+        if t.dtype in LOW_PRECISION and t.device.type == "cpu":
+            arrays = [None if x is None else self.low_operand(op, i, x, t) for i, x in enumerate(operands)]
+        else:
+            arrays = [None if x is None else self.operand(x, t) for x in operands]
         params = {n: v for n, v in zip(op.names, values, strict=True) if n not in op.tensors}
         if all(n in op.defaults and v is op.defaults[n] for n, v in params.items()):
             c = plan[0](*arrays)
@@ -153,6 +161,18 @@ class Pointwise(Family):
             x = x.item()
         return t.scalar(x)
 
+    def low_operand(self, op: Op, i: int, x: Any, t: TensorType) -> np.ndarray:
+        """``operand`` for half precision, where most kernels round a number first, and a few take it in float32."""
+        wide = i in _WIDE_NUMBERS.get(op.name, ())
+        if isinstance(x, Tensor):
+            other = x._type.dtype
+            if wide and not x._array.ndim and other is not t.dtype and not other.is_complex and (
+                    x._type.device.type == "cpu"):
+                return x._array.astype(np.float32)
+            return self.operand(x, t)
+        number = self.operand(x, t)
+        return number if wide else number.astype(t.numpy)
+
     def fast(self, op: Op) -> Callable:
         if not op.params:
             if len(op.tensors) == 1:
@@ -162,6 +182,17 @@ class Pointwise(Family):
         if op.params == ("alpha",) and len(op.tensors) == 2:
             return fast_pointwise.binary_alpha(op)
         return dispatch.general(op)
+
+
+# Operands at which PyTorch's CPU kernels take a number beside half precision without rounding it.
+_WIDE_NUMBERS = {"mul": (0, 1), "true_divide": (0, 1), "lerp": (2,)}
+
+
+def _low_alpha(kernel: Callable, low: np.dtype) -> Callable:
+    """``input + alpha * other`` in half precision: ``alpha`` is rounded to it, then the result."""
+    def scaled(input: np.ndarray, other: np.ndarray, alpha: Any = 1) -> np.ndarray:
+        return kernel(input, other, alpha=np.asarray(alpha).astype(low).astype(np.float32))
+    return scaled
 
 
 def convert_array(a: np.ndarray, d: dtypes.dtype) -> np.ndarray:
