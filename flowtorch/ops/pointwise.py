@@ -9,6 +9,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.ops.families import pointwise, result_dtype
 from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.second_order import linked
 from flowtorch.tensor import Tensor
 
 
@@ -144,8 +145,8 @@ _ZERO: dict = {}
 
 
 @pointwise(name="_relu_backward", method=False, inplace=False, out=False, numbers=(), node="ThresholdBackwardBackward0",
-           expr="where(result <= 0, 0, grad)",
-           vjp=(lambda g, result: _relu_backward(g, result), lambda g: g.new_zeros(g.shape)))
+           expr="where(result <= 0, 0, grad)", rejects=("complex",),
+           vjp=(lambda g, result: _relu_backward(g, result), None))
 def _relu_backward(grad, result):
     """``grad`` where ``result`` of relu is not zero."""
     return np.where(result <= 0, _zero_of(grad.dtype), grad)
@@ -153,7 +154,7 @@ def _relu_backward(grad, result):
 
 @pointwise(out=False, expr="where(input <= 0, 0, input)",
            rejects={"complex": None, "bool": "Boolean inputs not supported for relu"},
-           vjp=(lambda g, out: _relu_backward(g, out),))
+           vjp=(lambda g, out: linked(_relu_backward(g, out), out),))
 def relu(input):
     """Replace negative elements by zero; NaN stays."""
     return np.maximum(input, _zero_of(input.dtype))
