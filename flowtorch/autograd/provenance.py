@@ -248,6 +248,15 @@ def name_of(t: Any) -> str | None:
     return None
 
 
+def _sharing(counter: list) -> tuple[str | None, Any]:
+    """A running frame's name for a tensor with this version counter, and the tensor."""
+    for frame in user_frames():
+        for name, value in frame.f_locals.items():
+            if isinstance(value, Tensor) and value._counter is counter:
+                return name, value
+    return None, None
+
+
 def operands(at: Place | None) -> list[str]:
     """The source text of the operands of the expression at a place: ``x * y.exp()`` gives ``x`` and ``y.exp()``."""
     if at is None or at.expression is None:
@@ -351,9 +360,15 @@ def _changed(node: Node, at: Place) -> str:
         found[line] = None
     out = node.out
     if isinstance(out, tuple) and len(out) == 3 and isinstance(out[1], list) and out[1][0] != out[2]:
-        name = result_name(at)
-        found[f"It had kept its result{f', `{name}`,' if name else ''} ({_shown(node.type, node.shape)}), which "
-              "was changed in place since"] = None
+        name, holder = _sharing(out[1])
+        name = name or result_name(at)
+        line = f"It had kept its result{f', `{name}`,' if name else ''} ({_shown(node.type, node.shape)}), which was "
+        culprit = None if holder is None else holder._node
+        culprit = culprit.node if type(culprit) is Output else culprit
+        later = where(culprit) if culprit is not None and culprit.seq > node.seq else None
+        line += "changed in place since" if later is None or culprit is None else (
+            f"changed in place by {culprit.name()} here:\n{later.describe()}")
+        found[line] = None
     return "\n".join(found)
 
 

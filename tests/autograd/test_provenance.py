@@ -101,6 +101,16 @@ def test_a_stale_result_is_named_after_its_assignment(remembered):
         activation.sum().backward()
 
 
+def test_a_stale_result_names_what_changed_it(remembered):
+    x = torch.rand(3, requires_grad=True)
+    activation = torch.sigmoid(x)
+    activation.mul_(2)
+    line = here() - 1
+    with pytest.raises(RuntimeError, match="its result, `activation`") as caught:
+        activation.sum().backward()
+    assert f"line {line}, in" in str(caught.value) and "activation.mul_(2)" in str(caught.value)
+
+
 def test_names_of_parameters(remembered):
     model = torch.nn.Linear(2, 2)
     loss = (model(torch.rand(1, 2)) @ model.weight).sum()
