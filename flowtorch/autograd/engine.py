@@ -253,7 +253,7 @@ def fit(g: Any, shape: tuple, type_: Any, source: Any) -> Tensor:
     if not isinstance(g, Tensor):
         raise TypeError(f"expected Variable or None (got {type(g).__name__})" if source is None else
                         f"{source.name()} returned {type(g).__name__}, expected a Tensor or None")
-    if tuple(g.shape) != tuple(shape):
+    if g._array.shape != tuple(shape):
         try:
             g = g.sum_to_size(shape)                                    # type: ignore[attr-defined]
         except RuntimeError:

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import dtypes
+from flowtorch.nested import strided as _strided
 from flowtorch.nested.padding import padded as _padded
 from flowtorch.nested.tensor import JAGGED, NestedTensor
 from flowtorch.nested.tensor import build as _build
@@ -17,6 +19,23 @@ __all__ = ["as_nested_tensor", "masked_select", "narrow", "nested_tensor", "nest
            "to_padded_tensor"]
 
 
+def _known(name: str, layout: Any) -> None:
+    if layout is not None and layout is not dtypes.strided:
+        raise RuntimeError(f"Specified layout is unsupported for nested tensors: {layout}")
+
+
+def _apart(parts: list, dtype: Any, device: Any) -> Tensor:
+    """The pieces side by side, in the strided layout."""
+    if not parts:
+        return _strided.make([], dtype or dtypes.get_default_dtype())
+    if len({t.dim() for t in parts}) > 1:
+        raise RuntimeError("All Tensors given to nested_tensor must have the same dimension. Found dimension "
+                           f"{parts[0].dim()} and others.")
+    if len({t.dtype for t in parts}) > 1:
+        raise RuntimeError("All Tensors given to nested_tensor must have the same dtype.")
+    return _strided.build([_converted(t, dtype, device) for t in parts], "NestedTensorFromTensorListBackward0")
+
+
 def _jagged_only(name: str, layout: Any) -> None:
     if layout is not JAGGED:
         raise NotImplementedError(f"{name}(): only layout=torch.jagged is supported, not "
@@ -26,7 +45,12 @@ def _jagged_only(name: str, layout: Any) -> None:
 def nested_tensor(tensor_list: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
                   requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A new leaf: a batch holding copies of the given tensors (or lists), which may differ in one dimension."""
-    _jagged_only("nested_tensor", layout)
+    if layout is not JAGGED:
+        _known("nested_tensor", layout)
+        given = [t if isinstance(t, Tensor) else factory.tensor(t, dtype=dtype) for t in tensor_list]
+        leaves = [t.detach().clone() for t in given]                     # type: ignore[attr-defined]
+        strided = _apart(leaves, dtype, device).detach()                 # type: ignore[attr-defined]
+        return strided.requires_grad_() if requires_grad else strided
     parts = [t.detach() if isinstance(t, Tensor) else factory.tensor(t, dtype=dtype) for t in tensor_list]   # type: ignore[attr-defined]
     result = _joined(parts, dtype, device).detach()                      # type: ignore[attr-defined]
     return result.requires_grad_() if requires_grad else result
@@ -38,7 +62,10 @@ def as_nested_tensor(ts: Any, dtype: Any = None, device: Any = None, layout: Any
         if layout is not JAGGED:
             raise RuntimeError("as_nested_tensor(): Converting between nested tensor layouts is not supported")
         return ts if dtype is None and device is None else ts.to(device=device or ts.device, dtype=dtype or ts.dtype)   # type: ignore[attr-defined]
-    _jagged_only("as_nested_tensor", layout)
+    if layout is not JAGGED:
+        _known("as_nested_tensor", layout)
+        whole = ts.unbind(0) if isinstance(ts, Tensor) else ts           # type: ignore[attr-defined]
+        return _apart([t if isinstance(t, Tensor) else factory.tensor(t, dtype=dtype) for t in whole], dtype, device)
     if isinstance(ts, Tensor):
         if ts.dim() < 2:
             raise RuntimeError("as_nested_tensor(): Expected tensor argument to have dim() > 1")
@@ -108,6 +135,8 @@ def masked_select(tensor: Tensor, mask: Tensor) -> Tensor:
 
 def to_padded_tensor(input: Tensor, padding: float, output_size: Any = None, out: Any = None) -> Tensor:
     """A dense tensor with ``padding`` after the shorter pieces."""
+    if isinstance(input, _strided.StridedNestedTensor):
+        return input.to_padded_tensor(padding, output_size)
     if not isinstance(input, NestedTensor):
         raise RuntimeError("to_padded_tensor(): expected a nested tensor")
     return _padded(input, padding, output_size)

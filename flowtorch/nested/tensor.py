@@ -252,10 +252,7 @@ def make(values: Tensor, ragged: Ragged, at: int) -> NestedTensor:
 
 def build(values: Tensor, ragged: Ragged, at: int = 1, label: str = "NestedViewFromJaggedBackward0") -> NestedTensor:
     """A jagged tensor over these values, through which gradients reach them."""
-    t = link(make(values, ragged, at), label, [values], [values_of])
-    if t._node is not None:
-        t._node.shape = t.shape
-    return t
+    return link(make(values, ragged, at), label, [values], [values_of])
 
 
 def values_of(t: Any) -> Tensor:

@@ -117,7 +117,7 @@ def test_what_is_shown(expression):
 
 @pytest.mark.parametrize("expression", expressions("""
 nt+o nt.var(1) nt.norm() nt.t() nt.sort() nt.cumsum(1) nt.flatten() nt.new_zeros(2)
-F.conv1d(nt,torch.ones(1,1,1)) nt.fft torch.nested.nested_tensor([a,b]) torch.stack([nt,o],1)
+F.conv1d(nt,torch.ones(1,1,1)) nt.fft torch.stack([nt,o],1)
 torch.cat([nt,o],-1)
 """))
 def test_refused(expression):
