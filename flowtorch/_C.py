@@ -99,6 +99,10 @@ def __getattr__(name: str) -> Any:
         from flowtorch.tensor import Tensor
 
         return Tensor
+    if name == "_nn":
+        from flowtorch import _nn_functions
+
+        return _nn_functions
     if name in ("Future", "Graph", "Value", "Node", "ScriptFunction", "ScriptModule"):
         from flowtorch import futures, jit
 

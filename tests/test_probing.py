@@ -255,3 +255,13 @@ def test_statuses_tell_what_is_there():
     assert support.status("torch.add") == support.status("torch.nn.Linear") == (support.FULL, "")
     assert support.status("torch.onnx.export")[0] == support.status("torch.nonsense")[0] == support.ABSENT
     assert support.status("torch.jit.script")[0] == support.PARTIAL
+
+
+def test_old_constructors_and_types():
+    x = flowtorch.ones(2, dtype=flowtorch.float64)
+    assert x.new([1, 2]).tolist() == [1.0, 2.0] and x.new(2, 3).shape == (2, 3) and x.new().shape == (0,)
+    assert x.new(flowtorch.Size([2, 2])).dtype == flowtorch.float64
+    assert not isinstance(x, flowtorch.cuda.FloatTensor)
+    if not flowtorch.cuda.is_available():
+        with pytest.raises(TypeError, match="cuda.FloatTensor not available"):
+            flowtorch.cuda.FloatTensor(2)

@@ -177,3 +177,18 @@ def test_info_says_what_is_there():
         "print(sorted({'torch', 'scipy', 'cupy', 'triton'} & set(sys.modules)))",
     )
     assert loaded.stdout == "[]\n", "the report itself must load nothing heavy"
+
+
+def test_a_program_starts_quickly(tmp_path):
+    # Processor time of the whole process, which other work on the machine does not lengthen; the best of four.
+    import resource
+
+    script = tmp_path / "start.py"
+    script.write_text("import torch\nimport torch.nn as nn, torch.optim, torch.nn.functional as F\n")
+    spent = []
+    for _ in range(4):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert run(str(script)).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) <= 0.4, spent

@@ -432,6 +432,11 @@ def can_device_access_peer(device: Any, peer_device: Any) -> bool:
 def __getattr__(name: str) -> Any:
     if name in ("amp", "graphs", "memory", "nvtx", "random", "streams"):
         return importlib.import_module(f"flowtorch.cuda.{name}")
+    if name.endswith("Tensor"):
+        from flowtorch.legacy_types import CUDA_TYPES
+
+        if name in CUDA_TYPES:
+            return CUDA_TYPES[name]
     if name in ("ExternalStream", "StreamContext"):
         return getattr(importlib.import_module("flowtorch.cuda.streams"), name)
     if name in ("CUDAGraph", "graph", "graph_pool_handle", "make_graphed_callables"):

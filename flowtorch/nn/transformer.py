@@ -433,3 +433,6 @@ def _is_causal(mask, is_causal: bool | None, size: int) -> bool:
     return tuple(mask.shape) == (size, size) and bool(
         (mask == _causal_mask(size, mask.device, mask.dtype)).all()
     )
+
+
+_get_activation_fn = _activation  # PyTorch's name, which libraries take from here

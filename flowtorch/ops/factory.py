@@ -14,7 +14,7 @@ from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_number
 from flowtorch.ops.op import composite
 from flowtorch.ops.view import sizes
-from flowtorch.tensor import Tensor, default_type, wrap
+from flowtorch.tensor import Size, Tensor, default_type, wrap
 
 
 def finish(array: np.ndarray, type_: Any, requires_grad: bool) -> Tensor:
@@ -248,6 +248,18 @@ def new_tensor(self, data, *, dtype=None, device=None, requires_grad=False, layo
     """``torch.tensor`` with this tensor's dtype and device."""
     return tensor(data, dtype=self.dtype if dtype is None else dtype,
                   device=self.device if device is None else device, requires_grad=requires_grad)
+
+
+@composite(namespace="Tensor", method=True)
+def new(self, *args, device=None):
+    """The old constructor with this tensor's dtype: from data, or uninitialised from sizes."""
+    if len(args) == 1 and not isinstance(args[0], (int, Size)):
+        given = args[0]
+        if isinstance(given, Tensor):
+            return given.detach() if given.dtype is self.dtype else given.to(self.dtype)
+        return self.new_tensor(given, device=device)
+    size = args[0] if len(args) == 1 and isinstance(args[0], Size) else args or (0,)
+    return self.new_empty(tuple(size), device=device)
 
 
 # ---------------------------------------------------------------- from data
@@ -495,7 +507,6 @@ def legacy_constructor(cls: type, args: tuple, device: Any = None, **kwargs: Any
         return args[0].as_subclass(cls) if cls is not Tensor else args[0].detach()      # type: ignore[attr-defined]
     if len(args) == 1 and not isinstance(args[0], int) and (
             hasattr(args[0], "__len__") or isinstance(args[0], np.ndarray)):
-        from flowtorch.tensor import Size
 
         t = empty(args[0]) if isinstance(args[0], Size) else tensor(args[0], dtype=dtypes.get_default_dtype())
     else:

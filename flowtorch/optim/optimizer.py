@@ -443,3 +443,8 @@ def _split_names(group: dict[str, Any]) -> None:
 
 def _typename(value: Any) -> str:
     return ft.typename(value)
+
+
+def _get_capturable_supported_devices(supports_xla: bool = True) -> list[str]:
+    """The types of devices on which steps could be recorded: none does."""
+    return []
