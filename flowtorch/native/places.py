@@ -29,5 +29,8 @@ FUNCTIONS = {
     "softmax_of_scores": ("flowtorch.ops.attention", "softmax_of_scores"),
     "adjoint_of_scores": ("flowtorch.ops.attention", "adjoint_of_scores"),
     "select": ("flowtorch.array.select", "select"),
+    "add_rows": ("flowtorch.array.scatter", "add_rows"),
+    "accumulate": ("flowtorch.ops.gather", "accumulate"),
+    "flat_index": ("flowtorch.ops.gather", "flat_index"),
     "shuffle": ("flowtorch.streams.integers", "_shuffle_vectorized"),
 }

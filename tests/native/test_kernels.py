@@ -287,6 +287,37 @@ def test_casts_are_exact(kernels, low):
     assert cast(turned, np.dtype(low)).strides == turned.astype(low).strides
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n, k, d", [(5, 40, 1), (7, 100, 3), (1000, 300, 64), (3, 2000, 130), (4, 0, 5)])
+def test_sums_at_repeated_positions(kernels, dtype, n, k, d):
+    rng = np.random.default_rng(0)
+    rows, values = rng.integers(0, n, k), rng.standard_normal((k, d)).astype(dtype)
+    ours = rng.standard_normal((n, d)).astype(dtype)
+    want = ours.astype(np.float64)
+    np.add.at(want, rows, values)
+    flat = ours[:, 0].copy()
+    kernels.kernel("add_rows", decline)(ours, rows, values)
+    np.testing.assert_allclose(ours, want, rtol=1e-4 if dtype is np.float32 else 1e-12, atol=1e-4)
+    kernels.kernel("accumulate", decline)(flat, rows, values[:, 0].copy(), "sum")
+    np.testing.assert_array_equal(flat, ours[:, 0])
+
+
+@pytest.mark.parametrize("rows", [[0, 3], [-1, 0]])
+def test_positions_outside_are_left_to_numpy(kernels, rows):
+    with pytest.raises(Declined):
+        kernels.kernel("add_rows", decline)(numbers(3, 2), np.array(rows), numbers(2, 2))
+    with pytest.raises(Declined):
+        kernels.kernel("accumulate", decline)(numbers(3), np.array(rows), numbers(2), "sum")
+
+
+@pytest.mark.parametrize("size, dim, shape", [((4, 5), 0, (7, 5)), ((4, 5), 1, (4, 9)), ((3, 4, 5), 1, (6, 8, 7)),
+                                              ((2, 3, 2, 3), 0, (5, 3, 4, 3)), ((100, 70), 1, (100, 80))])
+def test_flat_index(kernels, size, dim, shape):
+    index = np.random.default_rng(0).integers(0, shape[dim], size)
+    got = kernels.kernel("flat_index", decline)(index, dim, shape)
+    np.testing.assert_array_equal(got, numpy_kernel("flat_index")(index, dim, shape))
+
+
 def draws():
     flowtorch.manual_seed(3)
     tensors = [
