@@ -65,7 +65,7 @@ static double long_row(const void *x, Index n, Body body) {
     return total;
 }
 
-/* Columns, four vectors of them at a time; sums of 64 rows are added to the sums of all. */
+/* Columns, four vectors of them at a time; sums of 64 rows are added to the sums of all, with what that rounds away. */
 static void float_columns(void *context, Index begin, Index end) {
     const Reduce *w = context;
     Index n = w->n, inner = w->inner, blocks = (inner + 4 * LANES - 1) / (4 * LANES);
@@ -74,23 +74,27 @@ static void float_columns(void *context, Index begin, Index end) {
         const float *x = (const float *)w->x + outer * n * inner + column;
         float *y = (float *)w->y + outer * inner + column;
         if (width >= 4 * LANES) {
-            vf total[4] = {{0}};
+            vf total[4] = {{0}}, lost[4] = {{0}};
             for (Index r = 0; r < n; r += 64) {
                 vf a[4] = {{0}};
                 for (Index j = r; j < n && j < r + 64; j++)
                     for (int u = 0; u < 4; u++) a[u] += v_load(x + j * inner + u * LANES);
-                for (int u = 0; u < 4; u++) total[u] += a[u];
+                for (int u = 0; u < 4; u++) {
+                    vf s = a[u] - lost[u], t = total[u] + s;
+                    lost[u] = (t - total[u]) - s;
+                    total[u] = t;
+                }
             }
             for (int u = 0; u < 4; u++) v_store(y + u * LANES, total[u]);
         } else {
-            float total[4 * LANES] = {0};
+            double total[4 * LANES] = {0};
             for (Index r = 0; r < n; r += 64) {
                 float a[4 * LANES] = {0};
                 for (Index j = r; j < n && j < r + 64; j++)
                     for (Index k = 0; k < width; k++) a[k] += x[j * inner + k];
                 for (Index k = 0; k < width; k++) total[k] += a[k];
             }
-            memcpy(y, total, width * sizeof(float));
+            for (Index k = 0; k < width; k++) y[k] = (float)total[k];
         }
     }
 }
