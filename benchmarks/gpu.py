@@ -2,10 +2,10 @@
 
     python benchmarks/gpu.py [--filter WORD] [--json FILE] [--quick]
 
-Each line gives microseconds per call for flowtorch and PyTorch and their ratio; memory-bound calls also the bandwidth and
-its share of what a device copy reaches, products the operations per second. Training steps are measured eagerly and as
-a captured graph, with the largest memory in use. Results go to benchmarks/results/gpu-<device>.json. Without a GPU it
-says so.
+Each line gives microseconds per call for flowtorch and PyTorch and their ratio; memory-bound calls also the bandwidth
+and its share of what a device copy reaches, products the operations per second. Training steps are measured eagerly
+and as a captured graph, with the largest memory in use. Results go to benchmarks/results/gpu-<device>.json. Without a
+GPU it says so.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def models(t) -> dict:
         def block(a, b, stride):
             return [nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b), nn.ReLU()]
 
-        net = nn.Sequential(*block(3, 64, 2), *block(64, 128, 2), *block(128, 256, 2), *block(256, 512, 2),
-                            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000)).to("cuda").to(dtype)  # fmt: skip
+        layers = [*block(3, 64, 2), *block(64, 128, 2), *block(128, 256, 2), *block(256, 512, 2)]
+        net = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000)).to("cuda").to(dtype)
         x = t.randn(64, 3, 128, 128, device="cuda").to(dtype)
         y = t.zeros(64, dtype=t.int64, device="cuda")
         return step(net, lambda: F.cross_entropy(net(x), y))

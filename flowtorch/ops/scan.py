@@ -157,7 +157,7 @@ def _in_pairs(g, input, out, dim):
     """sum_j>=i g_j exp(x_i - out_j): no out_j with j >= i is smaller than x_i, so no exponential is large."""
     x, total, g = input.movedim(dim, -1), out.movedim(dim, -1), g.movedim(dim, -1)
     n = x.shape[-1]
-    later = wrap(np.tri(n, dtype=bool).T)
+    later = wrap(np.tri(n, dtype=bool).T).to(x.device)
     powers = conj(x.unsqueeze(-1) - total.unsqueeze(-2)).masked_fill(~later, -np.inf).exp()
     return (powers * g.unsqueeze(-2)).masked_fill(~later, 0).sum(-1).movedim(-1, dim)
 

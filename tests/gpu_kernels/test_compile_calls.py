@@ -4,14 +4,15 @@ Run: python -m pytest tests/gpu_kernels/test_compile_calls.py (about a minute, s
 """
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("triton.language")
 
-SPILLS = {("conv2d", "weight_gradient"): 8}
-"""Bytes that a kernel is known to spill."""
+SPILLS = {"weight_gradient": 8, "bessel_j0": 32, "exp": 32}
+"""Bytes that kernels are known to keep in local memory; 32 of them are CUDA's reduction of large angles."""
 PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "aot.py"
 
 
@@ -26,8 +27,6 @@ def aot():
 
 def names():
     text = PATH.read_text()
-    import re
-
     return re.findall(r'^        "([a-z_0-9 ]+)": ', text, re.MULTILINE)
 
 
@@ -45,10 +44,12 @@ def test_the_names_are_those_of_the_calls(aot):
 @pytest.mark.parametrize("name", names())
 def test_calls_compile_without_spilling(name, aot):
     for row in rows(aot, name):
-        assert row["spilled"] <= SPILLS.get((name, row["kernel"]), 0), row
+        kernel = re.sub("_[0-9a-f]{12}$", "", row["kernel"])
+        assert row["spilled"] <= SPILLS.get(kernel, 0), row
         assert row["shared"] <= 160 * 1024, row
         if row["kernel"].startswith(("forward", "query_gradient", "key_gradient", "matmul")) and "float32" not in name:
             if "fp16" in row["types"] or "bf16" in row["types"]:
                 assert row["tensor_cores"], row
         if name.startswith(("attention", "matmul", "layer_norm", "cross", "softmax", "gelu", "sum", "cumsum")):
-            assert row["widest_access"] == 16 or "finish" in row["kernel"], row
+            # beside the call's own kernels there are those that add up a few partial results
+            assert row["widest_access"] == 16 or kernel in ("sum", "formula", "fill"), row
