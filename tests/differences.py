@@ -307,6 +307,15 @@ UNTESTED = {
     "_dirichlet_grad": "behind the distributions",
     "_standard_gamma_grad": "behind the distributions",
 }
+UNTESTED |= dict.fromkeys((
+    "Tensor._coalesced_", "Tensor._indices", "Tensor._nnz", "Tensor._values", "Tensor.ccol_indices", "Tensor.coalesce",
+    "Tensor.col_indices", "Tensor.crow_indices", "Tensor.dense_dim", "Tensor.indices", "Tensor.is_coalesced",
+    "Tensor.lengths", "Tensor.offsets", "Tensor.row_indices", "Tensor.sparse_dim", "Tensor.sparse_mask",
+    "Tensor.sparse_resize_", "Tensor.sparse_resize_and_clear_", "Tensor.to_dense", "Tensor.to_padded_tensor",
+    "Tensor.to_sparse", "Tensor.to_sparse_bsc", "Tensor.to_sparse_bsr", "Tensor.to_sparse_coo", "Tensor.to_sparse_csc",
+    "Tensor.to_sparse_csr", "Tensor.values", "hspmm", "resize_as_sparse_", "smm", "sparse_bsc_tensor",
+    "sparse_bsr_tensor", "sparse_compressed_tensor", "sparse_coo_tensor", "sparse_csc_tensor", "sparse_csr_tensor",
+), "other layouts have tests of their own")
 
 # Primitives that no sample reaches on the way of a public function.
 UNTESTED_PRIMITIVES = {
