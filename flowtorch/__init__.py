@@ -96,6 +96,7 @@ for _family in (
     "differences",
     "lowrank",
     "lobpcg",
+    "control",
     "layouts",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")

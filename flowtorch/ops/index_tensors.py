@@ -15,7 +15,8 @@ from flowtorch.ops.dispatch import check_inplace
 from flowtorch.ops.families import op
 from flowtorch.ops.index_kernels import explain_index, index_arrays, laid_out, numpy_index, put, result_shape, write
 from flowtorch.ops.op import REGISTRY, composite
-from flowtorch.ops.writing import copy_of, record_written
+from flowtorch.ops.order import copy_of
+from flowtorch.ops.writing import record_written
 from flowtorch.tensor import Tensor, wrap
 
 _new = object.__new__

@@ -8,7 +8,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.ops.arguments import int_tuple, need_int, need_number
-from flowtorch.ops.families import normalize_dims, op
+from flowtorch.ops.families import normalize_dim, normalize_dims, op
 from flowtorch.ops.op import composite
 from flowtorch.ops.reduction import expand_reduced
 from flowtorch.tensor import Tensor
@@ -131,11 +131,11 @@ def renorm(input, p, dim, maxnorm):
         )
     if maxnorm < 0:
         raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
-    dim = dim + input.dim() if dim < 0 else dim
+    dim = normalize_dim(dim, input.dim())
     others = tuple(d for d in range(input.dim()) if d != dim)
     size = vector_norm(input, p, others, True)
     factor = (maxnorm / (size + 1e-7)).masked_fill(size <= maxnorm, 1)
-    return input * factor
+    return (input * factor).contiguous()
 
 
 @composite(out=True)

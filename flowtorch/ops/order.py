@@ -38,6 +38,11 @@ def copied(array: np.ndarray, strides: tuple[int, ...]) -> np.ndarray:
     return np.ascontiguousarray(array.transpose(order)).transpose(back)
 
 
+def copy_of(array: np.ndarray) -> np.ndarray:
+    """A copy in the same order of dimensions, without the overlap of expanded memory."""
+    return array.copy(order="K") if 0 not in array.strides else np.array(array, order="C")
+
+
 def with_gaps(array: np.ndarray) -> np.ndarray:
     """A copy with the strides of ``array``, gaps between the elements included; contiguous if elements overlap."""
     if array.flags.c_contiguous or 0 in array.strides:

@@ -12,7 +12,8 @@ from flowtorch.ops.erf import erf as erf_of
 from flowtorch.ops.erf import erfc as erfc_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
-from flowtorch.ops.pointwise import conj
+from flowtorch.ops.order import copy_of
+from flowtorch.ops.pointwise import conj, need_tensors
 from flowtorch.tensor import mark_conjugated
 
 _SCALE = {name: 1 / math.log(base) for name, base in (("log2", 2.0), ("log10", 10.0))}
@@ -156,7 +157,7 @@ def sigmoid(input):
 
 def _rounding(ufunc: Any, name: str, doc: str) -> Any:
     def body(input):
-        return ufunc(input) if input.dtype.kind == "f" else input.copy(order="K")
+        return ufunc(input) if input.dtype.kind == "f" else copy_of(input)
     body.__name__, body.__doc__ = name, doc
     return pointwise(body, expr=f"{name}(input)", rejects=("complex", "bool"), vjp=(lambda g: g * 0,))
 
@@ -178,7 +179,7 @@ def round_(input, *, decimals=0):
     if input.dtype.kind != "f":
         if decimals:
             raise NotImplementedError("\"round_cpu\" not implemented for integers with decimals")
-        return input.copy(order="K")
+        return copy_of(input)
     if not decimals:
         return np.rint(input)
     scale = input.dtype.type(10.0 ** abs(decimals))
@@ -195,7 +196,7 @@ def abs_(input):
 def sign(input):
     """-1, 0 or 1 by the sign of every element."""
     if input.dtype.kind == "b":
-        return input.copy(order="K")
+        return copy_of(input)
     if input.dtype.kind == "f":            # PyTorch gives 0 for nan
         return ((input > 0).astype(np.int8) - (input < 0).astype(np.int8)).astype(input.dtype)
     return np.sign(input)
@@ -208,7 +209,7 @@ def sgn(input):
         size = np.absolute(input)
         return np.where(size == 0, input.dtype.type(0), input / np.where(size == 0, size.dtype.type(1), size))
     return ((input > 0).astype(np.int8) - (input < 0).astype(np.int8)).astype(input.dtype) if input.dtype.kind != "b" \
-        else input.copy(order="K")
+        else copy_of(input)
 
 
 def _sgn_backward(g, input, out):
@@ -265,6 +266,7 @@ def resolve_conj(input):
 @composite(method=True)
 def resolve_neg(input):
     """``input``: negation is never left pending here."""
+    need_tensors("resolve_neg", input=input)
     return input
 
 
@@ -367,7 +369,7 @@ def nan_to_num(input, nan=None, posinf=None, neginf=None):
         wide = np.nan_to_num(input.astype(np.float32), nan=with_nan, posinf=high, neginf=low)
         return wide.astype(input.dtype)
     if input.dtype.kind != "f":
-        return input.copy(order="K")
+        return copy_of(input)
     info = np.finfo(input.dtype)
     return np.nan_to_num(input, nan=0.0 if nan is None else nan, posinf=info.max if posinf is None else posinf,
                          neginf=info.min if neginf is None else neginf)

@@ -11,8 +11,8 @@ from flowtorch.ops.arguments import need_ints
 from flowtorch.ops.dispatch import name_function
 from flowtorch.ops.families import normalize_dim, normalize_dims, op
 from flowtorch.ops.op import REGISTRY
-from flowtorch.ops.order import in_rows
-from flowtorch.ops.writing import copy_of, writing
+from flowtorch.ops.order import copy_of, in_rows
+from flowtorch.ops.writing import writing
 from flowtorch.tensor import Tensor
 
 _forwards, _backwards = slice(None), slice(None, None, -1)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.dtypes import from_numpy_dtype
-from flowtorch.ops.arguments import need_bool
+from flowtorch.ops.arguments import need_bool, need_int
 from flowtorch.ops.families import normalize_dim, op
 from flowtorch.ops.gather import flat_index
 from flowtorch.ops.op import REGISTRY, composite
@@ -141,6 +141,8 @@ _by_index = (lambda g, input_shape, dim, keepdim, out: None if g[0] is None else
 def kthvalue(input, k, dim=-1, keepdim=False):
     """The ``k``-th smallest value (from 1) along ``dim``, and where it is."""
     _refuse("kthvalue_cpu", input, "cb")
+    k = need_int("kthvalue", "k", 2, k)
+    need_bool("kthvalue", "keepdim", 4, keepdim)
     dim = _nonempty_dim("kthvalue", input, dim)
     n = input.shape[dim] if input.ndim else 1
     if not 1 <= k <= n:

@@ -21,7 +21,7 @@ from flowtorch.ops.dispatch import check_inplace, interpret, interpret_inplace, 
 from flowtorch.ops.families import General
 from flowtorch.ops.fast_general import closure
 from flowtorch.ops.op import Op
-from flowtorch.ops.order import with_gaps
+from flowtorch.ops.order import copy_of, with_gaps
 from flowtorch.tensor import Tensor, wrap
 
 _active = overrides.active
@@ -86,11 +86,6 @@ def writing(
         op.public, op.public_inplace = call, call_                      # type: ignore[attr-defined]
         return call
     return define
-
-
-def copy_of(a: np.ndarray) -> np.ndarray:
-    """A copy in the same order of dimensions, without the overlap of expanded memory."""
-    return a.copy(order="K") if 0 not in a.strides else np.array(a, order="C")
 
 
 def write_inplace(op: Op, write: Callable, values: list) -> Any:

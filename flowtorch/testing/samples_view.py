@@ -250,3 +250,16 @@ def _diagonal_scatter(make: Maker) -> Iterator[Sample]:
 def _as_strided_scatter(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4), make(2, 2), (2, 2), (4, 1))
     yield make.call(make(3, 4), make(2), (2,), (1,), 3)
+
+
+@samples("get_device", "Tensor.dim_order", gradient=False, family="view", errors=False)
+def _asked(make: Maker) -> Iterator[Sample]:
+    for shape in ((2, 3), (2, 3, 4), (5,), ()):
+        yield make.call(make(*shape))
+
+
+@samples("Tensor.new_empty_strided", gradient=False, undefined=True)
+def _new_empty_strided(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2), (2, 3), (3, 1))
+    yield make.call(make(2), (2, 3), (1, 4))
+    yield make.call(make(2), (2, 3), (3, 1), dtype=Named("int64"))
