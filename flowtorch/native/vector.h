@@ -57,10 +57,21 @@ INLINE vf v_above(vf x, vf least) { return v_select(x < least, least, x); }
 INLINE vf v_below(vf x, vf most) { return v_select(x > most, most, x); }
 INLINE float v_sum(vf x) { float s = 0; for (int j = 0; j < LANES; j++) s += x[j]; return s; }
 #endif
-/* The largest; NaN if there is one. */
-INLINE float v_max(vf x) { float m = x[0]; for (int j = 1; j < LANES; j++) m = x[j] < m ? m : x[j]; return m; }
 INLINE vf v_larger(vf a, vf b) { return v_select((a > b) | (a != a), a, b); }   /* NaN if either is */
 INLINE vf v_smaller(vf a, vf b) { return v_select((a < b) | (a != a), a, b); }
+/* The largest; NaN if there is one. */
+INLINE float v_max(vf x) {
+#if WIDE
+    x = v_larger(x, _mm512_shuffle_f32x4(x, x, 0x4e));
+    x = v_larger(x, _mm512_shuffle_f32x4(x, x, 0xb1));
+    x = v_larger(x, _mm512_permute_ps(x, 0x4e));
+    return v_larger(x, _mm512_permute_ps(x, 0xb1))[0];
+#else
+    float m = x[0];
+    for (int j = 1; j < LANES; j++) m = x[j] < m ? m : x[j];
+    return m;
+#endif
+}
 INLINE vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 INLINE vf v_sign_of(vf magnitude, vf sign) { return (vf)((vi)magnitude | ((vi)sign & (int32_t)0x80000000)); }
 
