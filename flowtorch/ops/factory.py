@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
-from flowtorch.array.place import new, placed, store
+from flowtorch.array.place import new as new_memory
+from flowtorch.array.place import placed, store
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import preserve_format
@@ -61,7 +62,7 @@ def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None
 
         return meta_array(shape, numpy_dtype)
     if device.type == "cuda":
-        array = new(shape, numpy_dtype, device)
+        array = new_memory(shape, numpy_dtype, device)
         if fill is not None:
             store(array, np.asarray(fill, numpy_dtype))
         return array

@@ -5,6 +5,7 @@ Run: python -m pytest tests/gpu_kernels/test_compile_calls.py (about a minute, s
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "aot.py"
 @pytest.fixture(scope="module")
 def aot():
     spec = importlib.util.spec_from_file_location("aot", PATH)
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules["aot"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.collector = module.install()
     return module
