@@ -263,5 +263,5 @@ def test_old_constructors_and_types():
     assert x.new(flowtorch.Size([2, 2])).dtype == flowtorch.float64
     assert not isinstance(x, flowtorch.cuda.FloatTensor)
     if not flowtorch.cuda.is_available():
-        with pytest.raises(TypeError, match="cuda.FloatTensor not available"):
+        with pytest.raises(TypeError, match=r"cuda\.FloatTensor not available"):
             flowtorch.cuda.FloatTensor(2)
