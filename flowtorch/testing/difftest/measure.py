@@ -45,7 +45,7 @@ class Measure:
         middle = len(EDGES) - 1
         place = np.minimum(place, middle)
         self.histogram += np.bincount(middle + np.where(u < 0, -place, place), minlength=self.histogram.size)
-        self.kept.append(size[:KEPT].astype(np.float32))
+        self.kept.append(np.minimum(size[:KEPT], 1e30).astype(np.float32))
         absolute = np.abs(g - e)
         self.max_absolute = max(self.max_absolute, float(absolute.max()))
         nonzero = e != 0
