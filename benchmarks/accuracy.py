@@ -195,6 +195,9 @@ def main() -> None:
     import torch
 
     import flowtorch
+    from flowtorch import native
+
+    native._build_and_use()  # what is measured is what programs run: the C loops, where there is a compiler
 
     mp, table = functions()
     rows = []

@@ -10,6 +10,7 @@ _CANCELS = "1 + erf cancels in the negative tail, where the value is below 1e-6 
 _CEPHES = "Cephes' Chebyshev series, as in torch"
 _LIBM = "torch calls the C library element by element; this is scipy's vector function"
 REASONS: dict[str, str] = {
+    "tanh": "two divisions in float32, within two units",
     "erf": _LIBM, "erfc": _LIBM, "erfinv": _LIBM, "lgamma": _LIBM + ", and between zeros the result is small",
     "logit": "x / (1 - x) rounds once before the logarithm", "digamma": _NEAR_ZERO, "sinc": _NEAR_ZERO,
     "i0": _CEPHES, "special.i0e": _CEPHES, "special.i1": _CEPHES, "special.i1e": _CEPHES,

@@ -108,9 +108,12 @@ def neg(input):
     """Change the sign of every element."""
 
 
-@pointwise(numpy=np.exp, expr="exp(input)", promote="float", vjp=(lambda g, out: g * conj(out),))
+@pointwise(expr="exp(input)", promote="float", vjp=(lambda g, out: g * conj(out),))
 def exp(input):
     """Raise e to every element."""
+    if input.dtype != np.float32:
+        return np.exp(input)
+    return np.exp(input, np.empty_like(input), dtype=np.float64, casting="same_kind")   # numpy's float32 errs by 2
 
 
 @pointwise(expr="log(input)", promote="float", vjp=(lambda g, input: g / conj(input),))
