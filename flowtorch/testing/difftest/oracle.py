@@ -146,7 +146,7 @@ def _table(mp: Any) -> dict[str, Any]:
         "polygamma": lambda x, n: mp.psi(n, x),
         "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
         "lgamma": lambda x: mp.log(abs(mp.gamma(x))),
-        "sinc": lambda x: one if x == 0 else mp.sin(mp.pi * x) / (mp.pi * x),
+        "sinc": lambda x: one if x == 0 else mp.sinpi(x) / (mp.pi * x),
         "logit": lambda x: mp.log(x / (1 - x)),
         "deg2rad": lambda x: x * mp.pi / 180,
         "rad2deg": lambda x: x * 180 / mp.pi,
@@ -219,7 +219,7 @@ class Numbers:
             return table(number, *others)
 
         values, moved = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
-        step = self.mp.mpf(2) ** -30
+        step = self.mp.mpf(2) ** -30 / 3  # not a power of two: that would lead from one zero of a sine to another
         for k, number in np.ndenumerate(x):
             if np.isfinite(number):
                 values[k], moved[k] = self.one(f, self.mp.mpf(float(number)), step)

@@ -13,7 +13,7 @@ import numpy as np
 from .. import checks
 from ..errormodel import EPS, WIDE, reduction_length
 from ..outcome import Outcome, Result, unphased
-from ..samples import Array, Sample, Spec, load
+from ..samples import Array, Named, Sample, Spec, load
 from . import verdict
 from .implementations import Implementation, remembered
 from .measure import Measure, hexed
@@ -166,8 +166,17 @@ class Recorder(checks.Pair):
         expected, got = gradients(sample, self.reference, theirs), gradients(sample, self.candidate, ours)
         length = max((a.values.size for a in sample.arrays()), default=1)
         known = None if spec.random else exact
+        asked = [v.name for v in sample.kwargs.values() if isinstance(v, Named) and v.name in EPS]
         found = verdict.outcomes(
-            expected, got, known, length=length, factor=32 * spec.factor, faithful=False, sums=True, floor=1.0
+            expected,
+            got,
+            known,
+            length=length,
+            factor=32 * spec.factor,
+            faithful=False,
+            sums=True,
+            floor=1.0,
+            stored=asked[0] if asked else "",
         )
         if self.reference.faithful and (expected.error is None) != (got.error is None):
             found = [verdict._errors(expected, got, True)]
