@@ -28,7 +28,7 @@ def aot():
 
 def names():
     text = PATH.read_text()
-    return re.findall(r'^        "([a-z_0-9 ]+)": ', text, re.MULTILINE)
+    return re.findall(r'^        "([a-z_0-9 ]+)": (?:lambda|backward)', text, re.MULTILINE)
 
 
 def rows(aot, name):
