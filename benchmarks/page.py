@@ -29,7 +29,9 @@ INTRODUCTION = """# Performance on the CPU
 
 Each figure is flowtorch's time divided by that of PyTorch {torch} (eager, its own kernels) for the same call on the
 same data, both in one process and taking turns, with the same number of threads: **below 1 flowtorch is faster**. The
-results are compared before anything is timed. Machine: {machine}; {rounds} rounds a case.
+results are compared before anything is timed. Other work ran on the machine, so times are processor times and
+ratios those of low quantiles; figures with two threads need a quiet machine and stand here only when they were taken on one.
+Machine: {machine}.
 
 The *numpy* tier is always there; the *native* tier is the C kernels, which are compiled once by the system's compiler
 (`python -m flowtorch build-kernels`, or in the background of the first program). This page and its pictures are written
@@ -108,9 +110,10 @@ def section(suite: str, reports: dict[str, dict[str, Any]]) -> str:
         for label in by_run:
             logs = [math.log(v) for (g, _), v in by_run[label].items() if g == group]
             means[group].append(math.exp(sum(logs) / len(logs)) if logs else None)
-    PAGE.with_name(f"performance-{suite}.svg").write_text(picture(f"{title}: flowtorch / torch (1 is equal)", means))
+    drawn = picture(f"{title}: flowtorch / torch (1 is equal)", means)
+    (PAGE.parent / "pictures" / f"performance-{suite}.svg").write_text(drawn)
     labels = list(by_run)
-    lines = [f"## {title[:1].upper()}{title[1:]}", "", f"![Ratios by group](performance-{suite}.svg)", "",
+    lines = [f"## {title[:1].upper()}{title[1:]}", "", f"![Ratios by group](pictures/performance-{suite}.svg)", "",
              "| case | " + " | ".join(labels) + " |", "|---|" + "---:|" * len(labels)]
     for group in groups:
         shown = [f"**{v:.2f}**" if v is not None else "" for v in means[group]]
@@ -125,8 +128,7 @@ def write() -> None:
     """Write the page and its pictures."""
     reports = {suite: load(suite) for suite in SUITES}
     first = next(iter(reports["kernels"].values()))
-    head = INTRODUCTION.format(torch=first["versions"]["torch"], machine=first["machine"],
-                               rounds=first["settings"]["rounds"])
+    head = INTRODUCTION.format(torch=first["versions"]["torch"], machine=first["machine"])
     PAGE.write_text("\n".join([head, *(section(suite, found) for suite, found in reports.items() if found)]))
 
 

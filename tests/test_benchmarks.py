@@ -116,3 +116,24 @@ def test_a_suite_runs_and_writes_its_report(script, pick, tmp_path):
     assert report["rows"] and all(row["status"] == "ok" for row in report["rows"]), report["rows"]
     assert all(mean["not_run"] == 0 and mean["mean"] > 0 for mean in report["geometric_means"].values())
     assert "geometric means" in done.stdout
+
+
+def test_the_page_of_performance_shows_every_case_that_ran(tmp_path, monkeypatch):
+    import page
+
+    rows = [
+        {"name": "add", "group": "pointwise", "status": "ok", "ratio": 0.5},
+        {"name": "exp", "group": "pointwise", "status": "ok", "ratio": 2.0},
+        {"name": "log", "group": "pointwise", "status": "missing", "why": ""},
+    ]
+    report = {"suite": "large operations", "machine": "M", "versions": {"torch": "2"}, "settings": {}, "rows": rows}
+    (tmp_path / "kernels.json").write_text(json.dumps(report))
+    (tmp_path / "kernels-native.json").write_text(json.dumps(report | {"rows": rows[:1]}))
+    (tmp_path / "pictures").mkdir()
+    monkeypatch.setattr(page, "RESULTS", tmp_path)
+    monkeypatch.setattr(page, "PAGE", tmp_path / "performance.md")
+    page.write()
+    text = (tmp_path / "performance.md").read_text()
+    assert "| **pointwise** (geometric mean) | **1.00** | **0.50** |" in text
+    assert "| add | 0.50 | 0.50 |" in text and "| exp | 2.00 |  |" in text and "log" not in text
+    assert (tmp_path / "pictures" / "performance-kernels.svg").read_text().count("<rect") == 3
