@@ -69,6 +69,24 @@ def test_losses(dtype, reduction, same):
     same(lambda x, w: F.mse_loss(x, w.expand(6, 40), **options), x, w, grad=True, scale=scale)
 
 
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "mse_loss", "layer_norm", "batch_norm"])
+def test_second_derivatives(name):
+    functions = {
+        "cross_entropy": lambda x: F.cross_entropy(x, indices(6, 4).to(x.device)),
+        "nll_loss": lambda x: F.nll_loss(x.log_softmax(1), indices(6, 4).to(x.device)),
+        "mse_loss": lambda x: F.mse_loss(x, x.detach() * 2),
+        "layer_norm": lambda x: F.layer_norm(x, (6,)) ** 3,
+        "batch_norm": lambda x: F.batch_norm(x, None, None, training=True) ** 3,
+    }
+    found = []
+    for device in ("cpu", "cuda"):
+        x = numbers(4, 6, dtype="float64").detach().to(device).requires_grad_()
+        (g,) = ft.autograd.grad(functions[name](x).sum(), x, create_graph=True)
+        (g**2).sum().backward()
+        found.append(x.grad.cpu().numpy())
+    np.testing.assert_allclose(*found, rtol=1e-8, atol=1e-10)
+
+
 def test_targets_out_of_bounds_are_refused():
     for device in ("cpu", "cuda"):
         with pytest.raises(IndexError, match="Target 7 is out of bounds"):
