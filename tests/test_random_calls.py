@@ -53,8 +53,16 @@ DIFFERENT = [
     # values beside infinite or huge edges, whose bins have no width
     ("histc|histogram(dd)?", r"value: "),
     # whether nan is a value of its own
-    ("mode", r"value: .*nan"),
-    ("unique", r"value: "),
+    ("mode", r"value: "),
+    # integers are refused wherever the weight is
+    ("lerp", r"got NotImplementedError"),
+    # which of two kernels of one accuracy computes the elements of an expanded tensor
+    ("tan|erfinv", r"expanded.*strides: "),
+    ("unique|searchsorted|bucketize", r"value: "),
+    # the square root of -inf, which torch takes as a power of float16
+    ("pow", r"float16.*value: .*(nan|inf)"),
+    # log(x / (1 - x)) where the quotient is near 1
+    ("logit", r"value: "),
     # large terms that cancel
     ("mean|sum", r"value: "),
     # where dimensions of size 1 have any stride, and the base is a number

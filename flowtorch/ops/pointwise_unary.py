@@ -302,6 +302,10 @@ def _angle_backward(g, input):
     return REGISTRY["complex"].public(-im * factor, re * factor)
 
 
+def _nowhere(a: np.ndarray) -> np.ndarray:
+    return np.zeros_like(a, bool, order="C" if 0 in a.strides else "K")
+
+
 def _classify(ufunc: Any, name: str, doc: str, rejects: Any = (), out: Any = False) -> Any:
     def body(input):
         return ufunc(input)
@@ -313,12 +317,12 @@ def _classify(ufunc: Any, name: str, doc: str, rejects: Any = (), out: Any = Fal
 isnan = _classify(np.isnan, "isnan", "Whether every element is not a number.")
 isinf = _classify(np.isinf, "isinf", "Whether every element is infinite.")
 isfinite = _classify(np.isfinite, "isfinite", "Whether every element is neither infinite nor nan.")
-isposinf = _classify(lambda a: a == np.inf if a.dtype.kind in "fV" else np.zeros_like(a, bool), "isposinf",
+isposinf = _classify(lambda a: a == np.inf if a.dtype.kind in "fV" else _nowhere(a), "isposinf",
                      "Whether every element is +inf.", {"complex": "isposinf does not support complex inputs."}, True)
-isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind in "fV" else np.zeros_like(a, bool), "isneginf",
+isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind in "fV" else _nowhere(a), "isneginf",
                      "Whether every element is -inf.", {"complex": "isneginf does not support complex inputs."}, True)
 signbit = _classify(lambda a: np.signbit(a) if a.dtype.kind in "fV" else a < 0 if a.dtype.kind == "i" else
-                    np.zeros_like(a, bool), "signbit", "Whether every element has its sign bit set.",
+                    _nowhere(a), "signbit", "Whether every element has its sign bit set.",
                     ("complex",), True)
 isreal = _classify(np.isreal, "isreal", "Whether every element has no imaginary part.")
 logical_not = pointwise(numpy=np.logical_not, promote="bool", expr="logical_not(input)", name="logical_not")(
