@@ -17,7 +17,8 @@ from flowtorch.tensor import Size, Tensor
 
 module: Any = None if overrides.active else native.load()
 if module is not None:
-    module.configure(Tensor, Size, node.Node, TensorType, overrides.active, mode._enabled, node.next_seq.__self__,
+    _count: Any = node.next_seq
+    module.configure(Tensor, Size, node.Node, TensorType, overrides.active, mode._enabled, _count.__self__,
                      node.view_edge)
     for _name, _descriptor in module.attributes().items():
         setattr(Tensor, _name, _descriptor)
