@@ -82,10 +82,11 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
     owned: set[int] = set()                 # ids of pending sums that this pass made: free to be added to in place
     pending: dict[Node, Any] = {}
     heap: list = []
+    leaves = _HookedLeaves(roots)
     check_nan = anomaly.state.enabled and anomaly.state.check_nan
     try:
         for e, g in zip(roots, grads, strict=True):
-            _send(e, g, pending, heap, owned, capture, results, create_graph, accumulate_into)
+            _send(e, g, pending, heap, owned, capture, results, create_graph, accumulate_into, leaves)
         while heap:
             node = heapq.heappop(heap)[1]
             g = pending.pop(node)
@@ -131,8 +132,10 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
                     pending[e] = gi
                     heappush(heap, (-e.seq, e))
                     continue
-                _send(e, gi, pending, heap, owned, capture, results, create_graph, accumulate_into, node)
+                _send(e, gi, pending, heap, owned, capture, results, create_graph, accumulate_into, leaves, node)
             input_grads = e = gi = None
+        for e, g in leaves.sums.values():   # some of what uses them had no gradient to send
+            _send(e, g, pending, heap, owned, capture, results, create_graph, accumulate_into, None)
     except Exception as error:
         _name_place(error)
         g = gi = input_grads = None         # a traceback that somebody keeps shall not keep gradients
@@ -145,6 +148,49 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
         if modes:
             current.modes, overrides.state.modes = (), modes
     return results
+
+
+class _HookedLeaves:
+    """The gradients of leaves with hooks: the hooks run once, on the sum of all that arrives in one pass."""
+
+    __slots__ = ("left", "roots", "sums")
+
+    def __init__(self, roots: Sequence[Any]) -> None:
+        self.roots = roots
+        self.left: dict[int, int] | None = None          # by id: how many gradients are still to come
+        self.sums: dict[int, tuple[Tensor, Any]] = {}
+
+    def add(self, leaf: Tensor, g: Any) -> Any:
+        """The whole gradient if this was its last part, else None."""
+        if self.left is None:
+            self.left = _arrivals(self.roots)
+        key = id(leaf)
+        if key in self.sums:
+            g = added(self.sums[key][1], g)
+        self.left[key] = self.left.get(key, 1) - 1
+        if self.left[key] > 0:
+            self.sums[key] = leaf, g
+            return None
+        self.sums.pop(key, None)
+        return g
+
+
+def _arrivals(roots: Sequence[Any]) -> dict[int, int]:
+    """How many edges of the graph behind ``roots`` lead to each leaf with hooks, by the leaf's id."""
+    found: dict[int, int] = {}
+    seen: set = set()
+    stack = list(roots)
+    while stack:
+        e = stack.pop()
+        if isinstance(e, Tensor):
+            if e._backward_hooks or e._post_accumulate_grad_hooks:
+                found[id(e)] = found.get(id(e), 0) + 1
+        elif e is not None:
+            node = e.node if type(e) is Output else e
+            if node not in seen:
+                seen.add(node)
+                stack.extend(node.edges)
+    return found
 
 
 def _name_place(error: Exception) -> None:
@@ -198,8 +244,8 @@ def _needed(roots: Sequence[Any], capture: dict) -> set:
 
 
 def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, results: list, create_graph: bool,
-          accumulate_into: bool, source: Any = None) -> None:
-    """Add gradient ``g`` to what waits at edge ``e``."""
+          accumulate_into: bool, leaves: _HookedLeaves | None, source: Any = None) -> None:
+    """Add gradient ``g`` to what waits at edge ``e``. Without ``leaves`` it is all that a leaf with hooks gets."""
     if e is None:
         return
     kind = type(e)
@@ -215,8 +261,11 @@ def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, r
     if isinstance(e, Tensor):
         if not isinstance(g, Tensor) or g._type is not e._type or g._array.shape != e._array.shape:
             g = fit(g, e._array.shape, e._type, source)
-        if e._backward_hooks:
-            g = _run_tensor_hooks(e._backward_hooks, g)
+        if e._backward_hooks or e._post_accumulate_grad_hooks:
+            if leaves is not None and (g := leaves.add(e, g)) is None:
+                return
+            if e._backward_hooks:
+                g = _run_tensor_hooks(e._backward_hooks, g)
         if capture is not None:
             places = capture.get(id(e))
             if places is not None:
