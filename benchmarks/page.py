@@ -30,7 +30,8 @@ INTRODUCTION = """# Performance on the CPU
 Each figure is flowtorch's time divided by that of PyTorch {torch} (eager, its own kernels) for the same call on the
 same data, both in one process and taking turns, with the same number of threads: **below 1 flowtorch is faster**. The
 results are compared before anything is timed. Other work ran on the machine, so times are processor times and
-ratios those of low quantiles; figures with two threads need a quiet machine and stand here only when they were taken on one.
+ratios those of low quantiles; figures with two threads need a quiet machine and stand here only when they were taken
+on one.
 Machine: {machine}.
 
 The *numpy* tier is always there; the *native* tier is the C kernels, which are compiled once by the system's compiler

@@ -81,7 +81,7 @@ static void float_columns(void *context, Index begin, Index end) {
                     for (int u = 0; u < 4; u++) a[u] += v_load(x + j * inner + u * LANES);
                 for (int u = 0; u < 4; u++) {
                     vf s = a[u] - lost[u], t = total[u] + s;
-                    lost[u] = (t - total[u]) - s;
+                    lost[u] = v_rounded_away(t, total[u], s);
                     total[u] = t;
                 }
             }

@@ -99,7 +99,7 @@ static void log_softmax_backward_columns(void *context, Index begin, Index end) 
 static void cumsum_columns(void *context, Index begin, Index end) {
     /* with what each addition rounds away carried on: a running sum would gather it */
     COLUMNS((void)b; vf s = {0}, lost = {0};
-            STEPS { vf x = READ(a) - lost, t = s + x; lost = (t - s) - x; s = t; WRITE(s) })
+            STEPS { vf x = READ(a) - lost, t = s + x; lost = v_rounded_away(t, s, x); s = t; WRITE(s) })
 }
 
 /* Running sums in float32 would lose digits that float64 keeps for nothing: the additions wait for each other anyway. */

@@ -73,6 +73,8 @@ INLINE float v_max(vf x) {
 #endif
 }
 INLINE vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
+/* What t = s + x has too much; nothing where the sum is infinite, or a NaN would follow. */
+INLINE vf v_rounded_away(vf t, vf s, vf x) { return v_select(v_abs(t) < INFINITY, (t - s) - x, v_all(0.0f)); }
 INLINE vf v_sign_of(vf magnitude, vf sign) { return (vf)((vi)magnitude | ((vi)sign & (int32_t)0x80000000)); }
 
 #if WIDE

@@ -136,7 +136,9 @@ def test_standardize(kernels, shape, dims):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(5,), (20000,), (700000,), (3, 4, 5), (100, 1000), (130, 7), (4, 70, 129), (3, 5, 4, 9)], ids=str)
+@pytest.mark.parametrize(
+    "shape", [(5,), (20000,), (700000,), (3, 4, 5), (100, 1000), (130, 7), (4, 70, 129), (3, 5, 4, 9)], ids=str
+)
 def test_sum(kernels, dtype, shape):
     x = numbers(*shape, shift=0.5).astype(dtype)
     ours, theirs = kernels.kernel("sum", decline), numpy_kernel("sum")
@@ -153,6 +155,13 @@ def test_sum(kernels, dtype, shape):
         assert got.shape == want.shape and got.dtype == dtype
         total = np.abs(x.astype(np.float64)).sum(axis=dim, keepdims=keep)
         assert (np.abs(got - want) / total).max() < 8 * np.finfo(dtype).eps
+
+
+def test_infinite_columns_stay_infinite(kernels):
+    x = np.ones((300, 70), np.float32)
+    x[3, 5], x[200, 6], x[9, 69] = INF, -INF, INF
+    np.testing.assert_array_equal(kernels.kernel("sum", decline)(x, 0, False), x.sum(0))
+    np.testing.assert_array_equal(kernels.kernel("cumsum", decline)(x, 0), np.cumsum(x, 0))
 
 
 def test_sums_and_norms_of_special_values(kernels):
