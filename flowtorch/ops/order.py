@@ -1,6 +1,7 @@
 """The order of dimensions in which results lie in memory, where numpy's choice is another than PyTorch's."""
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,28 +15,28 @@ def in_order(result: np.ndarray, *operands: Any) -> np.ndarray:
     else:
         if result.flags.c_contiguous:
             return result
+    moves = _moves(result.shape, result.strides, result.itemsize,
+                   tuple([(a.shape, a.strides, a.itemsize) for a in operands if a is not None and a.ndim]))
+    return result if moves is None else np.ascontiguousarray(result.transpose(moves[0])).transpose(moves[1])
+
+
+@lru_cache(maxsize=4096)
+def _moves(shape: tuple, strides: tuple, itemsize: int, operands: tuple) -> tuple[list, list] | None:
+    """How to bring a result of these strides into PyTorch's order, there and back; None if it lies right."""
     from flowtorch.codegen.planner import output_strides
 
-    shape = result.shape
     steps = []
-    for a in operands:
-        if a is not None and a.ndim:
-            full = (0,) * (len(shape) - a.ndim)
-            steps.append((*full, *[0 if n == 1 != m else s // a.itemsize
-                                   for n, m, s in zip(a.shape, shape[len(full):], a.strides, strict=True)]))
+    for own, s, size in operands:
+        full = (0,) * (len(shape) - len(own))
+        steps.append((*full, *[0 if n == 1 != m else x // size
+                               for n, m, x in zip(own, shape[len(full):], s, strict=True)]))
     if not steps:
-        return result
-    wanted = tuple([s * result.itemsize for s in output_strides(shape, tuple(steps))])
-    if all(n < 2 or s == w for n, s, w in zip(shape, result.strides, wanted, strict=True)):
-        return result
-    return copied(result, wanted)
-
-
-def copied(array: np.ndarray, strides: tuple[int, ...]) -> np.ndarray:
-    """A copy of ``array`` with the given (dense) strides."""
-    order = sorted(range(array.ndim), key=lambda d: -strides[d])
-    back = sorted(range(array.ndim), key=order.__getitem__)
-    return np.ascontiguousarray(array.transpose(order)).transpose(back)
+        return None
+    wanted = [s * itemsize for s in output_strides(shape, tuple(steps))]
+    if all(n < 2 or s == w for n, s, w in zip(shape, strides, wanted, strict=True)):
+        return None
+    order = sorted(range(len(shape)), key=lambda d: -wanted[d])
+    return order, sorted(range(len(shape)), key=order.__getitem__)
 
 
 def copy_of(array: np.ndarray) -> np.ndarray:
