@@ -316,6 +316,8 @@ UNTESTED = {
     "set_rng_state": "generators",
     "thread_safe_generator": "generators",
     "are_deterministic_algorithms_enabled": "settings",
+    "is_deterministic_algorithms_warn_only_enabled": "settings",
+    "Tensor.new": "the old constructor: tests/ops/test_new.py",
     "use_deterministic_algorithms": "settings",
     "is_autocast_enabled": "settings",
     "typename": "names the library itself",
@@ -345,6 +347,7 @@ UNTESTED |= dict.fromkeys((
 
 # Primitives that no sample reaches on the way of a public function.
 UNTESTED_PRIMITIVES = {
+    "attention_adjoint": "the gradient of attention on devices: tests/gpu_kernels",
     "_cross_entropy_backward": "only the second derivative of the fused form reaches it",
     "_layer_norm_adjoint": "only the second derivative of the fused form reaches it",
     "_view_dtype": "Tensor.view takes the dtype itself",

@@ -509,7 +509,7 @@ def real(input):
 _real = real
 
 
-def real(input):
+def real(input):                                                        # type: ignore[no-redef]
     """The real part, as a view of complex tensors; real tensors come back as they are."""
     return input if hasattr(input, "_type") and input._type.plain and not input._type.dtype.is_complex else _real(input)
 
