@@ -27,7 +27,7 @@ LAYOUTS = ["contiguous", "transposed", "strided", "offset", "expanded"]
 def spec(name, factor=1.0):
     """Return how outcomes of ``name`` are compared; not among the registered samples."""
     made = object.__new__(Spec)
-    made.__dict__.update(name=name, family="hypothesis", random=False, factor=factor, undefined=False)
+    made.__dict__.update(name=name, family="hypothesis", random=False, factor=factor, undefined=False, columns=False)
     return made
 
 

@@ -1,5 +1,6 @@
 """Tensors in several processes: shared memory, queues, spawned functions and their failures."""
 
+import gc
 import os
 import pickle
 import signal
@@ -116,6 +117,7 @@ def test_descriptors_are_given_back():
         return len(os.listdir("/proc/self/fd"))
 
     ft.ones(2).share_memory_()
+    gc.collect()                            # what earlier tests left behind goes at any time
     before = descriptors()
     for _ in range(50):
         ft.ones(2).share_memory_()

@@ -246,9 +246,11 @@ def test_the_doctor_names_what_is_needed_and_absent(tmp_path):
     assert run("doctor").returncode == 2 and run("doctor", "no/such/place").returncode == 2
 
 
-def test_the_support_tables_are_current():
-    written = (ROOT / "docs" / "support.md").read_text()
-    assert written == support.document(), "run: python -m flowtorch support --write docs/support.md"
+def test_the_support_tables_are_current(tmp_path):
+    # In a process of its own: other tests have put stand-ins for absent modules into this one.
+    assert run("support", "--write", str(tmp_path / "support.md")).returncode == 0
+    written, made = (path.read_text() for path in (ROOT / "docs" / "support.md", tmp_path / "support.md"))
+    assert written == made, "run: python -m flowtorch support --write docs/support.md"
 
 
 def test_statuses_tell_what_is_there():

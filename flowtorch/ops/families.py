@@ -191,7 +191,7 @@ _WIDE_NUMBERS = {"mul": (0, 1), "true_divide": (0, 1), "lerp": (2,)}
 def _low_alpha(kernel: Callable, low: np.dtype) -> Callable:
     """``input + alpha * other`` in half precision: ``alpha`` is rounded to it, then the result."""
     def scaled(input: np.ndarray, other: np.ndarray, alpha: Any = 1) -> np.ndarray:
-        return kernel(input, other, alpha=np.asarray(alpha).astype(low).astype(np.float32))
+        return kernel(input, other, alpha=np.asarray(alpha).astype(low).astype(np.float32).item())
     return scaled
 
 

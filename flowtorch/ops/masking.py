@@ -242,7 +242,8 @@ def _masked_scatter(input, mask, source):
 
 
 def _masked_source(g, mask, shape):
-    if not (g._type.plain and mask._type.plain) or g.is_meta:          # how many are taken, a batch's examples must not know
+    # How many are taken, the examples of a batch must not know.
+    if not (g._type.plain and mask._type.plain) or g.is_meta:
         chosen = mask.expand(g.shape).reshape(-1)
         zeros = g.new_zeros(math.prod(shape))
         place = (chosen.cumsum(0) - 1).clamp(0, max(zeros.numel() - 1, 0))

@@ -12,7 +12,9 @@ def matrix(n, seed=0):
     return a @ a.T + 0.1 * np.eye(n)
 
 
-@pytest.mark.parametrize("options", [{}, {"largest": False}, {"B": matrix(40, 2)}, {"X": matrix(40, 3)[:, :3]}, {"n": 5}])
+@pytest.mark.parametrize(
+    "options", [{}, {"largest": False}, {"B": matrix(40, 2)}, {"X": matrix(40, 3)[:, :3]}, {"n": 5}]
+)
 def test_eigenpairs(options):
     a, k = matrix(40), 3
     made = [{n: t.from_numpy(v.copy()) if isinstance(v, np.ndarray) else v for n, v in options.items()}
