@@ -192,11 +192,44 @@ int edge_of(PyObject *t, PyObject **edge) {
     return 0;
 }
 
+/* The result is kept for the derivative: its array and its version, not the tensor, which would be a cycle. */
+int keep_output(PyObject *n, PyObject *t) {
+    PyObject *counter = PyList_New(1);
+    if (counter == NULL) return -1;
+    PyList_SET_ITEM(counter, 0, new_reference(zero));
+    PyObject *out = PyTuple_Pack(3, SLOT(t, in_tensor.array), counter, zero);
+    if (out == NULL) {
+        Py_DECREF(counter);
+        return -1;
+    }
+    SLOT(n, in_node.out) = out;
+    set_slot(t, in_tensor.counter, counter);
+    return 0;
+}
+
+PyObject *shape_and_dtype(PyObject *t) {
+    PyArrayObject *a = ARRAY(t);
+    PyObject *shape = PyArray_IntTupleFromIntp(PyArray_NDIM(a), PyArray_DIMS(a));
+    PyObject *item = shape ? PyTuple_Pack(2, shape, SLOT(SLOT(t, in_tensor.type), in_type.dtype)) : NULL;
+    Py_XDECREF(shape);
+    return item;
+}
+
 static int flag(PyObject *object, const char *name) {
     PyObject *value = PyObject_GetAttrString(object, name);
     int truth = value == NULL ? -1 : PyObject_IsTrue(value);
     Py_XDECREF(value);
     return truth;
+}
+
+/* A tuple of small numbers as a set of bits. */
+static unsigned bits(PyObject *numbers) {
+    unsigned set = 0;
+    for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(numbers); k++) {
+        long j = PyLong_AsLong(PyTuple_GET_ITEM(numbers, k));
+        if (j >= 0 && j < TENSORS) set |= 1u << j;
+    }
+    return set;
 }
 
 /* What the tape keeps, from the record's derivatives. */
@@ -205,6 +238,7 @@ int read_record(Call *self) {
     self->differentiable = flag(self->op, "differentiable");
     self->wants_out = flag(self->op, "wants_out");
     self->wants_shapes = flag(self->op, "wants_shapes");
+    self->wants_params = flag(self->op, "wants_params");
     PyObject *joint = PyObject_GetAttrString(self->op, "joint");
     self->simple = joint == Py_None && !self->wants_out;
     Py_XDECREF(joint);
@@ -215,14 +249,15 @@ int read_record(Call *self) {
         Py_XDECREF(cls);
         return -1;
     }
+    PyObject *outs = PyObject_GetAttrString(self->op, "out_savers");
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(savers); i++) {
-        PyObject *users = PyTuple_GET_ITEM(savers, i);
-        if (PyTuple_GET_SIZE(users)) self->simple = 0;
-        for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(users); k++) {
-            long j = PyLong_AsLong(PyTuple_GET_ITEM(users, k));
-            if (i < 2 && (j == 0 || j == 1)) self->saver[i][j] = 1;
-        }
+        unsigned users = bits(PyTuple_GET_ITEM(savers, i));
+        if (i < TENSORS) self->saver[i] = users;
+        if (users) self->savers = 1;
     }
+    self->out_savers = outs ? bits(outs) : 0;
+    self->simple = self->simple && !self->savers;
+    Py_XDECREF(outs);
     Py_DECREF(savers);
     self->node_class = (PyTypeObject *)cls;
     self->ready = 1;

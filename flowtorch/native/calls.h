@@ -44,6 +44,7 @@ typedef struct {
 } Plan;
 
 #define PLANS 4
+#define TENSORS 8                       /* tensor parameters of ops that are recorded here */
 struct Call {
     PyObject_HEAD
     vectorcallfunc vectorcall;
@@ -51,14 +52,16 @@ struct Call {
     PyObject *plans[3];                 /* the op's dicts: beside a tensor, a float, an int */
     Plan known[3][PLANS];               /* beside a tensor, a float, an int */
     /* read from the record when the first call is recorded: derivatives may be given after the op is defined */
-    int ready, differentiable, wants_out, wants_shapes, simple;     /* simple: nothing is kept but shapes */
-    int saver[2][2];                    /* saver[i][j]: input i is kept for the gradient of input j */
+    int ready, differentiable, wants_out, wants_params, wants_shapes, simple;   /* simple: nothing is kept but shapes */
+    unsigned saver[TENSORS], out_savers;    /* bit j of saver[i]: tensor i is kept for the gradient of tensor j */
+    int savers;                             /* whether any tensor is kept */
     PyTypeObject *node_class;
     int reverse;
     /* calls with parameters: views, reductions, general ops */
     PyObject *body, *names, *defaults, *rest, *wrap, *compile_recorder, *recorder;
     unsigned body_epoch;
     int tensors, many, positional, code;    /* `tensors`: a bit for each parameter that holds one */
+    int count, place[TENSORS];              /* which parameters these are, in the order of the edges */
 };
 extern PyTypeObject CallType;
 
@@ -67,6 +70,8 @@ PyObject *new_tensor(PyObject *array, PyObject *type);                          
 PyObject *new_node(PyTypeObject *cls, PyObject *edges, PyArrayObject *result, PyObject *type);  /* steals edges */
 int grad_enabled(void);
 int read_record(Call *self);
+int keep_output(PyObject *node, PyObject *tensor);
+PyObject *shape_and_dtype(PyObject *tensor);                                     /* what nodes keep of a shape */
 int edge_of(PyObject *tensor, PyObject **edge);                                 /* new reference or NULL: none */
 PyObject *fall_back(Call *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 

@@ -103,8 +103,71 @@ static PyObject *in_rows(PyObject *c) {
     return array;
 }
 
-/* Recording is compiled Python, made from the record when the first call is recorded. */
+/* What the derivative asks for: tensors with their versions, the other parameters by name, shapes. */
+static int keep(Call *self, PyObject *n, PyObject **values, PyObject **edges) {
+    int count = self->count;
+    Py_ssize_t parameters = PyTuple_GET_SIZE(self->names);
+    if (!self->savers) SLOT(n, in_node.saved) = new_reference(empty_tuple);
+    else {
+        PyObject *saved = SLOT(n, in_node.saved) = PyTuple_New(count);
+        PyObject *versions = SLOT(n, in_node.versions) = PyTuple_New(count);
+        if (saved == NULL || versions == NULL) return -1;
+        for (int i = 0; i < count; i++) {
+            PyObject *t = values[self->place[i]];
+            int wanted = 0;
+            for (int j = 0; j < count && t != Py_None; j++) wanted |= edges[j] != NULL && self->saver[i] >> j & 1;
+            PyTuple_SET_ITEM(saved, i, new_reference(wanted ? t : Py_None));
+            PyTuple_SET_ITEM(versions, i, new_reference(wanted ? version_of(t) : Py_None));
+        }
+    }
+    if (self->wants_params) {
+        PyObject *params = SLOT(n, in_node.params) = PyDict_New();
+        for (Py_ssize_t i = 0; params && i < parameters; i++)
+            if (!(self->tensors >> i & 1) && PyDict_SetItem(params, PyTuple_GET_ITEM(self->names, i), values[i]) < 0) return -1;
+        if (params == NULL) return -1;
+    }
+    if (self->wants_shapes) {
+        PyObject *shapes = SLOT(n, in_node.shapes) = PyTuple_New(count);
+        for (int i = 0; shapes && i < count; i++) {
+            PyObject *t = values[self->place[i]];
+            PyObject *item = t == Py_None ? PyTuple_Pack(2, empty_tuple, Py_None) : shape_and_dtype(t);
+            if (item == NULL) return -1;
+            PyTuple_SET_ITEM(shapes, i, item);
+        }
+        if (shapes == NULL) return -1;
+    }
+    return 0;
+}
+
+/* A node behind the one result of a call. */
+static int record_one(Call *self, PyObject *t, PyObject **values) {
+    PyObject *edges[TENSORS] = {NULL}, *n = NULL;
+    PyObject *rank = PyObject_GetAttr(SLOT(SLOT(t, in_tensor.type), in_type.dtype), name_rank);
+    int count = self->count, inexact = rank != NULL && PyLong_AsLong(rank) >= 2, any = 0, done = -1, out = 0;
+    Py_XDECREF(rank);
+    if (!inexact) return PyErr_Occurred() ? -1 : 0;
+    for (int i = 0; i < count; i++) {
+        if (values[self->place[i]] != Py_None && edge_of(values[self->place[i]], &edges[i]) < 0) goto end;
+        any = any || edges[i] != NULL;
+        out = out || (edges[i] != NULL && self->out_savers >> i & 1);
+    }
+    if (!any) return 0;
+    PyObject *ends = PyTuple_New(count);
+    for (int i = 0; ends && i < count; i++) PyTuple_SET_ITEM(ends, i, new_reference(edges[i] ? edges[i] : Py_None));
+    n = new_node(self->node_class, ends, ARRAY(t), SLOT(t, in_tensor.type));
+    if (n == NULL || keep(self, n, values, edges) < 0 || (out && self->wants_out && keep_output(n, t) < 0)) goto end;
+    set_slot(t, in_tensor.node, new_reference(n));
+    set_slot(t, in_tensor.requires_grad, new_reference(Py_True));
+    done = 0;
+end:
+    Py_XDECREF(n);
+    for (int i = 0; i < count; i++) Py_XDECREF(edges[i]);
+    return done;
+}
+
+/* Recording of several results is compiled Python, made from the record when the first call is recorded. */
 static int record_call(Call *self, PyObject *result, PyObject **values) {
+    if (self->many < 0 && self->count <= TENSORS && Py_TYPE(result) == Tensor) return record_one(self, result, values);
     if (self->recorder == NULL) {
         PyObject *found = PyObject_GetAttr(self->op, name_recorder);
         if (found == Py_None) {
@@ -133,13 +196,10 @@ static int record_simple(Call *self, PyObject *t, PyObject *input, PyObject *dim
         n = new_node(self->node_class, edges, ARRAY(t), SLOT(t, in_tensor.type));
     }
     if (n == NULL) return -1;
-    PyArrayObject *a = ARRAY(input);
-    PyObject *shape = PyArray_IntTupleFromIntp(PyArray_NDIM(a), PyArray_DIMS(a));
-    PyObject *item = shape ? PyTuple_Pack(2, shape, SLOT(SLOT(input, in_tensor.type), in_type.dtype)) : NULL;
+    PyObject *item = shape_and_dtype(input);
     SLOT(n, in_node.saved) = new_reference(empty_tuple);
     SLOT(n, in_node.shapes) = item ? PyTuple_Pack(1, item) : NULL;
     SLOT(n, in_node.params) = PyTuple_Pack(2, dim, keepdim);
-    Py_XDECREF(shape);
     Py_XDECREF(item);
     if (SLOT(n, in_node.shapes) == NULL || SLOT(n, in_node.params) == NULL) {
         Py_DECREF(n);
@@ -194,12 +254,14 @@ python:
 /* ---- making them */
 
 /* The indices of parameter names as a bit set. */
-static int positions(PyObject *names, PyObject *chosen, int *last) {
+static int positions(Call *self, PyObject *names, PyObject *chosen, int *last) {
     int set = 0;
+    self->count = (int)PyTuple_GET_SIZE(chosen);
     for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(chosen); k++) {
         Py_ssize_t i = PySequence_Index(names, PyTuple_GET_ITEM(chosen, k));
         if (i < 0) return -1;
         set |= 1 << i;
+        if (k < TENSORS) self->place[k] = (int)i;
         *last = (int)i;
     }
     return set;
@@ -219,7 +281,7 @@ static PyObject *make(PyObject *module, PyObject *args) {
     self->code = kind[0] == 'r' ? REDUCTION : GENERAL;
     self->names = new_reference(names);
     self->positional = positional;
-    self->tensors = positions(names, tensors, &last);
+    self->tensors = positions(self, names, tensors, &last);
     self->many = many ? last : -1;
     self->wrap = new_reference(wrap);
     self->compile_recorder = new_reference(compile_recorder);

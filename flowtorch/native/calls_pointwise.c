@@ -184,21 +184,6 @@ static PyArrayObject *compute(Plan *p, PyArrayObject *a, PyArrayObject *b) {
 
 /* ---- recording */
 
-/* The result is kept for the derivative: its array and its version, not the tensor, which would be a cycle. */
-static int keep_output(PyObject *n, PyObject *t) {
-    PyObject *counter = PyList_New(1);
-    if (counter == NULL) return -1;
-    PyList_SET_ITEM(counter, 0, new_reference(zero));
-    PyObject *out = PyTuple_Pack(3, SLOT(t, in_tensor.array), counter, zero);
-    if (out == NULL) {
-        Py_DECREF(counter);
-        return -1;
-    }
-    SLOT(n, in_node.out) = out;
-    set_slot(t, in_tensor.counter, counter);
-    return 0;
-}
-
 static int keep_inputs(PyObject *n, int count, PyObject *const *inputs, const int *wanted) {
     PyObject *saved = PyTuple_New(count), *versions = PyTuple_New(count);
     for (int i = 0; saved && versions && i < count; i++) {
@@ -216,7 +201,7 @@ static int record(Call *self, Plan *p, PyObject *t, int count, PyObject *const *
     int wanted[2] = {0, 0}, any = 0;
     for (int i = 0; i < count; i++) {
         for (int j = 0; j < count; j++)
-            if (edges[j] != NULL && self->saver[i][j]) wanted[i] = any = 1;
+            if (edges[j] != NULL && self->saver[i] >> j & 1) wanted[i] = any = 1;
         any = any || !is_tensor(inputs[i]);             /* a Python number is always kept */
     }
     PyObject *ends = PyTuple_New(count);
@@ -228,11 +213,8 @@ static int record(Call *self, Plan *p, PyObject *t, int count, PyObject *const *
     else if (keep_inputs(n, count, inputs, wanted) < 0) goto failed;
     if (self->wants_out && keep_output(n, t) < 0) goto failed;
     if (self->wants_shapes) {                           /* of ops of one tensor only: see below */
-        PyArrayObject *a = ARRAY(inputs[0]);
-        PyObject *shape = PyArray_IntTupleFromIntp(PyArray_NDIM(a), PyArray_DIMS(a));
-        PyObject *item = shape ? PyTuple_Pack(2, shape, SLOT(SLOT(inputs[0], in_tensor.type), in_type.dtype)) : NULL;
+        PyObject *item = shape_and_dtype(inputs[0]);
         SLOT(n, in_node.shapes) = item ? PyTuple_Pack(1, item) : NULL;
-        Py_XDECREF(shape);
         Py_XDECREF(item);
         if (SLOT(n, in_node.shapes) == NULL) goto failed;
     }

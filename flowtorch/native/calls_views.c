@@ -181,10 +181,7 @@ static PyObject *view_call(PyObject *callable, PyObject *const *args, size_t nar
     if (t != NULL && recording && wants_gradient(input) && self->differentiable) {
         if (edge_of(input, &edge) < 0) Py_CLEAR(t);
         else if (edge != NULL) {
-            PyObject *shape = shape_of(input), *item = NULL, *shapes = NULL;
-            if (shape) item = PyTuple_Pack(2, shape, SLOT(type, in_type.dtype));
-            if (item) shapes = PyTuple_Pack(1, item);
-            Py_XDECREF(shape);
+            PyObject *item = shape_and_dtype(input), *shapes = item ? PyTuple_Pack(1, item) : NULL;
             Py_XDECREF(item);
             if (record_view(t, edge, self->node_class, params, shapes) < 0) Py_CLEAR(t);
         }
