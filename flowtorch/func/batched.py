@@ -15,16 +15,12 @@ from flowtorch.ops.op import Op
 from flowtorch.tensor import Tensor
 
 _DATA = (
-    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a "
-    "Tensor, please "
-    "try to rewrite what you're doing with other operations. If error is occurring somewhere inside PyTorch "
-    "internals, "
-    "please file a bug report."
+    "vmap: It looks like you're calling .item() on a Tensor. We don't support it: "
+    "in the batch it has many values. Use operations on tensors instead, or call it outside of vmap"
 )
 _FLOW = (
-    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow. We don't "
-    "support that "
-    "yet, please file an issue at https://github.com/pytorch/pytorch/issues ."
+    "vmap: It looks like you're attempting to use a Tensor in some data-dependent control flow, which would "
+    "take another way for each example: use torch.where, or loop over the batch"
 )
 _POINTER = "Cannot access data pointer of Tensor that doesn't have storage"
 _IN_PLACE = (

@@ -15,14 +15,12 @@ from flowtorch.ops.dispatch import flat_inputs, interpret_inplace
 from flowtorch.tensor import Tensor
 
 _ERROR = (
-    "vmap: called random operation while in randomness error mode. Please either use the 'same' or "
-    "'different' "
-    "randomness flags on vmap or perform the randomness operation out of vmap"
+    "vmap: called random operation while in randomness error mode. Choose vmap(..., randomness='different') or 'same', "
+    "or draw outside of vmap"
 )
 _UNBATCHED = (
-    "vmap: Cannot ask for different inplace randomness on an unbatched tensor. This will appear like same "
-    "randomness. "
-    "If this is necessary for your usage, please file an issue with functorch."
+    "vmap: Cannot ask for different inplace randomness on an unbatched tensor: one tensor can only hold one draw. "
+    "Expand it to the batch first"
 )
 
 
@@ -121,9 +119,8 @@ def draw_batch(call: Call) -> Any:
         raise RuntimeError(_ERROR)
     if mode == "same":
         raise RuntimeError(
-            "Vmap does not currently support same randomness with a batched tensor input. Please file an "
-            "issue "
-            "with functorch"
+            "Vmap does not currently support same randomness with a batched tensor input: each example would draw from "
+            "other parameters. Use randomness='different'"
         )
     values = aligned(call, call.op.tensor_index)
     with outside(level):

@@ -13,9 +13,8 @@ from flowtorch.ops.op import REGISTRY
 from flowtorch.tensor import wrap
 
 _DYNAMIC = (
-    "vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap over "
-    "aten::{}. Please "
-    "file an issue at https://github.com/pytorch/pytorch/issues if you need this feature."
+    "vmap: We do not support batching operators that can output dynamic shape: aten::{} may give each example "
+    "a result of another size"
 )
 
 

@@ -240,8 +240,8 @@ def _elementwise(op: Any, values: list) -> Any:
     if not moves:
         for t in masked[1:]:
             if t._mask.shape != first.shape or not (t._mask._array == first._array).all():
-                raise ValueError("Input masks must match. If you need support for this, please open an issue on "
-                                 "Github.")
+                raise ValueError(f"Input masks must match: {op.name} of masked tensors with different masks has no "
+                                 "meaning")
     result = _call(op, values, data_of)
     if not moves:
         return build(result, first, op.node_class.__name__)
