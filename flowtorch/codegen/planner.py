@@ -127,11 +127,12 @@ def output_strides(shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...])
     list the innermost dimension first.
     """
     standard = [tuple(reversed(range(len(shape))))] + ([(1, 3, 2, 0)] if len(shape) == 4 else [])  # channels last
+    broadcast = any(0 in own for own in strides)        # then PyTorch sorts, even where the result is all but settled
     for order in standard:
         packed = _pack(shape, order)
-        if 0 in shape or all(_same(shape, own, packed) for own in strides):
+        if 0 in shape or (not broadcast and all(_same(shape, own, packed) for own in strides)):
             return packed
-    if all(own == strides[0] for own in strides) and _dense(shape, strides[0]):
+    if not broadcast and all(own == strides[0] for own in strides) and _dense(shape, strides[0]):
         return strides[0]
     order = list(standard[0])
 

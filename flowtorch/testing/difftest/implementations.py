@@ -244,7 +244,7 @@ def _() -> Implementation:
 def _() -> Implementation:
     import torch
 
-    if getattr(torch, "__flowtorch__", None) or "flowtorch" in getattr(torch, "__file__", ""):
+    if torch is sys.modules.get("flowtorch"):
         raise ImportError("the module torch here is flowtorch itself")
     return Library(torch, "torch")
 
