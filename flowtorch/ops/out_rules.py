@@ -65,6 +65,7 @@ _RULES = {
     "{Got}": "ormqr",
     "take(): self and out expected to have the same dtype, but got self.dtype = {Want} and out.dtype = {Got}": "take",
     "Expected out type to be {Want} but got {Got}": "where",
+    "Expected object of scalar type {Want} but got scalar type {Got} for argument 'out'": "complex polar",
 }
 # PyTorch resizes these to rows whatever the order of the result's elements; the last only if they had elements.
 _ROWS = frozenset(["cholesky", "cholesky_solve", "linalg.tensorinv", "lu", "nanquantile", "quantile", *(

@@ -144,11 +144,11 @@ def _where(condition, input, other):
 def _check_parts(operands, dtype):
     need_tensors("complex", real=operands[0], imag=operands[1])
     labels = [x._type.dtype.label for x in operands]
-    if labels[0] != labels[1] and labels[0] in ("Half", "Float", "Double"):
-        raise RuntimeError(f"Expected object of scalar type {labels[0]} but got scalar type {labels[1]} for second "
-                           "argument")
     if any(label not in ("Half", "Float", "Double") for label in labels):
         raise RuntimeError(f"Expected both inputs to be Half, Float or Double tensors but got {' and '.join(labels)}")
+    if labels[0] != labels[1]:
+        raise RuntimeError(f"Expected object of scalar type {labels[0]} but got scalar type {labels[1]} for second "
+                           "argument")
 
 
 @pointwise(

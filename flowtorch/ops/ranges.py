@@ -9,7 +9,7 @@ from flowtorch import devices, dtypes
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_number
 from flowtorch.ops.factory import _check_options, finish, new_array
-from flowtorch.ops.families import convert_array, normalize_dim
+from flowtorch.ops.families import convert_array
 from flowtorch.ops.op import composite
 from flowtorch.ops.view import contiguous_strides, sizes
 from flowtorch.tensor import Tensor, default_type, wrap
@@ -75,11 +75,13 @@ def _spaced(name: str, values: Any, out: Any, dtype: Any, device: Any, requires_
     return finish(array, t, requires_grad)
 
 
-def _steps(name: str, steps: Any) -> int:
+def _steps(name: str, start: Any, end: Any, steps: Any) -> int:
     if steps is None:
         raise TypeError(f"{name}() missing 1 required positional arguments: \"steps\"")
     if isinstance(steps, bool) or not hasattr(steps, "__index__"):
-        raise TypeError(f"{name}(): argument 'steps' (position 3) must be int, not {type(steps).__name__}")
+        given = ", ".join(type(x).__name__ for x in (start, end, steps))
+        raise TypeError(f"{name}() received an invalid combination of arguments - got ({given}): argument 'steps' "
+                        f"(position 3) must be int, not {type(steps).__name__}")
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     return steps.__index__()
@@ -93,7 +95,7 @@ def linspace(
     _check_options("linspace", dtype, layout)
     start, end = _numbers(start, end)
     d = _range_dtype(start, end, dtype, out)
-    steps = _steps("linspace", steps)
+    steps = _steps("linspace", start, end, steps)
     values = _linear(start, end, steps, d) if steps else np.empty(0)
     return _spaced("linspace", values, out, d, device, requires_grad)
 
@@ -105,7 +107,7 @@ def logspace(start, end, steps=None, base=10.0, *, out=None, dtype=None, layout=
     _check_options("logspace", dtype, layout)
     start, end = _numbers(start, end)
     d = _range_dtype(start, end, dtype, out)
-    steps = _steps("logspace", steps)
+    steps = _steps("logspace", start, end, steps)
     if not steps:
         return _spaced("logspace", np.empty(0), out, d, device, requires_grad)
     exponents = _linear(start, end, steps, d)
@@ -180,8 +182,10 @@ def empty_permuted(
     """An uninitialised tensor whose dimensions lie in memory in the order ``physical_layout`` (outermost first)."""
     shape = sizes((size,), "empty_permuted")
     if len(physical_layout) == len(shape):
-        for d in physical_layout:
-            normalize_dim(d, len(shape))
+        for i, d in enumerate(physical_layout):
+            if not 0 <= d < len(shape):
+                raise RuntimeError("empty_permuted(): Dimension out of range (expected to be between 0 and "
+                                   f"{len(shape) - 1}, but got {d} at index {i}; negative ones are not taken)")
     if sorted(physical_layout) != list(range(len(shape))):
         raise RuntimeError("Number of dimensions in size does not match the length of the physical_layout; i.e. "
                            f"len(size) = {len(shape)} is not equal to len(physical_layout) = {len(physical_layout)}"
