@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from .recording import Event, Trace
+from .recording import RANDOM, Event, Trace
 
+FILLS = frozenset(name for name in RANDOM if name.endswith("_"))  # what was there before says nothing
 CLOSE = 1e-3  # two values that no pair of calls connects may still be the same intermediate
 INPLACE = str.maketrans("", "", "_")
 
@@ -63,6 +64,8 @@ class Alignment:
             other = self.theirs.events[n]
             if len(other.inputs) != len(e.inputs) or not self._fitting(e, other):
                 continue
+            if e.name in FILLS:
+                return n
             score = sum(self.nearness(a, b) for a, b in zip(e.inputs, other.inputs, strict=True))
             if score == len(e.inputs):
                 return n
@@ -116,8 +119,11 @@ class Alignment:
 
 
 def bare(e: Event) -> str:
-    """The name without what marks in-place forms: the same function may be either on the other side."""
-    return f"{e.phase} {e.name.rstrip('_')}"
+    """The name without what marks in-place forms: the same function may be either on the other side.
+
+    Random fills go by their order: one side may name the initialiser, the other the distribution inside it.
+    """
+    return "random fill" if e.name in FILLS else f"{e.phase} {e.name.rstrip('_')}"
 
 
 def producers(trace: Trace) -> dict[str, list[int]]:
