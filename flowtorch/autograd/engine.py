@@ -20,6 +20,7 @@ from flowtorch.array.place import contiguous
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.autograd.node import AccumulateGrad, Node, Output, edge
+from flowtorch.dtypes import contiguous_format
 from flowtorch.tensor import Tensor, wrap
 
 _leaf_lock = threading.Lock()
@@ -353,6 +354,8 @@ def _own(g: Tensor, leaf: Tensor) -> Tensor:
             and type(g) is Tensor and leaf._array.flags.c_contiguous and g._node is None and not g._requires_grad):
         return g
     if active or (type(g) is not Tensor and not g._type.plain):
+        if g._type.plain and leaf._type.plain and leaf.is_contiguous():
+            return (g.detach() if g.requires_grad else g).clone(memory_format=contiguous_format)  # type: ignore[attr-defined]
         copy = (g.detach() if g.requires_grad else g).clone()           # type: ignore[attr-defined]
         return copy._coalesced_(False) if g.is_sparse else copy
     if g._type.device.type == "meta":
