@@ -151,9 +151,32 @@ def _ordered(w):
         ft.use_deterministic_algorithms(False)
 
 
+def stepped(name, dtype="float32", **options):
+    """One step of the optimiser `name` on a few parameters."""
+    params = [numbers(*shape, dtype=dtype).requires_grad_() for shape in ((512, 1024), (1024,))]
+    for p in params:
+        p.grad = numbers(*p.shape, dtype=dtype)
+    return getattr(ft.optim, name)(params, **options).step
+
+
+def lists() -> dict:
+    """Optimisers and functions of lists of tensors."""
+    params = [numbers(512, 1024), numbers(1024)]
+    return {
+        "optimizer AdamW": stepped("AdamW"),
+        "optimizer AdamW bfloat16": stepped("AdamW", "bfloat16", fused=True),
+        "optimizer AdamW capturable": stepped("AdamW", capturable=True, amsgrad=True),
+        "optimizer SGD": stepped("SGD", lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+        "optimizer RMSprop": stepped("RMSprop", centered=True, momentum=0.5),
+        "optimizer RAdam": stepped("RAdam", capturable=True),
+        "foreach lerp": lambda: ft._foreach_lerp_(params, params, 0.5),
+        "foreach norm": lambda: ft._foreach_norm(params),
+    }
+
+
 def calls() -> dict:
     """Ordinary calls by name, each a function of nothing."""
-    return {**basic(), **layers()}
+    return {**basic(), **layers(), **lists()}
 
 
 def basic() -> dict:

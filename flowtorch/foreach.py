@@ -67,9 +67,23 @@ def _spread(value: Any, count: int) -> list:
     return list(value)
 
 
+def _at_once(name: str, columns: dict[str, Any], values: dict[str, Any], inplace: bool) -> Any:
+    """The results for tensors on device "cuda" from one kernel; None where each is computed by itself."""
+    first = next(iter(columns.values()))[0]
+    if not isinstance(first, Tensor) or first._type.device.type != "cuda":
+        return None
+    from flowtorch.ops.cuda import lists
+
+    results = lists.apply(name, columns, values, inplace)
+    return results if inplace or results is None else tuple(results)
+
+
 def _unary(name: str, inplace: bool) -> Callable:
     def call(self):
         _check(self)
+        found = _at_once(name, {"input": self}, {}, inplace)
+        if found is not None:
+            return found
         f = getattr(Tensor, name + "_") if inplace else namespace.namespaces["torch"][name]
         results = [f(t) for t in self]
         return results if inplace else tuple(results)
@@ -92,7 +106,11 @@ def _binary(name: str, inplace: bool) -> Callable:
         options = {"alpha": alpha} if name in ("add", "sub") and alpha != 1 else {}
         if isinstance(self, (list, tuple)):
             _check(self)
-            pairs = zip(self, _spread(other, len(self)), strict=True)
+            others = _spread(other, len(self))
+            found = _pairs_at_once(name, self, other, options, inplace)
+            if found is not None:
+                return found
+            pairs = zip(self, others, strict=True)
         else:
             _check(other)
             pairs = zip([self] * len(other), other, strict=True)
@@ -102,10 +120,20 @@ def _binary(name: str, inplace: bool) -> Callable:
     return call
 
 
+def _pairs_at_once(name: str, self: Any, other: Any, options: dict, inplace: bool) -> Any:
+    second = "exponent" if name == "pow" else "other"
+    if isinstance(other, (list, tuple)) and isinstance(other[0], Tensor):
+        return _at_once(name, {"input": self, second: other}, options, inplace)
+    return _at_once(name, {"input": self}, {second: other, **options}, inplace)
+
+
 def _ternary(name: str, inplace: bool) -> Callable:
     def call(self, tensor1, tensor2, value=1):
         _check(self, tensor1, tensor2)
         factors = value.tolist() if isinstance(value, Tensor) and value.dim() else value  # type: ignore[attr-defined]
+        found = _at_once(name, {"input": self, "tensor1": tensor1, "tensor2": tensor2}, {"value": factors}, inplace)
+        if found is not None:
+            return found
         rows = zip(self, tensor1, tensor2, _spread(factors, len(self)), strict=True)
         results = [
             getattr(t, name + "_")(a, b, value=v) if inplace else getattr(t, name)(a, b, value=v) for t, a, b, v in rows
@@ -118,6 +146,11 @@ def _ternary(name: str, inplace: bool) -> Callable:
 def _lerp(inplace: bool) -> Callable:
     def call(self, tensors1, weight):
         _check(self, tensors1)
+        weights = isinstance(weight, (list, tuple)) and isinstance(weight[0], Tensor)
+        columns = {"input": self, "end": tensors1} | ({"weight": weight} if weights else {})
+        found = _at_once("lerp", columns, {} if weights else {"weight": weight}, inplace)
+        if found is not None:
+            return found
         rows = zip(self, tensors1, _spread(weight, len(self)), strict=True)
         results = [t.lerp_(e, w) if inplace else t.lerp(e, w) for t, e, w in rows]
         return results if inplace else tuple(results)
@@ -130,6 +163,12 @@ def _norm(self, ord=2, dtype=None):
     from flowtorch.ops.norm import vector_norm
 
     _check(self)
+    if isinstance(self[0], Tensor) and self[0]._type.device.type == "cuda" and dtype is None:
+        from flowtorch.ops.cuda import lists
+
+        found = lists.norms(self, ord)
+        if found is not None:
+            return tuple(found)
     return tuple(vector_norm(t, ord, dtype=dtype) for t in self)
 
 

@@ -104,7 +104,32 @@ def empty(shape: Sequence[int], dtype: np.dtype, strides: Sequence[int] | None =
 
 def to_device(array: np.ndarray) -> Any:
     """A device copy of a host array."""
+    if capture.active:
+        return _by_arguments(array)
     return array.copy() if array_module() is np else array_module().asarray(array)
+
+
+class Capture:
+    """Whether the current stream is being captured: then nothing may be copied from memory that the host may change."""
+
+    active = False
+
+
+capture = Capture()
+
+
+def _by_arguments(array: np.ndarray) -> Any:
+    """A device copy of a host array whose contents are arguments of kernels, which a captured graph keeps."""
+    data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    words = np.zeros(-(-data.size // 8), np.int64)
+    words.view(np.uint8)[: data.size] = data
+    module = kernel_module("multi_tensor")
+    target = empty((max(words.size, 1),), np.dtype(np.int64))
+    for first in range(0, words.size, module.WORDS):
+        part = words[first : first + module.WORDS].tolist()
+        arguments = (address(target) + 8 * first, *part, *[0] * (module.WORDS - len(part)), len(part))
+        kernel_module("launch").launch(module.words(), (1,), arguments)
+    return target.view(np.dtype(np.uint8))[: data.size].view(array.dtype).reshape(array.shape)
 
 
 def to_host(array: Any) -> np.ndarray:

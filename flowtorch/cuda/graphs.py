@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from flowtorch import cuda
+from flowtorch.array import cuda as memory
 
 __all__ = ["CUDAGraph", "graph", "graph_pool_handle", "make_graphed_callables"]
 
@@ -37,12 +38,16 @@ class CUDAGraph:
         self.memory = pool or module.cuda.MemoryPool()
         self._allocator = module.cuda.get_allocator()
         module.cuda.set_allocator(self.memory.malloc)
+        memory.capture.active = True
         self.stream.begin_capture()
 
     def capture_end(self) -> None:
         """Stop capturing."""
-        self.native = self.stream.end_capture()
-        _cupy().cuda.set_allocator(self._allocator)
+        try:
+            self.native = self.stream.end_capture()
+        finally:
+            memory.capture.active = False
+            _cupy().cuda.set_allocator(self._allocator)
 
     def replay(self) -> None:
         """Run the captured kernels again, on the current stream."""

@@ -7,7 +7,7 @@ import flowtorch as ft
 from flowtorch.tensor import Tensor
 
 from .blocked import update
-from .counters import advance, check_tensors, new_number
+from .counters import advance, check_tensors, new_number, on_device
 from .formula import add, addcdiv, addcmul, formula
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_fused, check_fused_param, check_lr, check_options, nonzero, to_scalar, unscale
@@ -85,7 +85,7 @@ def adagrad(params: list[Tensor], grads: list[Tensor], state_sums: list[Tensor],
             raise RuntimeError("`fused` does not support sparse grad")
         if not unscale(grads, grad_scale, found_inf):
             return
-    steps = advance(state_steps)
+    steps = advance(state_steps, as_tensors=on_device(state_steps))
     numbers = {"lr": to_scalar(lr), "lr_decay": lr_decay, "eps": eps, "weight_decay": nonzero(weight_decay),
                "maximize": maximize}
     dense = [i for i, grad in enumerate(grads) if not grad.is_sparse]

@@ -7,7 +7,7 @@ import flowtorch as ft
 from flowtorch.tensor import Tensor
 
 from .blocked import update
-from .counters import advance, check_capturable, check_tensors, new_number
+from .counters import advance, check_capturable, check_tensors, new_number, on_device
 from .formula import add, addcdiv, addcmul, formula, maximum
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_fused, check_fused_param, check_lr, check_options, nonzero, to_scalar, unscale
@@ -119,7 +119,7 @@ def adam(params: list[Tensor], grads: list[Tensor], exp_avgs: list[Tensor], exp_
     check_capturable(capturable, "params and state_steps", params, state_steps)
     if fused and not unscale(grads, grad_scale, found_inf):
         return
-    steps = advance(state_steps, as_tensors=capturable or differentiable)
+    steps = advance(state_steps, as_tensors=capturable or differentiable or on_device(state_steps))
     update(_adam, (params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs if amsgrad else None),
            {"step": steps}, upcast=bool(fused), lr=to_scalar(lr), beta1=to_scalar(beta1),
            beta2=to_scalar(beta2), eps=eps, weight_decay=nonzero(weight_decay),

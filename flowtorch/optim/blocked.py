@@ -43,6 +43,10 @@ def update(formula: Formula, columns: Columns, varying: dict[str, Sequence[Any]]
     if not columns[0]:
         return
     differentiable = grad_mode.enabled
+    if not differentiable and columns[0][0]._type.device.type == "cuda":
+        columns, varying = _on_device(formula, columns, varying or {}, numbers)
+        if not columns[0]:
+            return
     if not varying:
         _update(formula, columns, differentiable, upcast, numbers)
         return
@@ -50,6 +54,19 @@ def update(formula: Formula, columns: Columns, varying: dict[str, Sequence[Any]]
     for values, rows in _alike(tuple(varying.values())):
         chosen = columns if rows is None else [column and [column[i] for i in rows] for column in columns]
         _update(formula, chosen, differentiable, upcast, {**numbers, **dict(zip(names, values, strict=True))})
+
+
+def _on_device(formula: Formula, columns: Columns, varying: dict[str, Sequence[Any]],
+               numbers: dict[str, Any]) -> tuple[Columns, dict[str, Sequence[Any]]]:
+    """Update what device kernels take; the columns and numbers of the rows that are left."""
+    from . import device
+
+    count = len(columns[0])     # type: ignore[arg-type]
+    rows = [[column[i] if column else None for column in columns] for i in range(count)]
+    values = [tuple([own[i] for own in varying.values()]) for i in range(count)]
+    left = device.update(formula, rows, values, tuple(varying), numbers)
+    return ([column and [column[i] for i in left] for column in columns],
+            {name: [own[i] for i in left] for name, own in varying.items()})
 
 
 def _alike(varying: tuple[Sequence[Any], ...]) -> list[tuple[tuple, list[int] | None]]:

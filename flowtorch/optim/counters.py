@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any
 
 import flowtorch as ft
+from flowtorch.autograd.mode import grad_mode
 from flowtorch.tensor import Tensor
 
 
@@ -20,10 +21,18 @@ def new_number(group: dict[str, Any], param: Tensor, value: float = 0.0) -> Tens
     return ft.tensor(value, dtype=number_dtype(fused), device=device)  # type: ignore[operator]
 
 
+def on_device(steps: list[Tensor]) -> bool:
+    """Whether kernels can read the counts where they are, so that nobody has to wait for them."""
+    return bool(steps) and all(step._type.plain and step._type.device.type == "cuda" for step in steps)
+
+
 def advance(steps: list[Tensor], as_tensors: bool = False) -> list[Any]:
     """Add one to each step count and return the new counts, as floats or as copies that are safe to
     differentiate."""
     counts: list[Any] = []
+    if as_tensors and not grad_mode.enabled and on_device(steps):
+        ft._foreach_add_(steps, 1)
+        return list(steps)
     for step in steps:
         if not as_tensors and step._type.plain and step._type.device.type == "cpu":
             array = step._array

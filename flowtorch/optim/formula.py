@@ -191,6 +191,12 @@ class Term:
     def __rtruediv__(self, other: Any) -> Term:
         return Term("div", other, self)
 
+    def __pow__(self, other: Any) -> Term:
+        return Term("pow", self, other)
+
+    def __rpow__(self, other: Any) -> Term:
+        return Term("pow", other, self)
+
     def __eq__(self, other: Any) -> Term:        # type: ignore[override]
         return Term("eq", self, other)
 

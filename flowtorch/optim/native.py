@@ -12,7 +12,7 @@ import os
 import struct
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any
@@ -124,7 +124,8 @@ class Native:
         from flowtorch.codegen import c_renderer, lowering
 
         name = dtype.name
-        program = lowering.lower(self._trees(), {f"a{i}": name for i in self.arrays},
+        known = {text: k for k, text in enumerate(self.constants)}
+        program = lowering.lower(trees(self.outputs.values(), known), {f"a{i}": name for i in self.arrays},
                                  {f"c{k}": name for k in range(len(self.constants))},
                                  [name] * len(self.outputs))
         # The kernel's operands are its arrays, then once more those that it writes.
@@ -133,27 +134,31 @@ class Native:
                             itemsize=dtype.itemsize, head=object.__basicsize__, done=_DONE, share=_SHARE)
         return c_renderer._prelude() + c_renderer.render(program) + rows
 
-    def _trees(self) -> list[Any]:
-        """The outputs as trees of the code generator."""
-        from flowtorch.codegen import expression
 
-        number = {text: expression.parameter(f"c{k}") for k, text in enumerate(self.constants)}
-        done: dict[Any, Any] = {}
+def trees(terms: Iterable[Any], constants: dict[str, int]) -> list[Any]:
+    """Terms as trees of the code generator: arrays are inputs a0, a1, ..., numbers parameters c0, c1, ...
 
-        def tree(term: Any) -> Any:
-            if not hasattr(term, "op"):
-                return number[getattr(term, "text", None) or repr(term)]
-            if term not in done:
-                args = [tree(arg) for arg in term.args]
-                if term.op == "input":
-                    done[term] = expression.input(f"a{term.index}")
-                elif term.op == "lerp":
-                    done[term] = _lerp(expression, *args)
-                else:
-                    done[term] = expression.call(term.op, *args)
-            return done[term]
+    ``constants`` has the number of each constant by its text; those that are not in it are added.
+    """
+    from flowtorch.codegen import expression
 
-        return [tree(term) for term in self.outputs.values()]
+    done: dict[Any, Any] = {}
+
+    def tree(term: Any) -> Any:
+        if not hasattr(term, "op"):
+            text = getattr(term, "text", None) or repr(term)
+            return expression.parameter(f"c{constants.setdefault(text, len(constants))}")
+        if term not in done:
+            args = [tree(arg) for arg in term.args]
+            if term.op == "input":
+                done[term] = expression.input(f"a{term.index}")
+            elif term.op == "lerp":
+                done[term] = _lerp(expression, *args)
+            else:
+                done[term] = expression.call(term.op, *args)
+        return done[term]
+
+    return [tree(term) for term in terms]
 
 
 def _lerp(expression: Any, start: Any, end: Any, weight: Any) -> Any:

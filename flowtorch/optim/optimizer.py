@@ -386,9 +386,11 @@ class GroupwiseOptimizer(Optimizer):
 
 def _default_to_fused_or_foreach(params: list[Any], differentiable: bool,
                                  use_fused: bool = False) -> tuple[bool, bool]:
-    """Whether optimizers written elsewhere should take their fused or foreach code: neither is faster
-    here."""
-    return False, False
+    """Whether optimizers written elsewhere should take their fused or their foreach code: on device "cuda",
+    where lists of tensors are worked on in one launch."""
+    here = bool(params) and not differentiable and all(p is None or p.device.type == "cuda" for p in params)
+    fused = here and use_fused and all(p is None or p.is_floating_point() for p in params)
+    return fused, here and not fused
 
 
 def _view_as_real(params: list[Tensor], *state_and_grads: list[Tensor]) -> None:

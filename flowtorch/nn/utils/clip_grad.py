@@ -34,7 +34,10 @@ def _get_total_norm(
     order = float(norm_type)
     with torch.no_grad():
         device = tensors[0].device
-        norms = [torch.linalg.vector_norm(t, order).to(device) for t in tensors]
+        if foreach is not False and device.type == "cuda" and all(t.device == device for t in tensors):
+            norms = torch._foreach_norm(tensors, order)
+        else:
+            norms = [torch.linalg.vector_norm(t, order).to(device) for t in tensors]
         total = torch.linalg.vector_norm(torch.stack(norms), order)
     if error_if_nonfinite and not torch.isfinite(total):
         raise RuntimeError(
@@ -55,6 +58,9 @@ def _clip_grads_with_norm_(
     with torch.no_grad():
         # Always multiplied, by one at most: a branch on the norm would make a GPU wait.
         scale = torch.clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
+        if foreach is not False and all(grad.device == scale.device and scale.is_cuda for grad in grads):
+            torch._foreach_mul_(grads, scale)
+            return
         for grad in grads:
             grad.mul_(scale.to(grad.device))
 
