@@ -9,6 +9,7 @@ from typing import Any
 from flowtorch import overrides
 from flowtorch.autograd.engine import backward
 from flowtorch.autograd.node import Output, edge, node_hooks, node_of
+from flowtorch.native import calls
 from flowtorch.ops.op import REGISTRY
 from flowtorch.tensor import Tensor
 from flowtorch.utils.hooks import RemovableHandle
@@ -139,7 +140,7 @@ def module_load(self: Tensor, other: Tensor, assign: bool = False) -> Tensor:
 
 def attach() -> None:
     """Give Tensor these methods; called once by the package."""
-    Tensor.backward = _backward                                          # type: ignore[attr-defined]
+    Tensor.backward = calls.backward(_backward)                          # type: ignore[attr-defined]
     Tensor.grad_fn = property(_grad_fn)                                  # type: ignore[attr-defined]
     Tensor.grad = property(_get_grad, _set_grad, _del_grad)              # type: ignore[attr-defined]
     Tensor.register_hook = register_hook                                 # type: ignore[attr-defined]

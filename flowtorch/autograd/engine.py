@@ -19,8 +19,9 @@ from flowtorch import overrides
 from flowtorch.array.place import contiguous
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_mode
-from flowtorch.autograd.node import AccumulateGrad, Node, Output, edge
+from flowtorch.autograd.node import RELEASED, AccumulateGrad, Node, Output, edge
 from flowtorch.dtypes import contiguous_format
+from flowtorch.native import calls
 from flowtorch.tensor import Tensor, wrap
 
 _leaf_lock = threading.Lock()
@@ -64,6 +65,9 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
     where nothing arrives), or added to the leaves' ``grad`` with ``accumulate_into``. Without ``inputs`` every leaf
     met accumulates.
     """
+    if inputs is None and not create_graph and _native_pass is not None:
+        if _native_pass(roots, grads, bool(keep_graph)):
+            return []
     capture: dict[Any, list[int]] | None = None
     needed: set | None = None
     results: list = []
@@ -365,6 +369,45 @@ def _own(g: Tensor, leaf: Tensor) -> Tensor:
     copy = np.empty_like(leaf._array, dtype=array.dtype)
     copy[...] = array
     return wrap(copy, g._type)
+
+
+class _NativePass:
+    """What a pass that runs in C (native/engine.c) leaves to Python; made when it first asks for something."""
+
+    fit = staticmethod(fit)
+    added = staticmethod(added)
+
+    def __init__(self, roots: Sequence[Any]) -> None:
+        self.outer = current.node, current.pass_id, current.roots
+        current.pass_id, current.roots = next(_pass_ids), roots
+        self.leaves = _HookedLeaves(roots)
+
+    def send(self, leaf: Tensor, g: Any, source: Any) -> None:
+        """Give a leaf, with hooks or of an odd kind, its gradient."""
+        _send(leaf, g, {}, [], set(), None, [], False, True, self.leaves, source)
+
+    def before(self, node: Node, g: Any) -> Any:
+        """Run what is to see a node's gradient."""
+        return _before(node, g, type(node.type) is tuple)
+
+    def after(self, node: Node, input_grads: tuple, g: Any) -> tuple:
+        """Run what is to see the gradients that a node gave."""
+        return _after(node, input_grads, g, type(node.type) is tuple) if node.hooks.post else input_grads
+
+    def finish(self) -> None:
+        """Some users of the leaves with hooks had no gradient to send."""
+        for leaf, g in self.leaves.sums.values():
+            _send(leaf, g, {}, [], set(), None, [], False, True, None)
+
+    def close(self, error: Exception | None, node: Any) -> None:
+        """Put back what the pass around this one had; the pass fails with ``error``, if there is one."""
+        if error is not None and node is not None:
+            current.node = node
+            _name_place(error)
+        current.node, current.pass_id, current.roots = self.outer
+
+
+_native_pass = calls.backward_pass(_NativePass, current, RELEASED, _leaf_lock)
 
 
 # ---------------------------------------------------------------- hooks

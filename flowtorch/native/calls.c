@@ -9,7 +9,8 @@ struct type_slots in_type;
 PyTypeObject *Tensor, *SizeType;
 PyObject *active, *empty_tuple, *zero, *name_no_grad, *name_rank;
 unsigned epoch = 1;
-static PyObject *grad_mode, *sequence, *sequence_call, *view_edge;
+PyObject *grad_mode, *sequence_call;
+static PyObject *sequence, *view_edge;
 
 /* ---- the callable */
 
@@ -266,7 +267,7 @@ int read_record(Call *self) {
 
 /* ---- the module's part */
 
-static Py_ssize_t offset_of(PyObject *cls, const char *name) {
+Py_ssize_t offset_of(PyObject *cls, const char *name) {
     PyObject *member = PyDict_GetItemString(((PyTypeObject *)cls)->tp_dict, name);
     if (member == NULL || Py_TYPE(member) != &PyMemberDescr_Type) {
         PyErr_Format(PyExc_TypeError, "%s has no slot %s", ((PyTypeObject *)cls)->tp_name, name);
@@ -329,5 +330,6 @@ int calls_register(PyObject *module) {
     if (empty_tuple == NULL || zero == NULL || name_no_grad == NULL || PyType_Ready(&CallType) < 0) return -1;
     if (PyModule_AddFunctions(module, functions) < 0) return -1;
     if (pointwise_register(module) < 0 || views_register(module) < 0 || general_register(module) < 0) return -1;
-    return products_register(module) < 0 ? -1 : attributes_register(module);
+    if (products_register(module) < 0 || engine_register(module) < 0 || formulas_register(module) < 0) return -1;
+    return attributes_register(module);
 }

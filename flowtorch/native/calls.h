@@ -25,6 +25,7 @@ extern struct type_slots in_type;
 
 extern PyTypeObject *Tensor, *SizeType;  /* flowtorch.Tensor, flowtorch.Size */
 extern PyObject *active;                /* overrides.active: a list, empty in the common case */
+extern PyObject *grad_mode, *sequence_call; /* the context variable; what numbers nodes instead of the counter, or NULL */
 extern PyObject *empty_tuple, *zero, *name_no_grad, *name_rank;
 extern unsigned epoch;                  /* raised when plans are forgotten */
 
@@ -68,6 +69,7 @@ extern PyTypeObject CallType;
 Call *new_call(PyObject *fallback, PyObject *op, vectorcallfunc function);
 PyObject *new_tensor(PyObject *array, PyObject *type);                          /* steals array */
 PyObject *new_node(PyTypeObject *cls, PyObject *edges, PyArrayObject *result, PyObject *type);  /* steals edges */
+Py_ssize_t offset_of(PyObject *cls, const char *slot);                            /* -1 with an exception: there is none */
 int grad_enabled(void);
 int read_record(Call *self);
 int keep_output(PyObject *node, PyObject *tensor);
@@ -89,6 +91,7 @@ static inline void set_slot(PyObject *object, Py_ssize_t offset, PyObject *value
     Py_XDECREF(old);
 }
 static inline PyObject *new_reference(PyObject *x) { Py_INCREF(x); return x; }
+static inline int is_simple(PyObject *type) { return SLOT(type, in_type.simple) == Py_True; }
 static inline int nobody_listens(void) { return PyList_GET_SIZE(active) == 0; }
 
 int pointwise_register(PyObject *module);
@@ -96,4 +99,6 @@ int views_register(PyObject *module);
 int general_register(PyObject *module);
 int products_register(PyObject *module);
 int attributes_register(PyObject *module);
+int engine_register(PyObject *module);
+int formulas_register(PyObject *module);
 #endif

@@ -58,6 +58,25 @@ def getitem(closure: Callable, node_class: Callable, select: type, slice_: type)
     return closure if module is None else module.getitem(closure, node_class, select, slice_)
 
 
+def backward(closure: Callable) -> Any:
+    """The call of ``Tensor.backward``."""
+    return closure if module is None else module.backward_call(closure)
+
+
+def backward_pass(helper: Callable, current: Any, released: Any, lock: Any) -> Callable | None:
+    """``(roots, grads, keep_graph)`` runs a backward pass in C, or gives False; see ``autograd.engine``."""
+    if module is None:
+        return None
+    module.configure_backward(helper, _make_formulas, current, node.Output, released, node.Node.release, lock)
+    return module.backward_pass
+
+
+def _make_formulas() -> None:
+    from flowtorch.native import formulas
+
+    formulas.register(module)
+
+
 def forget_plans() -> None:
     """The ops' plans have changed."""
     if module is not None:

@@ -1,5 +1,5 @@
 /* Fast calls of pointwise ops: of one tensor, of two, of a tensor and a Python number. */
-#include "calls.h"
+#include "engine.h"
 
 enum { BESIDE_TENSOR, BESIDE_FLOAT, BESIDE_INT };
 #define RELEASE 8192                    /* elements from which the GIL is given up */
@@ -289,6 +289,8 @@ static PyObject *number_call(Call *self, PyObject *tensor, PyObject *number) {
     return t;
 }
 
+static PyObject *binary_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+
 static PyObject *two_call(Call *self, PyObject *a, PyObject *b) {
     PyObject *type = SLOT(a, in_tensor.type), *edges[2] = {NULL, NULL};
     if (SLOT(b, in_tensor.type) != type) return NULL;
@@ -309,6 +311,32 @@ static PyObject *two_call(Call *self, PyObject *a, PyObject *b) {
         Py_XDECREF(edges[0]);
     } else if ((edges[0] || edges[1]) && record(self, p, t, 2, inputs, edges) < 0) Py_CLEAR(t);
     return t;
+}
+
+/* What a fast call of two operands gives, with the first a tensor; NULL without an error: not here. */
+PyObject *binary_of(PyObject *call, PyObject *a, PyObject *b) {
+    if (Py_TYPE(call) != &CallType || ((Call *)call)->vectorcall != binary_call) return NULL;
+    if (PyFloat_CheckExact(b) || PyLong_CheckExact(b)) return number_call((Call *)call, a, b);
+    return is_tensor(b) ? two_call((Call *)call, a, b) : NULL;
+}
+
+/* Adds one array to another of the same shape. */
+int add_into(PyArrayObject *to, PyArrayObject *from) {
+    if (!same_shape(to, from) || !is_real(to) || !readable(to, PyArray_TYPE(to)) || !readable(from, PyArray_TYPE(to)) ||
+        !PyArray_IS_C_CONTIGUOUS(to) || !PyArray_IS_C_CONTIGUOUS(from))
+        return 0;
+    npy_intp n = PyArray_SIZE(to);
+    void *x = PyArray_DATA(to), *y = PyArray_DATA(from);
+    Py_INCREF(to);
+    NPY_BEGIN_THREADS_DEF;
+    NPY_BEGIN_THREADS_THRESHOLDED(n > RELEASE ? n : 0);
+    if (PyArray_TYPE(to) == NPY_FLOAT)
+        for (npy_intp i = 0; i < n; i++) ((float *)x)[i] += ((float *)y)[i];
+    else
+        for (npy_intp i = 0; i < n; i++) ((double *)x)[i] += ((double *)y)[i];
+    NPY_END_THREADS;
+    Py_DECREF(to);
+    return 1;
 }
 
 static PyObject *binary_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
