@@ -100,7 +100,11 @@ for _name, _scipy_name, _doc in (
 
 
 def _airy(x: np.ndarray) -> np.ndarray:
-    return _scipy("airy")(x)[0]
+    found = np.array(_scipy("airy")(x)[0])
+    lost = np.isnan(found) & np.isfinite(x)  # too far out for scipy: the first term of the expansion
+    size = np.abs(np.where(lost, x, 1).astype(np.float64))
+    wave = np.sin(2 / 3 * size**1.5 + np.pi / 4) / np.sqrt(np.pi * np.sqrt(size))
+    return np.where(lost, np.where(x < 0, wave, 0), found)
 
 
 def _spherical_j0(x: np.ndarray) -> np.ndarray:

@@ -1,166 +1,24 @@
-"""Faults to plant in flowtorch, and the table of which of them the differential tester finds.
+"""The first set of planted faults: the tester was built with these at hand. ``mutation.py`` plants and counts them.
 
-A fault changes the record of an op, in this process only: what its kernel gives, what it is given, or a derivative.
-``python tests/difftest/faults.py`` plants one after the other and prints the table; with DIFFTEST_FAULT=NAME in the
-environment, running this file (``difftest run --preload``) plants that one.
+With DIFFTEST_FAULT=NAME in the environment, running this file (``difftest run --preload``) plants that one.
 """
 
-import contextlib
-import json
 import os
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 
 import flowtorch
 import flowtorch.nn.functional
-from flowtorch import overrides
 from flowtorch.autograd import engine
-from flowtorch.autograd.node import Node
-from flowtorch.ops.op import REGISTRY
-from flowtorch.tensor import Tensor, wrap
+from flowtorch.tensor import Tensor
 
-FAULTS = {}  # name -> (family, ops whose functions are looked at, context manager)
+sys.path.insert(0, str(Path(__file__).parent))
+from planting import Faults, array, changed_compute, doc, floats, rounded16, swapped
 
-
-class Changed:
-    """The family of an op, with another ``compute``."""
-
-    def __init__(self, family, compute):
-        self._family, self.compute = family, compute
-
-    def __getattr__(self, name):
-        return getattr(self._family, name)
-
-
-@contextlib.contextmanager
-def changed_compute(name, make):
-    """``make(compute)`` gives the function ``(op, values)`` that takes the place of the op's."""
-    op = REGISTRY[name]
-    family = op.family
-    op.family = Changed(family, make(family.compute))
-    overrides.active.append("fault")  # the fast closures have what they need at hand: go round them
-    try:
-        yield
-    finally:
-        op.family = family
-        overrides.active.remove("fault")
-
-
-def out(family, op, change, name=None):
-    """The arrays that come out go through ``change(array, values)``; a tuple of outputs has the first changed."""
-
-    def make(compute):
-        def altered(record, values):
-            result = compute(record, values)
-            first = result if isinstance(result, Tensor) else result[0]
-            new = np.asarray(change(first._array, values))
-            if values and first._array is getattr(values[0], "_array", None):  # written in place
-                np.copyto(first._array, new)
-                return result
-            made = wrap(new) if new.dtype != first._array.dtype else wrap(new, first._type)
-            if isinstance(result, Tensor):
-                return made
-            rest = [made, *result[1:]]
-            return tuple(rest) if type(result) is tuple else type(result)(rest)
-
-        return altered
-
-    FAULTS[name or f"{op}: {change.__doc__ or change.__name__}"] = family, [op], lambda: changed_compute(op, make)
-
-
-def given(family, op, change, what):
-    """The op gets ``change({parameter: value})`` instead of its arguments."""
-
-    def make(compute):
-        def altered(record, values):
-            named = dict(zip(record.names, values, strict=True))
-            return compute(record, list({**named, **change(named)}.values()))
-
-        return altered
-
-    FAULTS[f"{op}: {what}"] = family, [op], lambda: changed_compute(op, make)
-
-
-def gradient(family, op, change, what, index=None):
-    """The gradients that the derivative gives go through ``change(gradient)``."""
-
-    @contextlib.contextmanager
-    def planted():
-        record = REGISTRY[op]
-        before = record.vjps, record.joint, record.node_class.__dict__.get("apply")
-        record.node_class.apply = Node.apply
-
-        def alter(f):
-            def altered(g, *saved):
-                result = f(g, *saved)
-                if isinstance(result, tuple):
-                    return tuple(r if r is None or index not in (None, k) else change(r) for k, r in enumerate(result))
-                return None if result is None else change(result)
-
-            return altered
-
-        if record.joint is not None:
-            record.joint = alter(record.joint[0]), record.joint[1]
-        record.vjps = tuple(
-            v if v is None or index not in (None, k) else (alter(v[0]), v[1]) for k, v in enumerate(record.vjps)
-        )
-        overrides.active.append("fault")
-        try:
-            yield
-        finally:
-            record.vjps, record.joint, apply = before
-            if apply is not None:
-                record.node_class.apply = apply
-            overrides.active.remove("fault")
-
-    FAULTS[f"{op} gradient: {what}"] = family, [op], planted
-
-
-def elsewhere(family, name, ops, owner, attribute, new):
-    """Something that is no op: ``new(original)`` takes its place."""
-
-    @contextlib.contextmanager
-    def planted():
-        original = getattr(owner, attribute)
-        setattr(owner, attribute, new(original))
-        overrides.active.append("fault")
-        try:
-            yield
-        finally:
-            setattr(owner, attribute, original)
-            overrides.active.remove("fault")
-
-    FAULTS[name] = family, ops, planted
-
-
-def array(value):
-    return value._array if isinstance(value, Tensor) else np.asarray(value)
-
-
-def floats(f):
-    """Only floating-point arrays are changed."""
-
-    def change(a, values):
-        return f(a, values) if a.dtype.kind in "fc" else a
-
-    change.__doc__ = f.__doc__
-    return change
-
-
-def doc(text, f):
-    f.__doc__ = text
-    return f
-
-
-def swapped(a, b):
-    return lambda v: {a: v[b], b: v[a]}
-
-
-def rounded16(a):
-    return a.astype(np.float16).astype(a.dtype) if a.dtype in (np.float32, np.float64) else a
-
+FAULTS = Faults()
+out, given, gradient, elsewhere = FAULTS.out, FAULTS.given, FAULTS.gradient, FAULTS.elsewhere
 
 # ---------------------------------------------------------------- pointwise
 
@@ -347,112 +205,6 @@ elsewhere(
     "engine", "a gradient that meets another is lost", ["mul", "where"], engine, "added", lambda f: lambda a, b: a
 )
 
-
-# ---------------------------------------------------------------- planting, and the table
-
-
-def functions_that_run():
-    """op -> public functions whose samples execute it, the ones of its own name first."""
-    from flowtorch.ops import dispatch
-    from flowtorch.testing.outcome import run
-    from flowtorch.testing.samples import find, load
-
-    seen = {}
-    original = dispatch.compute
-
-    def noting(op, values, *rest):
-        names.add(op.name)
-        return original(op, values, *rest)
-
-    dispatch.compute = noting
-    overrides.active.append("noting")
-    try:
-        for spec in load().values():
-            names, function = set(), find(flowtorch, spec.name)
-            for sample in spec.samples(spec.dtypes[0]) if function else ():
-                run(flowtorch, function, sample, spec.random)
-            for name in names:
-                seen.setdefault(name, []).append(spec.name)
-    finally:
-        overrides.active.remove("noting")
-        dispatch.compute = original
-    plain = str.maketrans("", "", "_")
-    for op, specs in seen.items():
-        specs.sort(key=lambda s: s.rpartition(".")[2].translate(plain) != op.translate(plain))
-    return seen
-
-
-def bad_counts(names):
-    """{(function, variant, dtype, layout, verdict): calls} of what is not good."""
-    from flowtorch.testing.difftest.rows import LEVELS, run_ops
-    from flowtorch.testing.difftest.verdict import GOOD
-
-    recorder = run_ops(names, "flowtorch", "torch", LEVELS["full"])
-    return {(*row.key, v): n for row in recorder.rows.values() for v, n in row.verdicts.items() if v not in GOOD}
-
-
-def hunt(name, runs, clean, count=4):
-    """(how the fault shows, or None; seconds)."""
-    _, ops, planted = FAULTS[name]
-    started = time.perf_counter()
-    functions = list(dict.fromkeys(f for op in ops for f in runs.get(op, [])[:count]))
-    for function in functions:
-        if function not in clean:
-            clean[function] = bad_counts([function])
-        with planted():
-            found = bad_counts([function])
-        new = [k for k, n in found.items() if n > clean[function].get(k, 0)]
-        if new:
-            return (
-                f"{new[0][0]}: {new[0][4]} in {new[0][1]} {new[0][2]} ({len(new)} rows)",
-                time.perf_counter() - started,
-            )
-    return None, time.perf_counter() - started
-
-
-def table(names):
-    runs, clean, rows = functions_that_run(), {}, []
-    for name in names:
-        found, seconds = hunt(name, runs, clean)
-        rows.append((FAULTS[name][0], name, found, seconds))
-        print(f"{'killed ' if found else 'ALIVE  '} {FAULTS[name][0]:15} {name:55} {found or ''}", flush=True)
-    killed = sum(r[2] is not None for r in rows)
-    print(f"{killed} of {len(rows)} planted faults found, {100 * killed / len(rows):.0f} %")
-    return rows
-
-
-def false_alarms(seeds):
-    """Runs of the clean tree with other values: what is bad there and not with the first values."""
-    from flowtorch.testing.difftest.rows import run_ops
-    from flowtorch.testing.difftest.verdict import GOOD
-    from flowtorch.testing.samples import load
-
-    names, alarms, known = list(load()), [], None
-    for seed in range(seeds + 1):
-        recorder = run_ops(names, "flowtorch", "torch", ("values", "first_gradients"), smoke=True, seed=seed)
-        bad = {row.key[:2]: row for row in recorder.rows.values() if row.worst not in GOOD}
-        if known is None:
-            known = set(bad)
-        new = [(seed, *k, bad[k].worst, next(iter(bad[k].examples.values()), "")) for k in bad if k not in known]
-        alarms += new
-        print(f"seed {seed}: {recorder.calls} calls, {len(bad)} bad, {len(new)} new", *new, sep="\n  ", flush=True)
-    print(f"{len(alarms)} alarms over {seeds} seeds, of {len({a[1] for a in alarms})} functions")
-
-
-def main(argv):
-    if argv[:1] == ["--false-alarms"]:
-        false_alarms(int(argv[1]))
-        return 0
-    names = [n for n in FAULTS if not argv or any(a in n for a in argv)]
-    rows = table(names)
-    if path := os.environ.get("DIFFTEST_TABLE"):
-        with open(path, "w") as file:
-            json.dump(rows, file, indent=1)
-    return 0 if all(r[2] for r in rows) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
-elif fault := os.environ.get("DIFFTEST_FAULT"):
+if fault := os.environ.get("DIFFTEST_FAULT"):
     PLANTED = FAULTS[fault][2]()
     PLANTED.__enter__()

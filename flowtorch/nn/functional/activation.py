@@ -221,8 +221,12 @@ def softsign(input):
 
 @composite(namespace="nn.functional")
 def tanhshrink(input):
-    """``input - tanh(input)``."""
-    return input - input.tanh()
+    """``input - tanh(input)``, near zero without losing the digits that cancel."""
+    if input.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+        return input - input.tanh()
+    wide = input.double()
+    near = wide * wide
+    return torch.where(near < 1e-6, wide * near * (1 / 3 - near * (2 / 15)), wide - wide.tanh()).to(input.dtype)
 
 
 @composite(namespace="nn.functional")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from . import ops_command, pack, run_command
+from . import ops_command, pack, run_command, seeds_command
 
-COMMANDS = (ops_command, run_command, pack)
+COMMANDS = (ops_command, seeds_command, run_command, pack)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,129 @@
+"""Which planted faults the differential tester finds: ``python tests/difftest/mutation.py [--held-out] [NAME ...]``.
+
+One after the other is planted, and the functions that execute the op are held against torch with every check of
+``difftest ops``. A fault is found when a verdict that is not good comes up more often than without it.
+``--markdown FILE`` writes the table of the documentation, ``--json FILE`` the same as data.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import flowtorch
+from flowtorch import overrides
+
+sys.path.insert(0, str(Path(__file__).parent))
+import faults
+import held_out_faults
+
+
+def functions_that_run():
+    """op -> public functions whose samples execute it, the ones of its own name first."""
+    from flowtorch.ops import dispatch
+    from flowtorch.testing.outcome import run
+    from flowtorch.testing.samples import find, load
+
+    seen = {}
+    original = dispatch.compute
+
+    def noting(op, values, *rest):
+        names.add(op.name)
+        return original(op, values, *rest)
+
+    dispatch.compute = noting
+    overrides.active.append("noting")
+    try:
+        for spec in load().values():
+            names, function = set(), find(flowtorch, spec.name)
+            for sample in spec.samples(spec.dtypes[0]) if function else ():
+                run(flowtorch, function, sample, spec.random)
+            for name in names:
+                seen.setdefault(name, []).append(spec.name)
+    finally:
+        overrides.active.remove("noting")
+        dispatch.compute = original
+    plain = str.maketrans("", "", "_")
+    for op, specs in seen.items():
+        specs.sort(key=lambda s: s.rpartition(".")[2].translate(plain) != op.translate(plain))
+    return seen
+
+
+def bad_counts(names):
+    """{(function, variant, dtype, layout, verdict): calls} of what is not good."""
+    from flowtorch.testing.difftest.rows import LEVELS, run_ops
+    from flowtorch.testing.difftest.verdict import GOOD
+
+    recorder = run_ops(names, "flowtorch", "torch", LEVELS["full"])
+    return {(*row.key, v): n for row in recorder.rows.values() for v, n in row.verdicts.items() if v not in GOOD}
+
+
+def hunt(fault, runs, clean, count=4):
+    """(how the fault shows, or None; seconds). ``clean`` remembers what is bad without it."""
+    _, ops, planted = fault
+    started = time.perf_counter()
+    for function in dict.fromkeys(f for op in ops for f in runs.get(op, [])[:count]):
+        if function not in clean:
+            clean[function] = bad_counts([function])
+        with planted():
+            found = bad_counts([function])
+        new = [k for k, n in found.items() if n > clean[function].get(k, 0)]
+        if new:
+            shown = f"{new[0][0]}: {new[0][4]} in {new[0][1]} {new[0][2]} ({len(new)} rows)"
+            return shown, time.perf_counter() - started
+    return None, time.perf_counter() - started
+
+
+def rows_of(names, held_out):
+    book = held_out_faults.FAULTS if held_out else faults.FAULTS
+    runs, clean, rows = functions_that_run(), {}, []
+    for name in names:
+        found, seconds = hunt(book[name], runs, clean)
+        rows.append((book[name][0], name, found, seconds))
+        print(f"{'killed ' if found else 'ALIVE  '} {book[name][0]:15} {name:55} {found or ''}", flush=True)
+    return rows
+
+
+def summary(rows):
+    killed, planted = (Counter(r[0] for r in rows if r[2] or every) for every in (False, True))
+    parts = ", ".join(f"{family} {killed[family]}/{count}" for family, count in planted.items())
+    return f"**{sum(killed.values())} of {len(rows)} found.** By family: {parts}."
+
+
+def markdown(rows):
+    lines = [f"| {family} | {name} | {found or '**not found**'} |" for family, name, found, _ in rows]
+    return "\n".join([summary(rows), "", "| family | fault | found by |", "|---|---|---|", *lines]) + "\n"
+
+
+def main(argv):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="parts of the names of faults; all of them by default")
+    parser.add_argument("--held-out", action="store_true", help="the second set")
+    parser.add_argument("-j", "--jobs", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--markdown", type=Path)
+    options = parser.parse_args(argv)
+    book = held_out_faults.FAULTS if options.held_out else faults.FAULTS
+    names = [n for n in book if not options.names or any(part in n for part in options.names)]
+    if options.jobs > 1:
+        with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+            parts = pool.map(
+                rows_of, [names[k :: options.jobs] for k in range(options.jobs)], [options.held_out] * options.jobs
+            )
+            rows = sorted((r for part in parts for r in part), key=lambda r: names.index(r[1]))
+    else:
+        rows = rows_of(names, options.held_out)
+    print(summary(rows).replace("*", ""))
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if options.markdown:
+        options.markdown.write_text(markdown(rows))
+    return 0 if all(r[2] for r in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
