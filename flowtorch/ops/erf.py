@@ -65,7 +65,8 @@ def _squared(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _in_double(f: Callable) -> Callable:
     """``f`` of float64 arrays, for float32 too."""
     def kernel(x: np.ndarray) -> np.ndarray:
-        return f(x.astype(np.float64, copy=False)).astype(x.dtype, copy=False)
+        wide = x.astype(np.float64, order="C" if 0 in x.strides else "K", copy=False)
+        return f(wide).astype(x.dtype, copy=False)
     return kernel
 
 

@@ -31,7 +31,8 @@ def _rounded(ufunc: Any, expr: str, vjp: Any) -> Any:
     def kernel(input):
         if input.dtype is not single:
             return ufunc(input)
-        return ufunc(input, np.empty_like(input), dtype=double, casting="same_kind")
+        room = np.empty_like(input, order="C" if 0 in input.strides else "K")      # as PyTorch lays out what repeats
+        return ufunc(input, room, dtype=double, casting="same_kind")
 
     def decorate(f: Any) -> Any:
         kernel.__name__, kernel.__doc__ = f.__name__, f.__doc__
@@ -448,8 +449,8 @@ def erfinv(input):
     """The inverse of the error function."""
     import scipy.special
 
-    out = scipy.special.erfinv(input.astype(np.float64, copy=False)).astype(input.dtype, copy=False)
-    return np.copysign(out, input)
+    wide = input.astype(np.float64, order="C" if 0 in input.strides else "K", copy=False)
+    return np.copysign(scipy.special.erfinv(wide).astype(input.dtype, copy=False), input)
 
 
 lgamma = _scipy("lgamma", lambda g, input: g * input.digamma(), "The logarithm of the absolute value of the gamma "

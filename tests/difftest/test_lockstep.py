@@ -152,6 +152,14 @@ def test_against_the_oracle_and_numpy(tmp_path):
     assert run(path, against="numpy")[0] == 0
 
 
+def test_a_program_keeps_its_lines_in_a_folder_named_like_a_library(tmp_path):
+    path = tmp_path / "flowtorch" / "torch" / "program.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("import torch\n\n\ndef part(x):\n    return x.exp() * 2\n\n\npart(torch.ones(3))\n")
+    _, analysis, _ = run(path, against="oracle")
+    assert [s["line"] for s in analysis["steps"]] == [8, 5, 5]
+
+
 def test_the_origin_of_nan_is_named(tmp_path):
     path = tmp_path / "program.py"
     path.write_text("import torch\nx = torch.arange(4.0) - 1\ny = x.abs()\nz = x.log()\nw = z + y\nw.sum()\n")

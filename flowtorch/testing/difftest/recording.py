@@ -6,6 +6,7 @@ is known by the digest of its bits, shape and dtype, so two recordings can be co
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -380,21 +381,39 @@ def name_of(function: Any) -> str:
     return ALIASES.get(name, name)
 
 
-LIBRARIES = (os.sep + "torch" + os.sep, os.sep + "flowtorch" + os.sep)
+@functools.cache
+def within_libraries(file: str) -> bool:
+    """Whether a file is flowtorch's or torch's own, or no file at all."""
+    if file.startswith("<"):
+        return True
+    packages = {os.path.dirname(m.__file__) for n in ("flowtorch", "torch") if (m := sys.modules.get(n)) and m.__file__}
+    packages.add(str(Path(__file__).resolve().parents[2]))
+    path = os.path.realpath(file)
+    return any(path.startswith(os.path.realpath(p) + os.sep) for p in packages)
 
 
 def source_line() -> tuple[str, int, str]:
-    """(file, line, text) of the program's own line that made the call: the innermost outside the libraries."""
-    import linecache
+    """(file, line, text) of the program's own line that made the call: the innermost outside what is installed.
 
-    frame = sys._getframe(1)
+    A program that is installed itself has the innermost of its lines.
+    """
+    frame: Any = sys._getframe(1)
+    installed = None
     while frame is not None:
         file = frame.f_code.co_filename
-        inside = "site-packages" in file or any(part in file for part in LIBRARIES) or file.startswith("<frozen")
-        if not inside and not file.startswith("<"):
-            return file, frame.f_lineno, linecache.getline(file, frame.f_lineno).strip()
-        frame = frame.f_back  # type: ignore[assignment]
-    return "", 0, ""
+        if not within_libraries(file):
+            if "site-packages" not in file and "dist-packages" not in file:
+                return line_at(frame)
+            installed = installed or frame
+        frame = frame.f_back
+    return ("", 0, "") if installed is None else line_at(installed)
+
+
+def line_at(frame: Any) -> tuple[str, int, str]:
+    import linecache
+
+    file = frame.f_code.co_filename
+    return file, frame.f_lineno, linecache.getline(file, frame.f_lineno).strip()
 
 
 # ---------------------------------------------------------------- a program in a process of its own
