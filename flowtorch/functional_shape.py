@@ -631,6 +631,7 @@ def unravel_index(indices, shape):
     steps = [1]
     for n in reversed(shape[1:]):
         steps.insert(0, steps[0] * n)
-    each = REGISTRY["stack"].public([((indices // s) % n).to(int64) for s, n in zip(steps, shape, strict=True)], -1) \
+    indices = indices.to(int64)                               # the steps may be beyond the range of small integers
+    each = REGISTRY["stack"].public([(indices // s) % n for s, n in zip(steps, shape, strict=True)], -1) \
         if shape else indices.new_zeros((*indices.shape, 0), dtype=int64)
     return each.unbind(-1)

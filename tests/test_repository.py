@@ -19,7 +19,7 @@ LAYERS = [
     ["codegen", "native"],
     ["tensor"],
     ["autograd.node", "autograd.anomaly", "autograd.levels", "errors", "utils.hooks", "native.calls"],
-    ["ops.op", "ops.order", "ops.autocast", "ops.dispatch", "ops.fast_pointwise", "ops.families"],
+    ["ops.op", "ops.order", "ops.overlap", "ops.autocast", "ops.dispatch", "ops.fast_pointwise", "ops.families"],
     ["ops"],
     ["functional", "namespace", "native.plug"],
     ["nn"],

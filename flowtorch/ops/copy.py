@@ -10,20 +10,10 @@ from flowtorch.array.place import broadcast, moved, placed, store
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
-from flowtorch.ops import dispatch
+from flowtorch.ops import dispatch, overlap
 from flowtorch.ops.families import Family, convert_array, op, view
 from flowtorch.ops.op import Op, composite
 from flowtorch.tensor import Tensor, shared_counter, wrap
-
-
-def dense(array: np.ndarray) -> bool:
-    """Whether the elements fill a block of memory without gaps or overlap, in whatever order of dimensions."""
-    expected = array.itemsize
-    for stride, size in sorted((s, n) for s, n in zip(array.strides, array.shape, strict=True) if n != 1):
-        if stride != expected:
-            return array.size == 0
-        expected *= size
-    return True
 
 
 def laid_out(array: np.ndarray, memory_format: Any) -> np.ndarray:
@@ -33,7 +23,7 @@ def laid_out(array: np.ndarray, memory_format: Any) -> np.ndarray:
 
         return device_clone(array, memory_format=memory_format)
     if memory_format is preserve_format or memory_format is None:
-        return array.copy(order="K") if dense(array) else np.array(array, order="C", copy=True)
+        return array.copy(order="K") if overlap.is_dense(array) else np.array(array, order="C", copy=True)
     if memory_format in (channels_last, channels_last_3d):
         n = 4 if memory_format is channels_last else 5
         if array.ndim != n:
@@ -251,7 +241,8 @@ def copy_(self, src, non_blocking=False):
     """Copy ``src`` into this tensor (converted, broadcast) and return it."""
     if (isinstance(src, Tensor) and self._type.plain and src._type.plain and not dispatch.active
             and not ((self.requires_grad or src.requires_grad) and grad_mode.enabled)
-            and not dispatch.has_internal_overlap(self._array) and src._type.device.type != "meta"):
+            and not overlap.has_internal_overlap(self._array) and not overlap.shares(self._array, src._array)
+            and src._type.device.type != "meta"):
         source = src._array
         try:
             if source.dtype.kind == "c" and self._array.dtype.kind != "c":

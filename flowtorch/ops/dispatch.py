@@ -23,6 +23,7 @@ from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import Output, edge, kept, next_seq, save, save_output
 from flowtorch.dtypes import can_cast
 from flowtorch.native import calls
+from flowtorch.ops import overlap
 from flowtorch.ops.autocast import LISTED, watch
 from flowtorch.ops.op import NUMPY_NAMES, REGISTRY, Composite, Op, pytorch_names
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
@@ -56,6 +57,8 @@ def interpret(op: Op, args: tuple, kwargs: dict) -> Any:
             return result
     if overrides.state.autocast is not None and out is None:
         values = overrides.state.autocast(op.name, values) or values
+    if out is not None:
+        overlap.check_out(op, out, flat_inputs(op, values))
     result = compute(op, values)
     if grad_mode.enabled and op.differentiable:
         record(op, values, result)
@@ -219,8 +222,8 @@ def write_out(op: Any, out: Any, result: Any) -> Any:
                            "instead")
     if out._type.dtype is not result._type.dtype:
         check_out_dtype(op, result._type.dtype, out._type.dtype)
-    if has_internal_overlap(out._array):
-        raise_overlap()
+    if overlap.has_internal_overlap(out._array):
+        overlap.raise_overlap()
     if out._array.shape != result._array.shape:
         resize_output(op, out, result._array)
     if out._type.device.type != "meta":
@@ -271,7 +274,7 @@ def resize_output(op: Any, out: Tensor, result: np.ndarray) -> None:
                       "explicitly reuse an out tensor t by resizing it, inplace, to zero elements with t.resize_(0).",
                       stacklevel=4)
     out.resize_(shape)                                                  # type: ignore[attr-defined]
-    if not result.flags.c_contiguous and is_dense(result):
+    if not result.flags.c_contiguous and overlap.is_dense(result):
         from flowtorch.ops.out_rules import resized_to_rows
 
         if resized_to_rows(getattr(op, "namespace", "torch"), op.name, had_elements):
@@ -279,32 +282,6 @@ def resize_output(op: Any, out: Tensor, result: np.ndarray) -> None:
         order = sorted(range(len(shape)), key=lambda d: -result.strides[d])
         inverse = sorted(range(len(shape)), key=order.__getitem__)
         out._array = out._array.reshape([shape[d] for d in order]).transpose(inverse)
-
-
-def is_dense(a: np.ndarray) -> bool:
-    """Whether the elements fill one block of memory, in whatever order of dimensions."""
-    size = a.itemsize
-    for s, n in sorted(zip(a.strides, a.shape, strict=True)):
-        if n > 1:
-            if s != size:
-                return False
-            size *= n
-    return True
-
-
-def has_internal_overlap(array: np.ndarray) -> bool:
-    """Whether two indices of ``array`` share memory for certain: a dimension of size > 1 with stride 0."""
-    if array.flags.c_contiguous or array.size == 0:
-        return False
-    for n, s in zip(array.shape, array.strides, strict=True):
-        if s == 0 and n > 1:
-            return True
-    return False
-
-
-def raise_overlap() -> None:
-    raise RuntimeError("unsupported operation: more than one element of the written-to tensor refers to a single "
-                       "memory location. Please clone() the tensor before performing the operation.")
 
 
 # ---------------------------------------------------------------- in-place
@@ -325,6 +302,7 @@ def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
         raise TypeError(f"{op.name}_(): argument 'self' must be Tensor, not {type(target).__name__}")
     recording = grad_mode.enabled and any(isinstance(t, Tensor) and t.requires_grad for t in flat_inputs(op, values))
     check_inplace(target, recording)
+    overlap.check_written(op, target, flat_inputs(op, values)[1:])
     if op.promote == "real" and target._type.dtype.is_complex:
         raise RuntimeError(f"In-place {op.name} is not supported for complex tensors.")
     try:
@@ -362,8 +340,8 @@ def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
 
 def check_inplace(target: Tensor, recording: bool) -> None:
     """Refuse what PyTorch refuses to write: leaves and certain views under grad mode, overlapping memory."""
-    if has_internal_overlap(target._array):
-        raise_overlap()
+    if overlap.has_internal_overlap(target._array):
+        overlap.raise_overlap()
     if target._type.inference and not grad_mode.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed."
                            "You can make a clone to get a normal tensor before doing inplace update."
@@ -459,6 +437,8 @@ def inplace(op: Op) -> Callable:
                         plan = plans.get(tx) if other._type is tx else None
                         if plan is not None:
                             b = other._array
+                            if not (b.base is None and input._array.base is None) and overlap.shares(input._array, b):
+                                plan = None
                             if (other._requires_grad or other._view is not None) and grad_enabled():
                                 plan = None
                     if plan is not None and plan[3] is not None and plan[1] is tx:
@@ -516,6 +496,8 @@ def compose(record: Composite) -> Callable:
         return f
 
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if out is not None:
+            overlap.check_out(record, out, overlap.tensors_of((*args, *kwargs.values())))
         try:
             result = f(*args, **kwargs)
         except AttributeError as error:

@@ -177,10 +177,10 @@ def _like(name: str, fill: Any, doc: str) -> Any:
 
 def _empty_like(source: np.ndarray, dtype: np.dtype, memory_format: Any) -> np.ndarray:
     """Memory of ``source``'s shape; preserve_format keeps the order of dimensions of dense arrays."""
-    from flowtorch.ops.copy import dense
+    from flowtorch.ops.overlap import is_dense
 
     if memory_format is preserve_format:
-        if dense(source):
+        if is_dense(source):
             return np.empty_like(source, dtype=dtype, order="K")
         order = sorted(range(source.ndim), key=lambda d: (-source.strides[d], d))
         if 0 not in source.strides:

@@ -10,7 +10,7 @@ from flowtorch import overrides
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, saved_hooks, view_edge
-from flowtorch.ops import dispatch
+from flowtorch.ops import dispatch, overlap
 from flowtorch.ops.dispatch import check_inplace
 from flowtorch.ops.families import op
 from flowtorch.ops.index_kernels import explain_index, index_arrays, laid_out, numpy_index, put, result_shape, write
@@ -133,12 +133,13 @@ def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate
             t._type.plain for t in every):
         return dispatch.interpret_inplace(_put, (target, values, indices, dims, accumulate), {})
     recording = grad_enabled() and (target.requires_grad or values.requires_grad)
-    if dispatch.has_internal_overlap(target._array):
+    if overlap.has_internal_overlap(target._array):
         warnings.warn("Use of index_put_ on expanded tensors is deprecated. Please clone() the tensor before "
                       "performing this operation. This also applies to advanced indexing e.g. tensor[indices] = tensor",
                       stacklevel=4)
     else:
         check_inplace(target, recording)
+        overlap.check_written(_put, target, every[1:])
     arrays = [i._array for i in indices]
     source = values._array
     if np.may_share_memory(target._array, source):

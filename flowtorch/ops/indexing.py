@@ -12,14 +12,13 @@ from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, view_edge
 from flowtorch.dtypes import int64
 from flowtorch.native import calls
-from flowtorch.ops.copy import dense
 from flowtorch.ops.dispatch import interpret
 from flowtorch.ops.families import op, view
 from flowtorch.ops.index_parse import parse
 from flowtorch.ops.index_tensors import index_tensors, put_inplace
 from flowtorch.ops.op import REGISTRY
 from flowtorch.ops.writing import number_tensor
-from flowtorch.tensor import Tensor, address_of, wrap
+from flowtorch.tensor import Tensor, wrap
 
 _new = object.__new__
 _active = overrides.active
@@ -370,10 +369,7 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
         value = _drop_leading(value, target.dim())
     if value.shape != target.shape:
         value = value.expand(target.shape)
-    if value._counter is self._counter and _partial_overlap(target._array, value._array):
-        raise RuntimeError("unsupported operation: some elements of the input tensor and the written-to tensor refer "
-                           "to a single memory location. Please clone() the tensor before performing the operation.")
-    target.copy_(value)
+    target.copy_(value)                              # which refuses a value that shares memory with the target
 
 
 def _as_value(self: Any, value: Any) -> Tensor:
@@ -394,16 +390,6 @@ def _drop_leading(value: Any, ndim: int) -> Any:
     while value.dim() - lead > ndim and lead < value.dim() and value.shape[lead] == 1:
         lead += 1
     return value.reshape(value.shape[lead:]) if lead else value
-
-
-def _partial_overlap(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two dense arrays share some but not all of their memory."""
-    if not a.size or not b.size or not dense(a) or not dense(b):
-        return False
-    x, y = address_of(a), address_of(b)
-    if x == y and a.nbytes == b.nbytes:
-        return a.strides != b.strides
-    return x < y + b.nbytes and y < x + a.nbytes
 
 
 def _delitem(self: Any, index: Any) -> None:

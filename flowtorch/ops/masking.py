@@ -12,7 +12,7 @@ from flowtorch.array.select import select
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.errors import broadcast_error
-from flowtorch.ops import dispatch
+from flowtorch.ops import dispatch, overlap
 from flowtorch.ops.dispatch import interpret, record
 from flowtorch.ops.families import Pointwise, common_device, op, result_dtype
 from flowtorch.ops.fast_general import compile_recorder
@@ -213,7 +213,7 @@ def masked_fill(input, mask, value):
 @composite(namespace="Tensor", method=True)
 def masked_fill_(self, mask, value):
     """Write the number or 0-d tensor ``value`` where ``mask`` is True."""
-    if isinstance(self, Tensor) and dispatch.has_internal_overlap(self._array) and self._type.fast and (
+    if isinstance(self, Tensor) and overlap.has_internal_overlap(self._array) and self._type.fast and (
             isinstance(mask, Tensor) and mask.dtype is dtypes.bool_ and not (self.requires_grad and grad_enabled())):
         warnings.warn("Use of masked_fill_ on expanded tensors is deprecated. Please clone() the tensor before "
                       "performing this operation. This also applies to advanced indexing e.g. tensor[mask] = scalar",

@@ -7,7 +7,6 @@ from flowtorch.autograd.levels import unwrapped
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.fft import _fft_c2c, _fft_c2r, _fft_r2c
 from flowtorch.ops.op import REGISTRY, composite
-from flowtorch.ops.pointwise import conj
 
 
 def _describe(name: str, kind: str, x: Any, n_fft: Any, hop: Any, win: Any, window: Any, tail: str) -> str:
@@ -140,12 +139,8 @@ def istft(
         frames = _fft_c2r(frames[:, :, :n_fft // 2 + 1], (2,), scale, n_fft)
     shape = frames.real.new_ones((win,)) if window is None else window
     shape = _centred(shape, n_fft)
-    signal = _overlap(frames * conj(shape), hop)
-    weight = (
-        _overlap((shape * conj(shape)).real.expand(1, frames.shape[1], n_fft), hop)
-        if shape.is_complex()
-        else _overlap((shape * shape).expand(1, frames.shape[1], n_fft), hop)
-    )
+    signal = _overlap(frames * shape, hop)                    # complex windows are not conjugated, nor here below
+    weight = _overlap((shape * shape).expand(1, frames.shape[1], n_fft), hop)
     return _trimmed(head, signal, weight, n_fft, center, length, input.dim() == 2)
 
 

@@ -16,7 +16,7 @@ from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import view_edge
 from flowtorch.dtypes import LOW_PRECISION
 from flowtorch.errors import explain
-from flowtorch.ops import dispatch
+from flowtorch.ops import dispatch, overlap
 from flowtorch.ops.dispatch import check_inplace, interpret, interpret_inplace, make_node, rebase_history
 from flowtorch.ops.families import General
 from flowtorch.ops.fast_general import closure
@@ -101,6 +101,7 @@ def write_inplace(op: Op, write: Callable, values: list) -> Any:
         return interpret_inplace(op, tuple(values[:op.positional]), dict(zip(op.names[op.positional:],
                                                                             values[op.positional:], strict=True)))
     check_inplace(target, recording)
+    overlap.check_written(op, target, inputs[1:])
     a = target._array
     arrays = [v._array if isinstance(v, Tensor) else v for v in values]
     for i, v in enumerate(arrays[1:], 1):
