@@ -208,6 +208,16 @@ int keep_output(PyObject *n, PyObject *t) {
     return 0;
 }
 
+int raise_version(PyObject *t) {
+    PyObject *counter = SLOT(t, in_tensor.counter), *one = PyLong_FromLong(1);
+    PyObject *version = one ? PyNumber_Add(version_of(t), one) : NULL;
+    Py_XDECREF(one);
+    if (version == NULL) return -1;
+    if (PyList_CheckExact(counter)) return PyList_SetItem(counter, 0, version);
+    set_slot(t, in_tensor.counter, version);
+    return 0;
+}
+
 PyObject *shape_and_dtype(PyObject *t) {
     PyArrayObject *a = ARRAY(t);
     PyObject *shape = PyArray_IntTupleFromIntp(PyArray_NDIM(a), PyArray_DIMS(a));
@@ -331,5 +341,6 @@ int calls_register(PyObject *module) {
     if (PyModule_AddFunctions(module, functions) < 0) return -1;
     if (pointwise_register(module) < 0 || views_register(module) < 0 || general_register(module) < 0) return -1;
     if (products_register(module) < 0 || engine_register(module) < 0 || formulas_register(module) < 0) return -1;
+    if (steps_register(module) < 0) return -1;
     return attributes_register(module);
 }

@@ -73,6 +73,7 @@ Py_ssize_t offset_of(PyObject *cls, const char *slot);                          
 int grad_enabled(void);
 int read_record(Call *self);
 int keep_output(PyObject *node, PyObject *tensor);
+int raise_version(PyObject *tensor);
 PyObject *shape_and_dtype(PyObject *tensor);                                     /* what nodes keep of a shape */
 int edge_of(PyObject *tensor, PyObject **edge);                                 /* new reference or NULL: none */
 PyObject *fall_back(Call *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
@@ -101,4 +102,5 @@ int products_register(PyObject *module);
 int attributes_register(PyObject *module);
 int engine_register(PyObject *module);
 int formulas_register(PyObject *module);
+int steps_register(PyObject *module);
 #endif

@@ -161,16 +161,6 @@ static PyObject *added(Pass *p, PyObject *a, PyObject *b) {
     return sum;
 }
 
-static int raise_version(PyObject *t) {
-    PyObject *counter = SLOT(t, in_tensor.counter), *one = PyLong_FromLong(1);
-    PyObject *version = one ? PyNumber_Add(version_of(t), one) : NULL;
-    Py_XDECREF(one);
-    if (version == NULL) return -1;
-    if (PyList_CheckExact(counter)) return PyList_SetItem(counter, 0, version);
-    set_slot(t, in_tensor.counter, version);
-    return 0;
-}
-
 static int has_hooks(PyObject *leaf) {
     PyObject **dict = _PyObject_GetDictPtr(leaf);
     if (dict == NULL || *dict == NULL || PyDict_GET_SIZE(*dict) == 0) return 0;

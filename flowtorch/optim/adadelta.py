@@ -11,6 +11,7 @@ from .counters import advance, check_capturable, check_tensors, new_number
 from .formula import add, addcmul, formula
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_lr, check_options, nonzero, to_scalar
+from .planned import Recipe
 
 __all__ = ["Adadelta", "adadelta"]
 
@@ -59,6 +60,15 @@ def _adadelta(param: Any, grad: Any, square_avg: Any, acc_delta: Any, /, *, lr: 
     delta = acc_delta.add(eps).sqrt().div(square_avg.add(eps).sqrt()).mul(grad)
     acc_delta = addcmul(acc_delta.mul(rho), delta, delta, 1 - rho)
     return add(param, delta, -lr), square_avg, acc_delta
+
+
+def _read(group: dict[str, Any]) -> tuple:
+    return ("square_avg", "acc_delta"), {
+        "lr": group["lr"], "rho": group["rho"], "eps": group["eps"],
+        "weight_decay": nonzero(group["weight_decay"]), "maximize": group["maximize"]}
+
+
+Adadelta._recipe = Recipe(_adadelta, _read)
 
 
 def adadelta(params: list[Tensor], grads: list[Tensor], square_avgs: list[Tensor], acc_deltas: list[Tensor],

@@ -11,6 +11,7 @@ from .counters import advance, check_tensors, new_number, on_device
 from .formula import add, addcdiv, addcmul, formula
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_fused, check_fused_param, check_lr, check_options, nonzero, to_scalar, unscale
+from .planned import Recipe
 
 __all__ = ["Adagrad", "adagrad"]
 
@@ -71,6 +72,15 @@ def _adagrad(param: Any, grad: Any, total: Any, /, *, step: Any, lr: Any, lr_dec
     rate = lr / (1 + (step - 1) * lr_decay)
     total = addcmul(total, grad, grad, 1)
     return addcdiv(param, grad, total.sqrt().add(eps), -rate), total
+
+
+def _read(group: dict[str, Any]) -> tuple:
+    return ("sum",), {
+        "lr": group["lr"], "lr_decay": group["lr_decay"], "eps": group["eps"],
+        "weight_decay": nonzero(group["weight_decay"]), "maximize": group["maximize"], "step": 0.0}
+
+
+Adagrad._recipe = Recipe(_adagrad, _read)
 
 
 def adagrad(params: list[Tensor], grads: list[Tensor], state_sums: list[Tensor], state_steps: list[Tensor],

@@ -11,6 +11,7 @@ from .counters import advance, check_capturable, check_tensors, new_number, on_d
 from .formula import add, addcdiv, addcmul, formula, maximum
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_fused, check_fused_param, check_lr, check_options, nonzero, to_scalar, unscale
+from .planned import Recipe
 
 __all__ = ["Adam", "adam"]
 
@@ -106,6 +107,17 @@ def _adam(param: Any, grad: Any, exp_avg: Any, exp_avg_sq: Any, max_exp_avg_sq: 
     step_size = lr / (1 - beta1 ** step)
     denom = largest.sqrt().div((1 - beta2 ** step) ** 0.5).add(eps)
     return addcdiv(param, exp_avg, denom, -step_size), exp_avg, exp_avg_sq, max_exp_avg_sq
+
+
+def _read(group: dict[str, Any]) -> tuple:
+    beta1, beta2 = group["betas"]
+    return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq" if group["amsgrad"] else None), {
+        "lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"],
+        "weight_decay": nonzero(group["weight_decay"]), "decoupled": group["decoupled_weight_decay"],
+        "maximize": group["maximize"], "step": 0.0}
+
+
+Adam._recipe = Recipe(_adam, _read)
 
 
 def adam(params: list[Tensor], grads: list[Tensor], exp_avgs: list[Tensor], exp_avg_sqs: list[Tensor],

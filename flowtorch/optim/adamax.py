@@ -11,6 +11,7 @@ from .counters import advance, check_capturable, check_tensors, new_number
 from .formula import add, addcdiv, formula, maximum
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_lr, check_options, nonzero, to_scalar
+from .planned import Recipe
 
 __all__ = ["Adamax", "adamax"]
 
@@ -57,6 +58,16 @@ def _adamax(param: Any, grad: Any, exp_avg: Any, exp_inf: Any, /, *, step: Any, 
     exp_avg = exp_avg.lerp(grad, 1 - beta1)
     exp_inf = maximum(exp_inf.mul(beta2), grad.abs().add(eps))
     return addcdiv(param, exp_avg, exp_inf, -(lr / (1 - beta1 ** step))), exp_avg, exp_inf
+
+
+def _read(group: dict[str, Any]) -> tuple:
+    beta1, beta2 = group["betas"]
+    return ("exp_avg", "exp_inf"), {
+        "lr": group["lr"], "beta1": beta1, "beta2": beta2, "eps": group["eps"],
+        "weight_decay": nonzero(group["weight_decay"]), "maximize": group["maximize"], "step": 0.0}
+
+
+Adamax._recipe = Recipe(_adamax, _read)
 
 
 def adamax(params: list[Tensor], grads: list[Tensor], exp_avgs: list[Tensor], exp_infs: list[Tensor],

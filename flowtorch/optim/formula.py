@@ -44,7 +44,8 @@ class Formula:
 
     def kernel(self, present: tuple[bool, ...], numbers: dict[str, Any]) -> Kernel:
         """The kernel for these arrays (True: there is one) and the options among ``numbers``."""
-        options = tuple([v if v is None or v is True or v is False else 0 for v in numbers.values()])
+        values = map(numbers.__getitem__, self.numbers)
+        options = tuple([v if v is None or v is True or v is False else 0 for v in values])
         key = present, options
         try:
             return self._kernels[key]

@@ -15,6 +15,7 @@ import flowtorch as ft
 from flowtorch.autograd.mode import enable_grad, grad_mode
 from flowtorch.tensor import Tensor
 
+from . import planned
 from .counters import new_number
 from .counters import number_dtype as _get_scalar_dtype  # noqa: F401 (optimizers elsewhere import these names)
 from .options import check_fused_param as _device_dtype_check_for_fused  # noqa: F401
@@ -210,6 +211,9 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or set them to zero if ``set_to_none`` is False."""
+        if set_to_none and "flowtorch.autograd.profiler" not in sys.modules and all(
+                [planned.drop_gradients(group["params"]) for group in self.param_groups]):
+            return
         if not hasattr(self, "_zero_grad_profile_name"):
             self._patch_step_function()
         with _record_function(self._zero_grad_profile_name):
@@ -346,7 +350,8 @@ class Optimizer:
 class GroupwiseOptimizer(Optimizer):
     """An optimizer whose step treats one parameter group after another."""
 
-    @_use_grad_for_differentiable
+    _recipe: planned.Recipe | None = None
+
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters once; ``closure`` reevaluates the model and returns the loss."""
         loss = None
@@ -354,8 +359,13 @@ class GroupwiseOptimizer(Optimizer):
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            self._update_group(group)
+            if not planned.step(self, group):
+                self._update_anew(group)
         return loss
+
+    @_use_grad_for_differentiable
+    def _update_anew(self, group: dict[str, Any]) -> None:
+        self._update_group(group)
 
     def _update_group(self, group: dict[str, Any]) -> None:
         raise NotImplementedError

@@ -11,6 +11,7 @@ from .counters import advance, check_capturable, check_tensors, new_number
 from .formula import add, addcdiv, addcmul, formula
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_lr, check_options, nonzero, to_scalar
+from .planned import Recipe
 
 __all__ = ["RMSprop", "rmsprop"]
 
@@ -71,6 +72,17 @@ def _rmsprop(param: Any, grad: Any, square_avg: Any, grad_avg: Any, buf: Any, /,
     else:
         param = addcdiv(param, grad, denom, -lr)
     return param, square_avg, grad_avg, buf
+
+
+def _read(group: dict[str, Any]) -> tuple:
+    return ("square_avg", "grad_avg" if group["centered"] else None,
+            "momentum_buffer" if group["momentum"] > 0 else None), {
+        "lr": group["lr"], "alpha": group["alpha"], "eps": group["eps"],
+        "weight_decay": nonzero(group["weight_decay"]), "momentum": group["momentum"],
+        "maximize": group["maximize"]}
+
+
+RMSprop._recipe = Recipe(_rmsprop, _read)
 
 
 def rmsprop(params: list[Tensor], grads: list[Tensor], square_avgs: list[Tensor], grad_avgs: list[Tensor],

@@ -11,6 +11,7 @@ from .counters import advance, check_capturable, check_tensors, new_number
 from .formula import addcmul, formula, where
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_lr, to_scalar
+from .planned import Recipe
 
 __all__ = ["Rprop", "rprop"]
 
@@ -62,6 +63,15 @@ def _rprop(param: Any, grad: Any, prev: Any, step_size: Any, /, *, low: Any, hig
     step_size = where(agreement > 0, step_size.mul(etaplus), shrunk).clamp(low, high)
     grad = where(agreement < 0, 0.0, grad)
     return addcmul(param, grad.sign(), step_size, -1), grad, step_size
+
+
+def _read(group: dict[str, Any]) -> tuple:
+    (shrink, grow), (low, high) = group["etas"], group["step_sizes"]
+    return ("prev", "step_size"), {"low": low, "high": high, "etaminus": shrink, "etaplus": grow,
+                                   "maximize": group["maximize"]}
+
+
+Rprop._recipe = Recipe(_rprop, _read)
 
 
 def rprop(params: list[Tensor], grads: list[Tensor], prevs: list[Tensor], step_sizes: list[Tensor],

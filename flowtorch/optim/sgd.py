@@ -11,6 +11,7 @@ from .blocked import update
 from .formula import add, formula
 from .optimizer import GroupwiseOptimizer, ParamsT
 from .options import check_fused, check_fused_param, check_one_element, nonzero, to_scalar, unscale
+from .planned import Recipe
 
 __all__ = ["SGD", "sgd"]
 
@@ -83,6 +84,17 @@ def _sgd(param: Any, grad: Any, buf: Any, /, *, lr: Any, momentum: Any, dampenin
             buf = add(buf.mul(momentum), grad, 1 - dampening)
         grad = add(grad, buf, momentum) if nesterov else buf
     return add(param, grad, -lr), buf
+
+
+def _read(group: dict[str, Any]) -> tuple:
+    momentum = group["momentum"]
+    return ("momentum_buffer" if momentum != 0 else None,), {
+        "lr": group["lr"], "momentum": nonzero(momentum), "dampening": nonzero(group["dampening"]),
+        "weight_decay": nonzero(group["weight_decay"]), "nesterov": group["nesterov"],
+        "maximize": group["maximize"], "first": False}
+
+
+SGD._recipe = Recipe(_sgd, _read, count=None)
 
 
 def sgd(params: list[Tensor], d_p_list: list[Tensor], momentum_buffer_list: list[Tensor | None],
