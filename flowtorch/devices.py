@@ -142,8 +142,8 @@ def resolve(d: Any) -> device:
         return _stack.devices[-1] if _stack.devices else _default
     if d.__class__ is not device:
         d = device(d)
-    if d is cpu or d.type == "cpu":
-        return cpu if d.index is None else d
+    if d.type == "cpu":                           # one of each, whatever the index says
+        return cpu
     if d.type == "meta":
         return meta
     if d.type == "cuda":
@@ -153,7 +153,8 @@ def resolve(d: Any) -> device:
             return d if d.index is not None else _cuda0
         raise RuntimeError("No CUDA device is available: flowtorch runs on cuda with the extra 'cuda12' or 'cuda13' "
                            "(cupy and triton) and a GPU, or with FLOWTORCH_CUDA=interpret on host memory")
-    raise RuntimeError(f"device type '{d.type}' is not supported by flowtorch; use 'cpu', 'cuda' or 'meta'")
+    raise NotImplementedError(f"Could not run a function that makes tensors with arguments from the '{d.type.upper()}' "
+                              "backend: flowtorch does not support it; use 'cpu', 'cuda' or 'meta'")
 
 
 _cuda0 = device("cuda", 0)

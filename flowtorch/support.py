@@ -21,7 +21,7 @@ from flowtorch.shim import names
 FULL, PARTIAL, ABSENT = "full", "partial", "absent"
 # For a name and all below it: what is missing.
 PARTLY = {
-    "torch.compile": "runs the callable as it is",
+    "torch.compile": "runs the callable as it is; a module comes back in an OptimizedModule, as in PyTorch",
     "torch.compiler": "advice to a compiler is taken and changes nothing",
     "torch._dynamo": "advice to a compiler is taken and changes nothing",
     "torch.jit": "functions and modules stay Python, as with PYTORCH_JIT=0; no programs are saved or run",

@@ -123,7 +123,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
             if len(input_grads) != len(edges):
                 raise RuntimeError(f"Function {node.name()} returned an incorrect number of gradients (expected "
                                    f"{len(edges)}, got {len(input_grads)})")
-            for k in range(len(edges)):     # not zip, whose own reference would make _own copy every gradient
+            for k in node.order or range(len(edges)):   # not zip: its own reference would make _own copy gradients
                 e = edges[k]
                 gi = input_grads[k]
                 if e is None or gi is None:

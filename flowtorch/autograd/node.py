@@ -5,7 +5,7 @@ import itertools
 import threading
 import weakref
 from collections import OrderedDict
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -42,6 +42,7 @@ class Node:
                  "type", "versions")
 
     op: Any = None
+    order: ClassVar[tuple | None] = None    # in which gradients go to (three) edges, if not as they stand
     seq: int
     edges: tuple
     saved: Any
@@ -61,7 +62,8 @@ class Node:
     @property
     def next_functions(self) -> tuple:
         """(node, output number) for every input; leaves appear as AccumulateGrad nodes."""
-        return tuple(public_edge(e) for e in self.edges)
+        edges = self.edges if self.order is None else [self.edges[k] for k in self.order]
+        return tuple(public_edge(e) for e in edges)
 
     @property
     def metadata(self) -> dict:

@@ -23,7 +23,7 @@ typedef struct {
 static PyObject *make_helper, *prepare, *current, *released, *plain_release, *lock_acquire, *lock_release;
 static PyTypeObject *OutputType;
 static Py_ssize_t in_output_node, in_output_index;
-static PyObject *name_apply, *name_release, *name_hooks, *name_post_hooks, *name_fit, *name_node, *add_call, *sum_call;
+static PyObject *name_apply, *name_release, *name_hooks, *name_post_hooks, *name_fit, *name_node, *name_order, *add_call, *sum_call;
 
 /* ---- what waits: a heap by creation order, and a table by node with linear probing */
 
@@ -316,7 +316,8 @@ static int wrong_count(PyObject *node, Py_ssize_t expected, Py_ssize_t got) {
 
 /* Run a node that has waited, and send on what it gives; steals the gradient. */
 static int run_node(Pass *p, PyObject *node, PyObject *g, int keep) {
-    PyObject *grads[MOST] = {NULL}, *given = NULL, *hooks = SLOT(node, in_node.hooks);
+    PyObject *grads[MOST] = {NULL}, *given = NULL, *order = NULL, *hooks = SLOT(node, in_node.hooks);
+    Py_ssize_t turns;
     int count = 0, watched = hooks != NULL && hooks != Py_None, status = -1;
     p->node = node;
     if (watched) {
@@ -350,7 +351,11 @@ static int run_node(Pass *p, PyObject *node, PyObject *g, int keep) {
         wrong_count(node, n, PySequence_Fast_GET_SIZE(given));
         goto end;
     }
-    for (Py_ssize_t k = 0; k < n; k++) {
+    if (n == 3 && (order = PyObject_GetAttr((PyObject *)Py_TYPE(node), name_order)) == NULL) goto end;
+    if (order == Py_None) Py_CLEAR(order);
+    turns = order ? PyTuple_GET_SIZE(order) : n;
+    for (Py_ssize_t i = 0; i < turns; i++) {
+        Py_ssize_t k = order ? PyLong_AsSsize_t(PyTuple_GET_ITEM(order, i)) : i;
         PyObject *edge = PyTuple_GET_ITEM(edges, k), *gk = given ? PySequence_Fast_GET_ITEM(given, k) : grads[k];
         if (edge == Py_None || gk == NULL || gk == Py_None) continue;
         if (given == NULL) grads[k] = NULL;
@@ -364,6 +369,7 @@ static int run_node(Pass *p, PyObject *node, PyObject *g, int keep) {
 end:
     for (int i = 0; i < MOST; i++) Py_XDECREF(grads[i]);
     Py_XDECREF(given);
+    Py_XDECREF(order);
     Py_XDECREF(g);
     return status;
 }
@@ -548,5 +554,6 @@ int engine_register(PyObject *module) {
     name_post_hooks = PyUnicode_InternFromString("_post_accumulate_grad_hooks");
     name_fit = PyUnicode_InternFromString("fit");
     name_node = PyUnicode_InternFromString("node");
+    name_order = PyUnicode_InternFromString("order");
     return PyModule_AddFunctions(module, functions);
 }

@@ -163,6 +163,18 @@ def sparse_compressed_tensor(compressed_indices, plain_indices, values, size=Non
 
 
 @composite
+def spmm(input, mat2):
+    """The matrix product ``input @ mat2``, under the name it has for a sparse ``input``."""
+    return input.mm(mat2)
+
+
+@composite
+def dsmm(input, mat2):
+    """Another name of ``spmm``."""
+    return input.mm(mat2)
+
+
+@composite
 def smm(input, mat):
     """The product of a sparse matrix and a dense one, as a sparse tensor."""
     return input.mm(mat).to_sparse()

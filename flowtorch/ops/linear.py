@@ -284,6 +284,9 @@ def _linear_grad_weight(g, input, shape):
 
 
 _linear_mm, _linear_view, _linear_unsafe = (_node(f"{n}Backward0", _linear) for n in ("Mm", "View", "UnsafeView"))
+# PyTorch's linear is addmm, whose first input is the bias: hooks see its gradient first.
+_linear.node_class.order, _linear_view.order = (2, 0, 1), (2, 1, 0)
+_linear_mm.order = _linear_unsafe.order = 0, 1
 
 
 def _linear_kind(ndim: int, bias: Any) -> Any:

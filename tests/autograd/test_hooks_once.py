@@ -60,3 +60,27 @@ def test_a_use_that_sends_nothing_does_not_keep_the_hook_waiting():
     x.register_hook(lambda g: seen.append(g.tolist()))
     (Nothing.apply(x) * 3 + x * 2).sum().backward()
     assert seen == [[2.0, 2.0]] and x.grad.tolist() == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 5, 3), (3,)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_hooks_of_linear_layers_see_the_bias_first(shape, bias):
+    def program(t):
+        net = t.nn.Sequential(t.nn.Linear(3, 4, bias=bias), t.nn.ReLU(), t.nn.Linear(4, 2))
+        order = []
+        for name, p in net.named_parameters():
+            p.register_hook(lambda g, name=name: order.append(name))
+        x = t.ones(shape, requires_grad=True)
+        x.register_hook(lambda g: order.append("x"))
+        net(x).sum().backward()
+        return order
+
+    assert both(program)[:2] == ["2.bias", "2.weight"]
+
+
+def test_a_linear_layers_node_names_the_bias_before_the_input():
+    def program(t):
+        with_bias, without = (t.nn.Linear(3, 4, bias=b)(t.ones(5, 3)).grad_fn.next_functions for b in (True, False))
+        return [edge[0] is not None for edge in with_bias], [edge[0] is not None for edge in without]
+
+    assert both(program) == ([True, False, True], [False, True])
