@@ -16,7 +16,7 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from triton.language.extra import libdevice
 
-from . import scalar
+from . import scalar, special
 
 INTERPRET = bool(triton.knobs.runtime.interpret)
 """Kernels run in Triton's interpreter on host memory (TRITON_INTERPRET=1, set before triton is imported)."""
@@ -85,7 +85,8 @@ def define(
     source = f"@triton.jit\ndef {name}({arguments}):\n    {text}\n"
     file = f"<flowtorch kernel {name}>"
     linecache.cache[file] = (len(source), None, source.splitlines(True), file)
-    namespace = {"triton": triton, "tl": tl, "libdevice": libdevice, "scalar": scalar, "__name__": __name__}
+    namespace = {"triton": triton, "tl": tl, "libdevice": libdevice, "scalar": scalar, "special": special}
+    namespace["__name__"] = __name__
     exec(compile(source, file, "exec"), namespace)
     return Kernel(namespace[name], source, dict(signature), dict(constants), divisible, warps, stages)
 

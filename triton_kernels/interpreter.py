@@ -123,7 +123,9 @@ def _through_float32(original):
     def method(self, *handles_and_function):
         *handles, function = handles_and_function
         if not any(isinstance(handle, Handle) and _is_bfloat16(handle.dtype) for handle in handles):
-            return original(self, *handles, function)
+            found = original(self, *handles, function)
+            # a comparison of scalars would be spread over a block as the numbers that were compared
+            return Handle(found.data, tl.int1) if found.data.dtype == bool else found
         result = function(*map(_widen, handles))
         if result.dtype == np.float32:
             return Handle(_narrow(result), tl.bfloat16)
@@ -227,7 +229,9 @@ def _erfinv(y: float) -> float:
     part = 2 / (math.pi * 0.147) + log / 2
     x = math.copysign(math.sqrt(math.sqrt(part * part - log / 0.147) - part), y)
     for _ in range(4):
-        error = math.erf(x) - y if abs(x) < 1 else math.copysign(math.erfc(abs(x)) - (1 - abs(y)), -y)
+        error = math.erf(x) - y
+        if abs(x) >= 1:
+            error = (1 - abs(y) - math.erfc(abs(x))) * math.copysign(1, y)
         x -= error / (2 / math.sqrt(math.pi) * math.exp(-x * x))
     return x
 

@@ -156,7 +156,7 @@ def parts(array: Any) -> tuple[Any, Any]:
     plane = np.dtype(np.float32 if array.dtype.itemsize == 8 else np.float64)
     flat = strided(array, (1,), (1,)).view(plane)
     steps = [2 * step for step in element_strides(array)]
-    return strided(flat, array.shape, steps), strided(flat, array.shape, steps, 1) if array.size else array.imag
+    return strided(flat, array.shape, steps), strided(flat, array.shape, steps, int(array.size > 0))
 
 
 def whole_memory(array: Any) -> Any:

@@ -157,6 +157,8 @@ class _Builder:
             condition = self.convert(self.materialize(nodes[0]), "bool")
             return self.emit(name, type, (condition, self.operand(nodes[1], type), self.operand(nodes[2], type)))
         type = self.common_type(nodes)
+        if name.startswith("logical_") and CATEGORY[type] in "if":
+            return self.emit(name, "bool", tuple(self.operand(node, "bool") for node in nodes))
         if name == "nextafter" and any(compute_type(arg.type) != arg.type for arg in map(self.materialize, nodes)):
             raise TypeError("nextafter is not defined for float32 arithmetic on a narrower float")
         if (function.rule == "float" or name == "angle") and CATEGORY[type] in "bi":

@@ -88,8 +88,8 @@ def norms(arrays: Sequence[Any], order: int) -> Any:
     language = kernel_module("compile").tl
     options = {"ORDER": order, "STATE": getattr(language, state.name), "BLOCK": block}
     if len(chunks):
-        run(module.partial_norms, (len(chunks),), to_device(table), to_device(chunks), partial,
-            TYPE=getattr(language, dtype.name), ALIGNED=bool(not (table[:, 1] & 15).any()), SPAN=span, **options)  # fmt: skip
+        tiles = {"TYPE": getattr(language, dtype.name), "ALIGNED": bool(not (table[:, 1] & 15).any()), "SPAN": span}
+        run(module.partial_norms, (len(chunks),), to_device(table), to_device(chunks), partial, **tiles, **options)
     run(module.norms, (len(sizes),), partial, to_device(starts), result, **options)
     return result
 

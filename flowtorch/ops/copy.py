@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch import devices, dtypes
 from flowtorch.array.place import broadcast, moved, placed, store
+from flowtorch.array.place import contiguous as gathered
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
@@ -60,7 +61,7 @@ class Conversion(Family):
         if memory_format is not preserve_format:
             array = laid_out(array, memory_format)
         if target.dtype is not input._type.dtype:
-            array = convert_array(np.array(array, order="C") if 0 in array.strides else array, target.dtype)
+            array = convert_array(gathered(array) if 0 in array.strides else array, target.dtype)
         elif array is input._array:
             array = laid_out(array, preserve_format)
         return wrap(array, target)

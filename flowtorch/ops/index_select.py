@@ -341,6 +341,8 @@ def embedding_renorm_(input: Any, indices: Any, max_norm: float, norm_type: floa
     """Scale the rows of ``input`` that ``indices`` name down to ``max_norm``, in place."""
     if input.is_meta:
         return input
+    if input.is_cuda:
+        return _renorm_there(input, indices.unique(), max_norm, norm_type)
     array = input._array
     rows = np.unique(indices._array)
     part = array[rows].astype(np.float32 if array.dtype.itemsize < 4 else array.dtype)
@@ -348,6 +350,18 @@ def embedding_renorm_(input: Any, indices: Any, max_norm: float, norm_type: floa
     scale = np.where(norms > max_norm, max_norm / (norms + 1e-7), 1).astype(part.dtype)
     array[rows] = (part * scale[:, None]).astype(array.dtype)
     input._bump_version()
+    return input
+
+
+def _renorm_there(input: Any, rows: Any, max_norm: float, norm_type: float) -> Any:
+    """The same of a table whose memory is not the host's."""
+    from flowtorch.autograd.mode import no_grad
+
+    with no_grad():
+        part = input[rows]
+        norms = (part.float() if part.dtype.itemsize < 4 else part).norm(norm_type, 1)
+        scale = (max_norm / (norms + 1e-7)).where(norms > max_norm, norms.new_ones(()))
+        input[rows] = (part * scale.unsqueeze(1)).to(part.dtype)
     return input
 
 

@@ -353,7 +353,7 @@ def _as_strided_backward(g, input, size, stride, storage_offset):
     for k, (m, s) in enumerate(zip(size, stride, strict=True)):
         index = index + (np.arange(m) * s).reshape((-1,) + (1,) * (len(size) - 1 - k))
     index = np.broadcast_to(index + offset, tuple(size)).reshape(-1)
-    flat = flat.index_add(0, wrap(np.ascontiguousarray(index)), g.reshape(-1))
+    flat = flat.index_add(0, wrap(np.ascontiguousarray(index)).to(g.device), g.reshape(-1))
     return flat.as_strided(input.shape, input.stride(), input.storage_offset())
 
 

@@ -6,7 +6,8 @@ on a device array fails here instead of being slow, or wrong, on a GPU.
 """
 
 import contextlib
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
@@ -54,6 +55,8 @@ class ndarray:
     flags = property(lambda self: self._host.flags)
     T = property(lambda self: self.transpose())
     base = property(lambda self: None)
+    real = property(lambda self: ndarray.of(self._host.real, self.data))
+    imag = property(lambda self: ndarray.of(self._host.imag, self.data))
 
     def __len__(self):
         return len(self._host)
@@ -79,6 +82,9 @@ class ndarray:
 
     def copy(self, order="C"):
         return asarray(self._host.copy(order))
+
+    def conj(self):
+        return asarray(self._host.conj())
 
     def astype(self, dtype, copy=True):
         return asarray(self._host.astype(dtype))
@@ -112,6 +118,8 @@ for _name in ("reshape", "transpose", "squeeze", "swapaxes"):
 
 
 def asarray(host):
+    if isinstance(host, ndarray):
+        return host
     made = object.__new__(ndarray)
     made._host = np.asarray(host).copy("K")
     made.data = MemoryPointer(Memory(made._host), 0)
@@ -128,7 +136,37 @@ def zeros(shape, dtype=np.float64):
     return made
 
 
-linalg = SimpleNamespace()
-fft = SimpleNamespace()
+def _by_numpy(function):
+    """A function of CuPy's libraries: arrays of the device in, arrays of the device out."""
+
+    def call(*args, **kwargs):
+        host = [arg._host if isinstance(arg, ndarray) else arg for arg in args]
+        found = function(*host, **kwargs)
+        return tuple(map(asarray, found)) if isinstance(found, tuple) else asarray(np.asarray(found))
+
+    return call
+
+
+linalg = SimpleNamespace(**{name: _by_numpy(getattr(np.linalg, name)) for name in np.linalg.__all__})
+fft = SimpleNamespace(**{name: _by_numpy(getattr(np.fft, name)) for name in np.fft.__all__})
 cuda = SimpleNamespace(MemoryPointer=MemoryPointer, runtime=SimpleNamespace(getDevice=lambda: 0),
                        Device=lambda index=0: contextlib.nullcontext())
+
+
+def install(patch):
+    """Let flowtorch take these arrays for CuPy's; `patch` sets an attribute, given as (object, name, value)."""
+    import scipy.linalg
+
+    import flowtorch.ops.cuda
+    from flowtorch.array import cuda as memory
+
+    memory.kernels()
+    flowtorch.ops.cuda.load()
+    faults = memory.Faults()
+    for name in ("array.cuda", "codegen.triton_kernel", "ops.cuda.library"):
+        patch(sys.modules[f"flowtorch.{name}"], "array_module", lambda: sys.modules[__name__])
+    for name in ("array.cuda", "ops.cuda.places", "ops.cuda.losses"):
+        patch(sys.modules[f"flowtorch.{name}"], "faults", faults)
+    solvers = ModuleType("cupyx.scipy.linalg")
+    solvers.lu_factor = _by_numpy(scipy.linalg.lu_factor)
+    sys.modules |= {"cupyx": ModuleType("cupyx"), "cupyx.scipy": ModuleType("scipy"), "cupyx.scipy.linalg": solvers}

@@ -24,14 +24,7 @@ F = ft.nn.functional
 
 @pytest.fixture(autouse=True)
 def device_arrays(monkeypatch):
-    from flowtorch.array import cuda
-
-    cuda.kernels()
-    monkeypatch.setattr(cuda, "array_module", lambda: fake_cupy)
-    monkeypatch.setattr("flowtorch.codegen.triton_kernel.array_module", lambda: fake_cupy)
-    monkeypatch.setattr(cuda, "faults", cuda.Faults())
-    monkeypatch.setattr("flowtorch.ops.cuda.places.faults", cuda.faults)
-    monkeypatch.setattr("flowtorch.ops.cuda.losses.faults", cuda.faults)
+    fake_cupy.install(monkeypatch.setattr)
 
 
 VALUES = [[1.0, 2, 3], [4, 5, 6]]

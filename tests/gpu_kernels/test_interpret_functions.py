@@ -73,6 +73,40 @@ def test_special_functions(name, same):
             same(getattr(S, name), x * 100, scale=10 if dtype == "float32" else 1e6)  # six terms of a series
 
 
+SERIES = {
+    "zeta": lambda x, y: S.zeta(x.abs() + 0.5, y),
+    "polygamma": lambda x, y: S.polygamma(2, y),
+    "trigamma": lambda x, y: S.polygamma(1, x),
+    "igamma": lambda x, y: ft.igamma(y, x.abs()),
+    "igammac": lambda x, y: ft.igammac(y, x.abs()),
+    "airy": lambda x, y: S.airy_ai(x * 4),
+    "k0": lambda x, y: S.modified_bessel_k0(y),
+    "k1": lambda x, y: S.modified_bessel_k1(y),
+    "scaled k0": lambda x, y: S.scaled_modified_bessel_k0(y),
+    "scaled k1": lambda x, y: S.scaled_modified_bessel_k1(y),
+    "logit": lambda x, y: ft.logit(x.sigmoid()),
+    "clamped logit": lambda x, y: ft.logit(x, 0.1),
+}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_series(name, same):
+    for dtype in ("float32", "float64"):
+        x = numbers(5, 7, dtype=dtype) * 3
+        same(SERIES[name], x, x.abs().flip(0) * 3 + 0.125, scale=4 if dtype == "float32" else 2000)
+
+
+def test_gradients_of_samples():
+    """PyTorch's own formulas are good to three digits."""
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0.2, 20, (2, 30))
+    x, y = ft.tensor(rng.gamma(a)), ft.tensor(rng.beta(a, b))
+    a, total = ft.tensor(a), ft.tensor(a + b)
+    for function, given in ((ft._standard_gamma_grad, (a, x)), (ft._dirichlet_grad, (y, a, total))):
+        found = function(*(t.to("cuda") for t in given))
+        np.testing.assert_allclose(found.cpu(), function(*given), rtol=4e-3)
+
+
 @pytest.mark.parametrize("name", POLYNOMIALS)
 def test_polynomials(name, same):
     x, n = numbers(5, 7, dtype="float64") / 2, integers(-1, 6, 5, 7).double()

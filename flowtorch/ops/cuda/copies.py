@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from flowtorch import dtypes
 from flowtorch.array.cuda import empty
+from flowtorch.array.place import broadcast
 from flowtorch.codegen.triton_map import grid_map
 from flowtorch.ops import rearrange
 from flowtorch.ops.cuda.base import bits, copied, copy_into, dense, fill, formula, full, kernel, zeros
@@ -54,7 +53,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     name = input.dtype.name
     if input.dtype.kind == "c":
         result = copied(input)
-        flags = dense(mask if mask.shape == input.shape else np.broadcast_to(mask, input.shape))
+        flags = dense(broadcast(mask, input.shape))
         single = full((1,), input.dtype, complex(value.item()))
         words, chosen = bits(result), bits(single)
         shape = words.shape

@@ -10,7 +10,7 @@ import numpy as np
 from flowtorch.array.cuda import array_module, empty, kernel_module, to_host
 from flowtorch.codegen.triton_map import grid_map, run
 from flowtorch.ops import linalg_solve
-from flowtorch.ops.cuda.base import dense, kernel, zeros
+from flowtorch.ops.cuda.base import dense, formula, kernel, parts, zeros
 from flowtorch.ops.cuda.composed import composed, public
 from flowtorch.ops.cuda.scans import state_type
 
@@ -103,8 +103,8 @@ def lu_factor(A: Any) -> tuple:
     pivots, info = zeros((*A.shape[:-2], min(m, n)), np.int32), _info(A)
     for at in np.ndindex(*A.shape[:-2]):
         lu, order = factor(A[at], check_finite=False)
-        result[at], pivots[at] = lu, order + 1
-    return result, pivots, info
+        result[at], pivots[at] = lu, order
+    return result, formula("x + 1", (("x", "int32"),), (), "int32")(pivots), info
 
 
 # ---------------------------------------------------------------- kernels of ours
@@ -207,7 +207,9 @@ def matrix_exp(A):
 def _transform(name: str, input: Any, scale: float, target: np.dtype, **options: Any) -> Any:
     result = getattr(array_module().fft, name)(input, **options)
     if scale != 1:
-        result = result * result.real.dtype.type(scale)
+        for part in parts(result) if result.dtype.kind == "c" else (result,):
+            name = part.dtype.name
+            formula("x * s", (("x", name),), ("s",), name)(part, float(scale), out=part)
     return result.astype(target) if result.dtype != target else result
 
 

@@ -17,11 +17,13 @@ from flowtorch.ops.cuda.base import (
     along,
     cast,
     copied,
+    copy_into,
     dense,
     formula,
     from_rows,
     full,
     kernel,
+    parts,
     rows_last,
     zeros,
 )
@@ -60,6 +62,8 @@ def _scan(rule: str, input: Any, dim: int, target: np.dtype) -> Any:
     d = along(dim, input.ndim)
     if not input.size:
         return empty(input.shape, target)
+    if target.kind == "c":
+        raise NotImplementedError(f"running {rule}s of complex numbers have no kernel on device 'cuda'")
     flat, rest = rows_last(input, d)
     result = empty(flat.shape, target)
     sizes = tile(*flat.shape)
@@ -72,6 +76,12 @@ def _scan(rule: str, input: Any, dim: int, target: np.dtype) -> Any:
 
 @kernel("cumsum")
 def cumsum(input: Any, dim: int, *, dtype: Any = None) -> Any:
+    if accumulation_type(input, dtype).kind == "c":
+        input = cast(input, accumulation_type(input, dtype))
+        result = empty(input.shape, input.dtype)
+        for target, part in zip(parts(result), parts(input), strict=True):
+            copy_into(target, _scan("sum", part, dim, part.dtype))
+        return result
     return _scan("sum", input, dim, accumulation_type(input, dtype))
 
 

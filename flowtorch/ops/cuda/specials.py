@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -13,16 +14,18 @@ from flowtorch.ops.cuda.base import cast, copy_into, dense, formula, kernel, par
 from flowtorch.ops.cuda.norms import _moments
 
 
-def _elementwise(name: str, lines: list[str], names: str = "x") -> None:
-    """Register a kernel that computes ``y`` from its operands by ``lines``, in float32 or float64."""
+def _elementwise(name: str, lines: list[str], names: str = "x", wide: bool = False) -> None:
+    """Register a kernel that computes ``y`` from its operands by ``lines``, in float32 or float64 (always if wide)."""
 
     def run(*arrays: Any) -> Any:
         if arrays[0].dtype.kind in "biuc":
             raise NotImplementedError(f"'{name}' of {arrays[0].dtype} has no kernel on device 'cuda'")
-        state = "float64" if arrays[0].dtype == np.float64 else "float32"
+        state = "float64" if wide or arrays[0].dtype == np.float64 else "float32"
         result = empty(np.broadcast_shapes(*(a.shape for a in arrays)), arrays[0].dtype)
-        wide = [f"{k} = {k}.to(tl.{state})" for k in names]
-        grid_map(name, result.shape, [*wide, *lines], dict(zip(names, arrays, strict=True)), {"y": result}, block=512)
+        casts = [f"{k} = {k}.to(tl.{state})" for k in names]
+        # a series in float64 takes so many registers that a thread has room for one element
+        block, inputs = 128 if wide else 512, dict(zip(names, arrays, strict=True))
+        grid_map(name, result.shape, [*casts, *lines], inputs, {"y": result}, block=block)
         return result
 
     kernel(name)(run)
@@ -99,6 +102,44 @@ if devices.interpreted_cuda() and kernel_module("compile").INTERPRET:
     _give_bodies()
 for _name, _lines in _ELEMENTWISE.items():
     _elementwise(_name, _lines)
+
+
+_WIDE = {
+    "airy_ai": ("x", "special.airy(x)"),
+    "zeta": ("xq", "special.zeta(x, q)"),
+    "igamma": ("ax", "special.incomplete_gamma(a, x, 0)"),
+    "igammac": ("ax", "special.incomplete_gamma(a, x, 1)"),
+    "_gamma_grad": ("ax", "special.gamma_gradient(a, x)"),
+    "_dirichlet_gradient": ("xat", "special.dirichlet_gradient(x, a, t)"),
+}
+"""Functions whose series would lose too much in float32: (operands, value)."""
+_WIDE |= {
+    f"{scaled}modified_bessel_k{order}": ("x", f"special.bessel_k(x, {order}, {int(bool(scaled))})")
+    for scaled in ("", "scaled_")
+    for order in (0, 1)
+}
+for _name, (_names, _value) in _WIDE.items():
+    _elementwise(_name, [f"y = {_value}"], _names, wide=True)
+
+
+@kernel("_polygamma")
+def polygamma(input: Any, *, n: int = 0) -> Any:
+    result = empty(input.shape, input.dtype)
+    lines = ["x = x.to(tl.float64)", "y = special.polygamma(x * 0 + n, x)"]
+    grid_map("polygamma", result.shape, lines, {"x": input}, {"y": result}, numbers={"n": n}, block=128)
+    return result
+
+
+@kernel("_logit")
+def logit(input: Any, *, eps: float | None = None) -> Any:
+    name = input.dtype.name
+    if eps is None:
+        return formula(_LOGIT, (("x", name),), (), name)(input)
+    text = re.sub(r"\bx\b", "minimum(maximum(x, eps), 1 - eps)", _LOGIT)
+    return formula(text, (("x", name),), ("eps",), name)(input, float(eps))
+
+
+_LOGIT = "where(abs(x - 0.5) < 0.2, log1p(2 * (x - 0.5) / (1 - x)), log(x / (1 - x)))"
 
 
 # ---------------------------------------------------------------- polynomials by three-term recurrences
