@@ -42,6 +42,43 @@ class CopySlices(Node):
         self.fn.release()
 
 
+class AsStridedBackward0(Node):
+    """A view whose base has changed since: the gradient is that of the elements which the view shows."""
+
+    __slots__ = ("base_shape", "steps")
+
+    base_shape: tuple
+    steps: Any
+
+    def apply(self, g: Any) -> tuple:
+        return (_with_slice(g.new_zeros(self.base_shape), self.steps, g),)
+
+
+def as_strided_node(t: Tensor, view: Any) -> AsStridedBackward0 | None:
+    """The new history of the view ``t``; None where it shows elements twice, or in another dtype than its base."""
+    base = view.base
+    if t._type is not base._type or not t._type.fast or not _apart(t._array):
+        return None
+    node = _new(AsStridedBackward0)
+    node.seq = next_seq()
+    node.edges = (edge(base),)
+    node.hooks = None
+    node.saved = ()
+    node.base_shape, node.steps = tuple(base.shape), view.steps
+    node.shape, node.type = t._array.shape, t._type
+    return node
+
+
+def _apart(array: Any) -> bool:
+    """Whether no two indices of an array can meet: each stride steps over all that the smaller ones reach."""
+    reach = 0
+    for stride, size in sorted((abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1):
+        if stride <= reach:
+            return False
+        reach += stride * (size - 1)
+    return True
+
+
 def _with_slice(base: Tensor, steps: tuple, value: Tensor) -> Tensor:
     inside = base
     for function, args in steps:

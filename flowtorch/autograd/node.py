@@ -241,10 +241,14 @@ def view_edge(t: Tensor) -> Any:
 
 
 def refresh(t: Tensor) -> None:
-    """Replay a view's steps on its base, and take over the history that results."""
+    """Give a view the history of its base: in one step where its elements lie apart, else by its own steps again."""
+    from flowtorch.autograd.copy_slices import as_strided_node
     from flowtorch.autograd.mode import enable_grad
 
     view: Any = view_of(t)
+    if (node := as_strided_node(t, view)) is not None:
+        t._node, t._requires_grad = node, True
+        return
     with enable_grad():
         again = view.base
         for function, args in view.steps:

@@ -1,11 +1,25 @@
 """Filling a tensor with one value, in place."""
 from __future__ import annotations
 
+from typing import Any
+
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.ops import dispatch
+from flowtorch.ops.copy import _copy
 from flowtorch.ops.factory import full
 from flowtorch.ops.op import composite
 from flowtorch.tensor import Tensor
+
+# A fill is recorded as the copy that it is; only its node bears PyTorch's name for it.
+_by_number, _by_tensor, _of_number, _of_tensor, _zero = (
+    type(name, (_copy.node_class,), {"__slots__": (), "__module__": "flowtorch.autograd"})
+    for name in ("FillBackward2", "FillBackward3", "FillBackward0", "FillBackward1", "ZeroBackward0"))
+
+
+def _named(filled: Tensor, node_class: Any) -> Tensor:
+    if type(filled._node) is _copy.node_class or type(filled._node) in (_by_number, _by_tensor):
+        filled._node.__class__ = node_class
+    return filled
 
 
 @composite(namespace="Tensor", method=True)
@@ -15,7 +29,7 @@ def fill_(self, value):
         if value.dim():
             raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "
                                f"{value.dim()} dimensions.")
-        return self.copy_(value)
+        return _named(self.copy_(value), _by_tensor)
     if value.__class__ is str:
         raise TypeError("fill_() received an invalid combination of arguments - got (str)")
     t = self._type
@@ -23,19 +37,19 @@ def fill_(self, value):
         self._array.fill(t.scalar(value).astype(t.numpy))
         self._bump_version()
         return self
-    return self.copy_(full((), value, dtype=self.dtype, device=self.device))
+    return _named(self.copy_(full((), value, dtype=self.dtype, device=self.device)), _by_number)
 
 
 @composite(namespace="Tensor", method=True)
 def zero_(self):
     """Set every element to 0."""
-    return fill_(self, 0)
+    return _named(fill_(self, 0), _zero)
 
 
 @composite
 def fill(input, value):
     """A tensor shaped like ``input`` with every element ``value``."""
-    return input.clone().fill_(value)
+    return _named(input.clone().fill_(value), _of_tensor if isinstance(value, Tensor) else _of_number)
 
 
 @composite(name="zero_")

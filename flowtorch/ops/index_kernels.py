@@ -7,6 +7,7 @@ import numpy as np
 
 from flowtorch.array.scatter import add_rows, linear_index
 from flowtorch.dtypes import from_numpy_dtype
+from flowtorch.errors import broadcast_error
 from flowtorch.ops.families import convert_array
 
 _full = slice(None)
@@ -175,18 +176,23 @@ def put(target: np.ndarray, arrays: list, dims: tuple, values: np.ndarray, accum
 
 def write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, accumulate: bool) -> None:
     """``put`` with PyTorch's rules for the dtype and shape of ``values``, and its errors."""
-    if len(indices) == 1 and values.size == 1 and not accumulate and indices[0].dtype.name in ("bool", "uint8"):
+    arrays = index_arrays(indices, dims, target.shape)
+    if len(indices) == 1 and values.size == 1 and not accumulate and arrays[0].dtype.kind == "b":
         if indices[0].dtype == np.uint8:
             raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype unsigned char")
         values = convert_array(values.reshape(()), from_numpy_dtype(target.dtype))
     elif values.dtype != target.dtype:
+        result_shape(target.shape, arrays, dims)              # what is wrong with the indices comes first
         raise RuntimeError("Index put requires the source and destination dtypes match, got "
                            f"{from_numpy_dtype(target.dtype).label} for the destination and "
                            f"{from_numpy_dtype(values.dtype).label} for the source.")
-    arrays = index_arrays(indices, dims, target.shape)
-    if not target.size:
-        result_shape(target.shape, arrays, dims)
-        return
+    if not target.size or not values.size:
+        wanted = result_shape(target.shape, arrays, dims)
+        lead = max(values.ndim - len(wanted), 0)
+        if any(n != 1 for n in values.shape[:lead]) or broadcast_error([wanted, values.shape[lead:]]) is not None:
+            raise _mismatch(values, wanted)
+        if not target.size:
+            return
     try:
         put(target, arrays, dims, values, accumulate)
     except (IndexError, ValueError, TypeError) as error:
@@ -195,8 +201,14 @@ def write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, ac
             wanted = target[at].shape
         except IndexError:
             raise explain_index(error, arrays, dims, target.shape) from None
-        if values.ndim > len(wanted) and all(n == 1 for n in values.shape[:values.ndim - len(wanted)]):
-            put(target, arrays, dims, values.reshape(values.shape[values.ndim - len(wanted):]), accumulate)
+        lead = values.ndim - len(wanted)
+        if lead > 0 and all(n == 1 for n in values.shape[:lead]) and (
+                broadcast_error([wanted, values.shape[lead:]]) is None):
+            put(target, arrays, dims, values.reshape(values.shape[lead:]), accumulate)
             return
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to "
-                           f"indexing result of shape {list(wanted)}") from None
+        raise _mismatch(values, wanted) from None
+
+
+def _mismatch(values: np.ndarray, wanted: tuple) -> RuntimeError:
+    return RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be broadcast to "
+                        f"indexing result of shape {list(wanted)}")

@@ -139,7 +139,8 @@ def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate
                       stacklevel=4)
     else:
         check_inplace(target, recording)
-        overlap.check_written(_put, target, every[1:])
+        if len(indices) > 1 or values._array.size != 1 or indices[0].dtype.rank:      # else it is masked_fill_
+            overlap.check_written(_put, target, every[1:])
     arrays = [i._array for i in indices]
     source = values._array
     if np.may_share_memory(target._array, source):

@@ -98,9 +98,12 @@ def _simple(index: tuple) -> tuple:
     return (*index, ...) if open_ended else index
 
 
+_VIEWING = (slice, type(None), int)
+
+
 def _inserting(a: np.ndarray, index: tuple) -> np.ndarray:
     """The view at an index of full slices, ints, slices and None where numpy's strides are right; TypeError if not."""
-    if ... in index or 1 in a.shape:
+    if 1 in a.shape or any(type(item) not in _VIEWING for item in index):
         raise TypeError
     for item, following in itertools.pairwise(index):
         if item is None and following is not None and following != _full:
@@ -350,13 +353,14 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
     if special and overrides.has_torch_function(special):
         overrides.handle_torch_function(setitem, special, self, index, value)
         return
+    if not isinstance(value, Tensor):
+        value = _as_value(self, value)
     if index is False:
         return
     items, tensors, dims = parse(self, None if index is True else index)
-    if not isinstance(value, Tensor):
-        value = _as_value(self, value)
     target = self
-    if items or not tensors:
+    whole = _takes_all(items, tuple(self.shape))
+    if not whole:
         target = interpret(_record, (self, items), {})
     if tensors:
         if value._type.device != target._type.device and value.dim() == 0:
@@ -368,8 +372,18 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
     if value.dim() > target.dim():
         value = _drop_leading(value, target.dim())
     if value.shape != target.shape:
+        if whole and value.dim() == 0 and not value.is_meta:
+            target.fill_(value)
+            return
         value = value.expand(target.shape)
     target.copy_(value)                              # which refuses a value that shares memory with the target
+
+
+def _takes_all(items: tuple, shape: tuple) -> bool:
+    """Whether a basic index names everything as it is: what is assigned goes to the tensor then, not to a view."""
+    return len(items) <= len(shape) and all(
+        type(i) is slice and not i.start and i.stop in (None, n) and i.step in (None, 1)
+        for i, n in zip(items, shape, strict=False))
 
 
 def _as_value(self: Any, value: Any) -> Tensor:

@@ -1,8 +1,12 @@
 """What stands between brackets, and the views and copies that come of it."""
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 from against_torch import same
+
+import flowtorch
 
 SETUP = """
 x=torch.arange(24.).reshape(2,3,4)
@@ -209,3 +213,41 @@ def test_same(source):
 @pytest.mark.parametrize("source", SAME_KIND_OF_ERROR)
 def test_same_kind_of_error(source):
     same(source, SETUP, message=False)
+
+
+ASSIGNMENTS = {
+    "an array beside None": lambda t, y: y[np.array([1, 0]), None],
+    "all by a number": lambda t, y: y.__setitem__(slice(None), 3.0),
+    "all by a tensor": lambda t, y: y.__setitem__(..., t.zeros(2, 3)),
+    "a part": lambda t, y: y.__setitem__(slice(1, None), 3.0),
+    "rows beside a full slice": lambda t, y: y.__setitem__((t.tensor([0, 0]), slice(0, None)), 3.0),
+    "another dtype at indices beyond": lambda t, y: y.__setitem__(t.tensor([7]), t.tensor([1])),
+    "no elements of another shape": lambda t, y: y.__setitem__((t.tensor([], dtype=t.int64),), t.ones(2, 2)),
+    "a list at an index beyond": lambda t, y: y.__setitem__(7, [1]),
+    "a mask of bytes": lambda t, y: y.__setitem__(t.tensor([1, 0], dtype=t.uint8), 3.0),
+}
+
+
+@pytest.mark.filterwarnings("ignore:indexing with dtype torch.uint8")
+@pytest.mark.parametrize("name", ASSIGNMENTS)
+def test_history_and_errors_of_assignments(name):
+    def outcome(t):
+        y = t.arange(6.0, requires_grad=True).reshape(2, 3) * 1
+        try:
+            out = ASSIGNMENTS[name](t, y)
+        except (IndexError, RuntimeError, TypeError) as error:
+            return type(error).__name__, str(error).replace("flowtorch", "torch")[:40]
+        return y.tolist(), type(y.grad_fn).__name__, None if out is None else out.tolist()
+
+    assert outcome(flowtorch) == outcome(torch)
+
+
+def test_views_after_a_change_of_their_base():
+    def outcome(t):
+        y = t.ones(4, 3, requires_grad=True) * 1
+        views = [y[0], y.t()[1][1:], y.view(-1), y.expand(2, 4, 3)]
+        y.mul_(2)
+        return [(v.sum().item(), t.autograd.grad((v * v).sum(), y, retain_graph=True)[0].tolist()) for v in views], [
+            type(v.grad_fn).__name__ for v in views[:3]]
+
+    assert outcome(flowtorch) == outcome(torch)
