@@ -141,7 +141,7 @@ def _promote(a: dtype, b: dtype) -> dtype:
     if a in _FLOAT8 or b in _FLOAT8:
         raise RuntimeError(f"Promotion for Float8 Types is not supported, attempted to promote {a.label} and {b.label}")
     wide = [d for d in pair if d in _WIDE_UNSIGNED]
-    if wide and not any(d.is_floating_point for d in pair):
+    if wide and not any(d.rank >= 2 for d in pair):
         raise RuntimeError("Promotion for uint16, uint32, uint64 types is not supported, attempted to promote "
                            f"{a.label} and {b.label}")
     low, high = sorted(pair, key=lambda d: d.rank)

@@ -317,7 +317,7 @@ def _aligned(x: Any, labels: list, order: list) -> Any:
     return x
 
 
-def _pair(a: Any, la: list, b: Any, lb: list, keep: set, wanted: list, sizes: dict) -> tuple[Any, list]:
+def _pair(a: Any, la: list, b: Any, lb: list, keep: set, wanted: list, sizes: dict, last: bool) -> tuple[Any, list]:
     """The product of two operands, summed over the labels that are not to be kept."""
     both = [x for x in la if x in lb]
     batch, summed = [x for x in both if x in keep], [x for x in both if x not in keep]
@@ -333,7 +333,7 @@ def _pair(a: Any, la: list, b: Any, lb: list, keep: set, wanted: list, sizes: di
         return n
 
     # The left factor is the one whose own labels come first in the result, so that no transposition follows.
-    if wanted and only_a and only_b and only_a[0] in wanted and only_b[0] in wanted and (
+    if last and only_a and only_b and only_a[0] in wanted and only_b[0] in wanted and (
             wanted.index(only_b[0]) < wanted.index(only_a[0])):
         a, la, only_a, b, lb, only_b = b, lb, only_b, a, la, only_a
     if a.dtype is not b.dtype:
@@ -453,7 +453,7 @@ def einsum(*args):
         b, lb = _drop(b, lb, needed.union(la), sizes)
         if any(x not in needed and x not in lb for x in la):          # b lost a label of size 1
             a, la = _drop(a, la, needed.union(lb), sizes)
-        operands = [_pair(a, la, b, lb, needed, result if not rest else [], sizes), *rest]
+        operands = [_pair(a, la, b, lb, needed, result, sizes, last=not rest), *rest]
     x, labels = operands[0]
     x, labels = _drop(x, labels, set(result), dict.fromkeys(labels, 1), last=len(tensors) == 1)
     if labels == result:

@@ -38,7 +38,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
         return input.clone()
     parts = [t for t in (prepend, input, append) if t is not None]
     x = _cat(parts, dim) if len(parts) > 1 else input
-    n = min(n, x.shape[dim] + 1)
+    n = min(n, x.shape[dim])
     for _ in range(n):
         size = max(x.shape[dim] - 1, 0)
         later, earlier = x.narrow(dim, min(1, x.shape[dim]), size), x.narrow(dim, 0, size)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from flowtorch.ops.order import astype
+
 # erf(x) = x * P(x^2) / Q(x^2) for |x| <= LIMIT with a relative error of 2e-9 (a fit by weighted least squares);
 # beyond, it is 1 in single precision.
 P = (-1.279527073e-08, 4.608393957e-06, 0.0003767272821, 0.003838491597, 0.05424314545, 0.1851342867, 1.128379169)
@@ -65,8 +67,7 @@ def _squared(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _in_double(f: Callable) -> Callable:
     """``f`` of float64 arrays, for float32 too."""
     def kernel(x: np.ndarray) -> np.ndarray:
-        wide = x.astype(np.float64, order="C" if 0 in x.strides else "K", copy=False)
-        return f(wide).astype(x.dtype, copy=False)
+        return f(astype(x, np.float64, copy=False)).astype(x.dtype, copy=False)
     return kernel
 
 

@@ -13,6 +13,7 @@ from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import preserve_format
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_number
+from flowtorch.ops.families import convert_array
 from flowtorch.ops.op import composite
 from flowtorch.ops.view import sizes
 from flowtorch.tensor import Size, Tensor, default_type, wrap
@@ -348,7 +349,7 @@ def array_from(data: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray, dtype
         if type(data) is complex and 0 < d.rank < 3:
             raise TypeError("must be real number, not complex" if d.rank == 2 else
                             "'complex' object cannot be interpreted as an integer")
-        return tensor_type(d).scalar(data).astype(d.numpy), d
+        return convert_array(tensor_type(d).scalar(data), d), d
     if hasattr(data, "_untyped_storage") or type(data).__name__ == "UntypedStorage":
         return _storage_array(data, dtype)
     if hasattr(data, "__array__") and not isinstance(data, (list, tuple, Tensor)):
@@ -363,7 +364,7 @@ def array_from(data: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray, dtype
         raise RuntimeError(f"Overflow when unpacking long long: {error}") from None
     except (ValueError, TypeError) as error:
         raise _ragged(data, shape, error) from None
-    return (a if a.dtype == d.numpy else a.astype(d.numpy)).reshape(shape), d
+    return (a if a.dtype == d.numpy else convert_array(a, d)).reshape(shape), d
 
 
 def _storage_array(storage: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray, dtypes.dtype]:
@@ -374,7 +375,7 @@ def _storage_array(storage: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray
 
 def _staging(d: dtypes.dtype) -> Any:
     """The numpy type to read Python numbers into before the final conversion (which then wraps or rounds once)."""
-    if d in dtypes.LOW_PRECISION:
+    if d in dtypes.LOW_PRECISION or (d.itemsize == 1 and d.is_floating_point):
         return np.float32
     return np.int64 if d.rank == 1 and d.itemsize < 8 else d.numpy
 

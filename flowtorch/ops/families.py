@@ -17,7 +17,7 @@ from flowtorch.native import calls
 from flowtorch.ops import dispatch, fast_pointwise
 from flowtorch.ops.dispatch import interpret, kernel_providers
 from flowtorch.ops.op import Family, Op, pytorch_names
-from flowtorch.ops.order import in_order, in_rows
+from flowtorch.ops.order import astype, in_order, in_rows
 from flowtorch.tensor import Tensor, wrap
 
 _NUMBERS = (int, float, complex, np.generic)
@@ -204,12 +204,9 @@ def convert_array(a: np.ndarray, d: dtypes.dtype) -> np.ndarray:
         return cast(a, target)
     if a.dtype.kind == "c" and target.kind not in "cb":
         a = a.real
+    if a.dtype.itemsize == 1 and target.kind in "iu" and a.dtype.kind in "Vf":      # float8 saturates where floats wrap
+        a = a.astype(np.float32)
     return astype(a, target)
-
-
-def astype(a: np.ndarray, target: np.dtype) -> np.ndarray:
-    """``a`` as another numpy dtype, copied; where elements repeat (expanded), numpy would choose another order."""
-    return a.astype(target, order="C" if 0 in a.strides else "K")
 
 
 def refuse(op: Op, d: dtypes.dtype) -> None:

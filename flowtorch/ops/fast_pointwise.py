@@ -162,6 +162,8 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
             c = plan[0](a, b) if not reverse else plan[0](b, a)
             if type(c) is not _ndarray:
                 c = _asarray(c)
+            if c.ndim > 1 and (a.strides != b.strides or input._view is not None):
+                c = in_order(c, a, b) if not reverse else in_order(c, b, a)    # numpy resolves unlike orders otherwise
             t = _new(Tensor)
             t._array = c
             t._type = plan[1]
@@ -171,8 +173,6 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
             t._counter = 0
             t._view = None
             if input._requires_grad or other._requires_grad or input._view is not None or other._view is not None:
-                if c.ndim > 1 and (input._view is not None or other._view is not None):
-                    t._array = c = in_order(c, a, b)      # numpy resolves operands of unlike orders otherwise
                 if not differentiable or not grad_enabled():
                     return t
                 if reverse or wants_shapes or saved_hooks.stack:

@@ -40,8 +40,9 @@ class Contraction(General):
                                     f"not {type(values[i]).__name__}")
             check(*values)
         result = super().compute(op, values)
-        if values[op.tensor_index[0]]._type.simple:
-            op.plans[values[op.tensor_index[0]]._type] = True           # the fast path may take over
+        t = values[op.tensor_index[0]]._type
+        if t.simple and t.dtype.rank:                               # bools: whether they are taken depends on the sizes
+            op.plans[t] = True                                      # the fast path may take over
         return result
 
 

@@ -16,8 +16,9 @@ def _label(t: Any) -> str:
     return t.dtype.label
 
 
-def _no_bool(t: Any, kernel: str) -> None:
-    if t.dtype.name == "bool":
+def _no_bool(kernel: str, *factors: Any) -> None:
+    """Refuse bools as PyTorch does: where there is something to multiply."""
+    if factors[0].dtype.name == "bool" and all(t.numel() for t in factors):
         raise NotImplementedError(f'"{kernel}" not implemented for \'Bool\'')
 
 
@@ -30,7 +31,7 @@ def check_mm(a: Any, b: Any, rows: int | None = None) -> None:
     left = (a.shape[-2] if rows is None else rows, a.shape[-1])
     if left[1] != b.shape[0]:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({_by(left)} and {_by(b.shape)})")
-    _no_bool(a, "addmm_impl_cpu_")
+    _no_bool("addmm_impl_cpu_", a, b)
 
 
 def check_mv(a: Any, b: Any, rows: int | None = None) -> None:
@@ -41,7 +42,7 @@ def check_mv(a: Any, b: Any, rows: int | None = None) -> None:
     n = a.shape[-2] if rows is None else rows
     if a.shape[-1] != b.shape[0]:
         raise RuntimeError(f"size mismatch, got input ({n}), mat ({n}x{a.shape[-1]}), vec ({b.shape[0]})")
-    _no_bool(a, "addmv_impl_cpu")
+    _no_bool("addmv_impl_cpu", a, b)
 
 
 def check_dot(a: Any, b: Any) -> None:
@@ -54,7 +55,8 @@ def check_dot(a: Any, b: Any) -> None:
         raise RuntimeError(f"inconsistent tensor size, expected tensor [{a.shape[0]}] and src [{b.shape[0]}] to have "
                            "the same "
                            f"number of elements, but got {a.shape[0]} and {b.shape[0]} elements respectively")
-    _no_bool(a, "dot")
+    if a.dtype.name == "bool":
+        raise NotImplementedError("\"dot\" not implemented for 'Bool'")
 
 
 def check_bmm(a: Any, b: Any, batch: tuple = (), left: tuple = ()) -> None:
@@ -68,7 +70,7 @@ def check_bmm(a: Any, b: Any, batch: tuple = (), left: tuple = ()) -> None:
                            f"[{n if batch else b.shape[0]}, {b.shape[-2]}].")
     if a.dtype is not b.dtype:
         raise RuntimeError(f"expected scalar type {_label(a)} but found {_label(b)}")
-    _no_bool(a, "bmm")
+    _no_bool("bmm", a, b)
 
 
 def check_matmul(a: Any, b: Any) -> None:
@@ -123,7 +125,7 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> None:
         rows = _count(input.shape[:-1])
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows}x{input.shape[-1]} and "
                            f"{weight.shape[1]}x{weight.shape[0]})")
-    _no_bool(input, "addmm_impl_cpu_")
+    _no_bool("addmm_impl_cpu_", input, weight)
     if bias is not None:
         result = (*input.shape[:-1], *weight.shape[:-1])
         check_expand(bias, result if len(result) <= 2 else (_count(result[:-1]), result[-1]))
@@ -180,8 +182,9 @@ def _addmm(input: Any, mat1: Any, mat2: Any, beta: Any = 1, alpha: Any = 1) -> N
             raise RuntimeError(f"{name} must be a matrix, got {t.dim()}-D tensor")
     if input.dtype is not mat2.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(input)} and {_label(mat2)}")
+    if mat1.shape[1] == mat2.shape[0]:
+        check_expand(input, (mat1.shape[0], mat2.shape[1]))
     check_mm(mat1, mat2)
-    check_expand(input, (mat1.shape[0], mat2.shape[1]))
 
 
 def _addmv(input: Any, mat: Any, vec: Any, beta: Any = 1, alpha: Any = 1) -> None:
@@ -193,7 +196,7 @@ def _addmv(input: Any, mat: Any, vec: Any, beta: Any = 1, alpha: Any = 1) -> Non
     rows = input.shape[0] if input.dim() and input.shape[0] != 1 else mat.shape[0]
     if mat.shape[1] != vec.shape[0] or mat.shape[0] != rows:
         raise RuntimeError(f"size mismatch, got input ({rows}), mat ({_by(mat.shape)}), vec ({vec.shape[0]})")
-    _no_bool(mat, "addmv_impl_cpu")
+    _no_bool("addmv_impl_cpu", mat, vec)
 
 
 def _addbmm(input: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1) -> None:
@@ -201,7 +204,7 @@ def _addbmm(input: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1)
     check_expand(input, (batch1.shape[1], batch2.shape[2]))
     if not input.dtype is batch1.dtype is batch2.dtype:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(input)} and {_label(batch2)}")
-    _no_bool(batch1, "addmm_impl_cpu_")
+    _no_bool("addmm_impl_cpu_", batch1, batch2)
 
 
 def _baddbmm(input: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1) -> None:
@@ -214,7 +217,7 @@ def _addbmm_types(input: Any, batch1: Any, batch2: Any) -> None:
     if not input.dtype is batch1.dtype is batch2.dtype:
         raise RuntimeError(f"Input dtypes must be the same, got: input {_C_NAMES[input.dtype.name]}, batch1: "
                            f"{_C_NAMES[batch1.dtype.name]}, batch2: {_C_NAMES[batch2.dtype.name]}")
-    _no_bool(batch1, "baddbmm")
+    _no_bool("baddbmm", batch1, batch2)
 
 
 def _bmm_shapes(batch1: Any, batch2: Any) -> None:

@@ -85,7 +85,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
                     tx.scalar(other))
                 if b is not None and (type(input) is not float or kind is Tensor) and tx.compute is tx.numpy:
                     c = select(condition._array, a, b)
-                    if condition._view is not None and c.ndim > 1:
+                    if c.ndim > 1:
                         c = in_order(c, condition._array, a, b)
                     t = wrap(c, tx)
                     if grad_enabled():

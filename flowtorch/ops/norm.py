@@ -134,7 +134,7 @@ def renorm(input, p, dim, maxnorm):
     dim = normalize_dim(dim, input.dim())
     others = tuple(d for d in range(input.dim()) if d != dim)
     size = vector_norm(input, p, others, True)
-    factor = (maxnorm / (size + 1e-7)).masked_fill(size <= maxnorm, 1)
+    factor = (maxnorm / (size + 1e-7)).masked_fill((size > maxnorm).logical_not(), 1)     # nan scales nothing
     return (input * factor).contiguous()
 
 

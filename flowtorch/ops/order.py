@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.place import as_strided
+
 
 def in_order(result: np.ndarray, *operands: Any) -> np.ndarray:
     """``result`` of an elementwise computation, laid out as PyTorch lays it out for these operands (None: absent)."""
@@ -39,6 +41,18 @@ def _moves(shape: tuple, strides: tuple, itemsize: int, operands: tuple) -> tupl
     return order, sorted(range(len(shape)), key=order.__getitem__)
 
 
+def empty_like(array: np.ndarray) -> np.ndarray:
+    """Memory for a result as PyTorch lays it out for ``array``: where elements repeat, numpy would choose otherwise."""
+    return np.empty_like(array, order="C" if 0 in array.strides else "K")
+
+
+def astype(array: np.ndarray, target: Any, copy: bool = True) -> np.ndarray:
+    """``array`` as another numpy dtype, in that order."""
+    if isinstance(target, np.dtype) and target.kind == "V" and target.name == "float8_e4m3fn":
+        array = np.asarray(np.clip(array.astype(np.float32), -448.0, 448.0))     # no infinity: the largest number
+    return array.astype(target, order="C" if 0 in array.strides else "K", copy=copy)
+
+
 def copy_of(array: np.ndarray) -> np.ndarray:
     """A copy in the same order of dimensions, without the overlap of expanded memory."""
     return array.copy(order="K") if 0 not in array.strides else np.array(array, order="C")
@@ -49,7 +63,7 @@ def with_gaps(array: np.ndarray) -> np.ndarray:
     if array.flags.c_contiguous or 0 in array.strides:
         return np.array(array, order="C")
     span = 1 + sum((n - 1) * s for n, s in zip(array.shape, array.strides, strict=True)) // array.itemsize
-    copy = np.lib.stride_tricks.as_strided(np.zeros(max(span, 0), array.dtype), array.shape, array.strides)
+    copy = as_strided(np.zeros(max(span, 0), array.dtype), array.shape, array.strides)
     copy[...] = array
     return copy
 

@@ -9,6 +9,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.ops.families import pointwise, result_dtype
 from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.order import empty_like
 from flowtorch.ops.second_order import linked
 from flowtorch.tensor import Tensor
 
@@ -113,7 +114,7 @@ def exp(input):
     """Raise e to every element."""
     if input.dtype != np.float32:
         return np.exp(input)
-    return np.exp(input, np.empty_like(input), dtype=np.float64, casting="same_kind")   # numpy's float32 errs by 2
+    return np.exp(input, empty_like(input), dtype=np.float64, casting="same_kind")   # numpy's float32 errs by 2
 
 
 @pointwise(expr="log(input)", promote="float", vjp=(lambda g, input: g / conj(input),))
@@ -121,7 +122,7 @@ def log(input):
     """The natural logarithm of every element."""
     if input.dtype != np.float32:
         return np.log(input)
-    return np.log(input, np.empty_like(input), dtype=np.float64, casting="same_kind")   # numpy's float32 errs by 2
+    return np.log(input, empty_like(input), dtype=np.float64, casting="same_kind")   # numpy's float32 errs by 2
 
 
 @pointwise(numpy=np.sqrt, expr="sqrt(input)", promote="float", vjp=(lambda g, out: g / (2 * conj(out)),))
@@ -589,12 +590,24 @@ logical_xor = _logical(np.logical_xor, "logical_xor", "Whether one and only one 
 def ldexp(input, other):
     """input * 2**other."""
     need_tensors("ldexp", input=input, other=other)
-    common = result_dtype((input, other))
     if other.dtype.name == "bool" and input.dtype.is_floating_point:
         raise NotImplementedError("\"ldexp_cpu_exp\" not implemented for 'Bool'")
-    if common.rank < 2:
-        common = dtypes.get_default_dtype()
-    return input * (other if other.dtype.is_floating_point else other.to(common)).exp2()
+    if input.dtype.is_complex and other.dtype is dtypes.float16 and other.dim():
+        raise NotImplementedError("\"pow\" not implemented for 'ComplexHalf'")
+    if other.dtype.rank < 2 <= input.dtype.rank < 3:
+        return _scaled(input, other)
+    own = input.dtype.rank >= 2 and input.dtype is not dtypes.get_default_dtype()
+    base = input.new_empty(()) if own else 2.0                          # as PyTorch takes two to the power of other
+    return input * other.to(result_dtype((base, other))).exp2()
+
+
+def _scaled(input: Any, other: Any) -> Any:
+    """A floating-point tensor times powers of two that may be out of its range while the products are not."""
+    exponents, out = other.double().clamp(-2100, 2100), input.double()
+    for parts in (3, 2, 1):
+        part = (exponents / parts).floor()
+        out, exponents = out * part.exp2(), exponents - part
+    return out.to(input.dtype)
 
 
 # ---------------------------------------------------------------- other names, and functions made of the above

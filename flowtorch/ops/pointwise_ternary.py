@@ -50,11 +50,14 @@ def addcdiv(input, tensor1, tensor2, *, value=1):
 
 
 def _check_lerp(operands, dtype):
-    first = operands[0]._type.dtype
+    first, weight = operands[0]._type.dtype, operands[2]
     for x, name in zip(operands[1:], ("end", "weight"), strict=True):
         if isinstance(x, Tensor) and x._type.dtype is not first and (name == "end" or x.dim()):
             raise RuntimeError(f"expected dtype {c_name(first)} for `{name}` but got dtype {c_name(x._type.dtype)}")
-    if first.rank < 2:
+    if isinstance(weight, Tensor):
+        if dtype.rank < 2:
+            raise NotImplementedError(f"\"lerp_kernel_tensor\" not implemented for '{dtype.label}'")
+    elif first.rank < 2:
         raise NotImplementedError(f"\"lerp_kernel_scalar\" not implemented for '{first.label}'")
 
 

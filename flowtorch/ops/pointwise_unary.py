@@ -12,7 +12,7 @@ from flowtorch.ops.erf import erf as erf_of
 from flowtorch.ops.erf import erfc as erfc_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
-from flowtorch.ops.order import copy_of
+from flowtorch.ops.order import astype, copy_of, empty_like
 from flowtorch.ops.pointwise import conj, need_tensors
 from flowtorch.tensor import mark_conjugated
 
@@ -31,8 +31,7 @@ def _rounded(ufunc: Any, expr: str, vjp: Any) -> Any:
     def kernel(input):
         if input.dtype is not single:
             return ufunc(input)
-        room = np.empty_like(input, order="C" if 0 in input.strides else "K")      # as PyTorch lays out what repeats
-        return ufunc(input, room, dtype=double, casting="same_kind")
+        return ufunc(input, empty_like(input), dtype=double, casting="same_kind")
 
     def decorate(f: Any) -> Any:
         kernel.__name__, kernel.__doc__ = f.__name__, f.__doc__
@@ -45,7 +44,7 @@ def expm1(input):
     """``exp(input) - 1``, accurate for small values."""
 
 
-@_float(np.exp2, "exp2(input)", lambda g, out: g * conj(out) * math.log(2))
+@_rounded(np.exp2, "exp2(input)", lambda g, out: g * conj(out) * math.log(2))
 def exp2(input):
     """Raise 2 to every element."""
 
@@ -449,8 +448,8 @@ def erfinv(input):
     """The inverse of the error function."""
     import scipy.special
 
-    wide = input.astype(np.float64, order="C" if 0 in input.strides else "K", copy=False)
-    return np.copysign(scipy.special.erfinv(wide).astype(input.dtype, copy=False), input)
+    out = scipy.special.erfinv(astype(input, np.float64, copy=False)).astype(input.dtype, copy=False)
+    return np.copysign(out, input)
 
 
 lgamma = _scipy("lgamma", lambda g, input: g * input.digamma(), "The logarithm of the absolute value of the gamma "

@@ -201,7 +201,7 @@ def addr(input, vec1, vec2, *, beta=1, alpha=1):
     check_expand(input, shape)
     if input.dtype.rank == vec1.dtype.rank == vec2.dtype.rank == 0:
         both = vec1.unsqueeze(1) & vec2 if alpha else input.new_zeros(shape)
-        return (input.expand(shape) & bool(beta)) | both
+        return (input & bool(beta)) | both
     if all(t.dtype.rank < 2 for t in (input, vec1, vec2)):
         for value, name in ((beta, "beta"), (alpha, "alpha")):
             if isinstance(value, float):

@@ -43,6 +43,11 @@ def _rows(input: np.ndarray, dim: int) -> np.ndarray:
     return moved.reshape(len(moved), input.size // max(len(moved), 1))
 
 
+def _slices(input: np.ndarray, which: np.ndarray, dim: int) -> np.ndarray:
+    """These slices along ``dim``, one after the other in memory."""
+    return np.moveaxis(np.ascontiguousarray(np.moveaxis(input, dim, 0)[which]), 0, dim)
+
+
 def _refuse_complex(input: np.ndarray) -> None:
     if input.dtype.kind == "c":
         raise NotImplementedError(f'"unique" not implemented for \'{_label(input)}\'')
@@ -68,7 +73,7 @@ def _unique(input, dim=None, inverse=True):
     order = np.lexsort(rows.T[::-1]) if rows.shape[1] else np.arange(len(rows))
     ordered = rows[order]
     starts, inverse, counts = _runs((ordered[1:] != ordered[:-1]).any(axis=1), order, len(rows))
-    return np.ascontiguousarray(input.take(order[starts], dim)), inverse, counts
+    return _slices(input, order[starts], dim), inverse, counts
 
 
 @op(name="_unique_consecutive", tensors=("input",), method=False, out=False, low="keep")
@@ -81,7 +86,7 @@ def _unique_consecutive(input, dim=None):
     dim = normalize_dim(dim, input.ndim)
     rows = _rows(input, dim)
     starts, inverse, counts = _runs((rows[1:] != rows[:-1]).any(axis=1), None, len(rows))
-    return np.ascontiguousarray(input.take(starts, dim)), inverse, counts
+    return _slices(input, starts, dim), inverse, counts
 
 
 def _parts(result: tuple, inverse: bool, counts: bool) -> Any:

@@ -212,7 +212,9 @@ def _legendre(x, n):
 
 def _polynomial(name: str, kernel: Callable, doc: str, limited: bool = False) -> Any:
     def body(input, n):
-        x, order = np.broadcast_arrays(input.astype(np.float64), np.trunc(n.astype(np.float64)))
+        orders = np.trunc(n.astype(np.float64))
+        orders = np.where(np.abs(orders) < 2.0**63, orders, -1)     # what no int64 holds becomes the least in C
+        x, order = np.broadcast_arrays(input.astype(np.float64), orders)
         out = kernel(x, order, 128 if input.dtype == np.float32 else 512) if limited else kernel(x, order)
         return out.astype(input.dtype)
     body.__name__, body.__doc__ = name, doc

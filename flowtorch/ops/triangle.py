@@ -108,7 +108,7 @@ def fill_diagonal_(self, fill_value, wrap=False):
     rows, columns = self.shape[0], min(self.shape)
     step = sum(self.stride())
     self.as_strided((columns,), (step,)).fill_(fill_value)
-    if wrap and self.dim() == 2 and rows > self.shape[1] + 1:
+    if wrap and self.dim() == 2 and rows > self.shape[1] + 1 and self.numel():
         n, (by_row, by_column) = self.shape[1], self.stride()
         start = (n + 1) * by_row
         while start < rows * by_row:

@@ -91,7 +91,7 @@ def _lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     if layout == "overlapping":  # element (i, j, ...) is number i + j + ... of one row
         lines = [(*(-1,) * k, slice(k > 0, None), *(0,) * (values.ndim - k - 1)) for k in range(values.ndim)]
         return np.concatenate([values[at] for at in lines])  # type: ignore[index]
-    if layout == "transposed":
+    if layout in ("transposed", "reordered"):
         return values.transpose()
     if layout == "strided":
         return np.repeat(values, 2, axis=-1)
@@ -105,8 +105,9 @@ def _view(t: Any, shape: tuple, layout: str) -> Any:
         return t
     if layout == "overlapping":
         return t.as_strided(shape, (1,) * len(shape))
-    if layout == "transposed":
-        return t.permute(tuple(reversed(range(len(shape)))))
+    if layout in ("transposed", "reordered"):
+        t = t.permute(tuple(reversed(range(len(shape)))))
+        return t if layout == "transposed" else t.clone()  # no view, in the same order
     if layout == "strided":
         return t[..., ::2]
     if layout == "offset":
