@@ -595,13 +595,13 @@ def ldexp(input, other):
     if input.dtype.is_complex and other.dtype is dtypes.float16 and other.dim():
         raise NotImplementedError("\"pow\" not implemented for 'ComplexHalf'")
     if other.dtype.rank < 2 <= input.dtype.rank < 3:
-        return _scaled(input, other)
+        return _raised(input, other)
     own = input.dtype.rank >= 2 and input.dtype is not dtypes.get_default_dtype()
     base = input.new_empty(()) if own else 2.0                          # as PyTorch takes two to the power of other
     return input * other.to(result_dtype((base, other))).exp2()
 
 
-def _scaled(input: Any, other: Any) -> Any:
+def _raised(input: Any, other: Any) -> Any:
     """A floating-point tensor times powers of two that may be out of its range while the products are not."""
     exponents, out = other.double().clamp(-2100, 2100), input.double()
     for parts in (3, 2, 1):
