@@ -1,9 +1,13 @@
-"""Every kernel that a list of ordinary calls launches, compiled ahead of time: registers, spills, accesses.
+"""Kernels compiled ahead of time, for each architecture a table of registers, spills, shared memory and accesses.
 
-    FLOWTORCH_CUDA=interpret python benchmarks/aot.py [--targets sm_80,sm_90,gfx942] [--json FILE] [--filter WORD]
+    FLOWTORCH_CUDA=interpret python benchmarks/aot.py [--targets sm_80,sm_90,gfx942] [--filter WORD] [--registry]
+        [--write]
 
-No GPU is needed. The calls run with launches replaced by compilation, for tensors whose memory is the host's and whose
-contents mean nothing, with the tile sizes that a GPU gets. The table is committed as benchmarks/results/aot.json.
+No GPU is needed. Calls run with launches replaced by compilation, for tensors whose memory is the host's and whose
+contents mean nothing, with the tile sizes that a GPU gets. A list of ordinary calls of ordinary sizes is compiled, and
+with --registry all functions that have samples, at the samples' sizes. --write puts the tables into benchmarks/results/
+as aot-<target>.json, a line for each kernel. The whole takes a quarter of an hour and more per target, the ordinary
+calls a minute.
 """
 
 from __future__ import annotations
@@ -234,36 +238,75 @@ def basic() -> dict:
     }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--targets", default="sm_80,sm_90")
-    parser.add_argument("--json")
-    parser.add_argument("--filter", default="")
-    options = parser.parse_args()
-    rows, failed = [], 0
+def registry() -> dict:
+    """Every function with samples by its name: a function of nothing that calls it, and its derivative."""
+    from flowtorch.testing import samples
+
+    return {name: lambda spec=spec: sampled(spec) for name, spec in sorted(samples.load().items())}
+
+
+def sampled(spec) -> None:
+    """Call a function with its first samples of three dtypes; what it makes of the contents is of no interest."""
+    from itertools import islice
+
+    from flowtorch.testing import samples
+
+    function = samples.find(ft, spec.name)
+    for dtype in [name for name in ("float32", "bfloat16", "int64") if name in spec.dtypes]:
+        for sample in islice(spec.samples(dtype), 2):
+            sample = sample.map_arrays(lambda array: array.with_(device="cuda"))
+            try:
+                args, kwargs = sample.build(ft, dtype == "float32")
+                results = function(*args, **kwargs)
+                for result in results if isinstance(results, (tuple, list)) else [results]:
+                    if isinstance(result, ft.Tensor) and result.requires_grad and result.is_floating_point():
+                        result.sum().backward()
+            except Exception:
+                continue
+
+
+def compiled(chosen: dict, targets: list[str], report=print) -> tuple[dict[str, list], int]:
+    """The rows of the table for each target, and how many kernels failed to compile."""
     collector = install()
-    for name, call in calls().items():
-        if options.filter not in name:
-            continue
+    rows: dict[str, list] = {name: [] for name in targets}
+    failed = 0
+    for name, call in chosen.items():
         before = set(collector.kernels)
         call()
         for key in [key for key in collector.kernels if key not in before]:
-            for wanted in options.targets.split(","):
-                kernel = collector.kernels[key]
+            kernel = collector.kernels[key]
+            for wanted in targets:
                 try:
-                    row = {"call": name, "target": wanted} | measure(kernel, target(wanted))
+                    row = {"call": name} | measure(kernel, target(wanted))
                 except Exception as error:
                     failed += 1
-                    print(f"{name}: {kernel.function.__name__} for {wanted}: {type(error).__name__}: {error}")
-                    print(kernel.source)
+                    report(f"{name}: {kernel.function.__name__} for {wanted}: {type(error).__name__}: {error}")
+                    report(kernel.source)
                     continue
-                rows.append(row)
-                print(f"{name:18} {wanted:7} {row['kernel'][:40]:40} registers {row['registers']:4} "
-                      f"spilled {row['spilled']:4} shared {row['shared']:7} "
-                      f"bytes {row.get('widest_access', 0):3}{' tensor cores' if row.get('tensor_cores') else ''}")
-    if options.json:
-        Path(options.json).write_text(json.dumps(rows, indent=0) + "\n")
-    print(f"{len(rows)} binaries, {sum(row['spilled'] > 0 for row in rows)} with spills, {failed} failed")
+                rows[wanted].append(row)
+                report(f"{name:18} {wanted:7} {row['kernel'][:40]:40} registers {row['registers']:4} "
+                       f"spilled {row['spilled']:4} shared {row['shared']:7} bytes {row.get('widest_access', 0):3}"
+                       f"{' tensor cores' if row.get('tensor_cores') else ''}")  # fmt: skip
+    return rows, failed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--targets", default="sm_80,sm_90,gfx942")
+    parser.add_argument("--registry", action="store_true")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--filter", default="")
+    options = parser.parse_args()
+    chosen = calls() | (registry() if options.registry else {})
+    chosen = {name: call for name, call in chosen.items() if re.search(options.filter, name)}
+    rows, failed = compiled(chosen, options.targets.split(","))
+    for wanted, found in rows.items():
+        spilling = sorted({row["kernel"] for row in found if row["spilled"]})
+        print(f"{wanted}: {len(found)} kernels, {len(spilling)} with spills: {', '.join(spilling)}")
+        if options.write:
+            text = ",\n".join(json.dumps(row) for row in found)
+            (Path(__file__).parent / "results" / f"aot-{wanted}.json").write_text(f"[\n{text}\n]\n")
+    print(f"{failed} failed")
     sys.exit(bool(failed))
 
 

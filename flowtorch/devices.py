@@ -98,7 +98,8 @@ _default = cpu
 
 def default_device() -> device:
     """The device of tensors made without one."""
-    return _stack.devices[-1] if _stack.devices else _default
+    d = _stack.devices[-1] if _stack.devices else _default
+    return _cuda0 if d.type == "cuda" and d.index is None else d
 
 
 def get_default_device() -> device:
@@ -139,7 +140,7 @@ def _gpus() -> int:
 def resolve(d: Any) -> device:
     """The device object for a ``device=`` argument: None, a string, an index or a device. Refuses absent devices."""
     if d is None:
-        return _stack.devices[-1] if _stack.devices else _default
+        return default_device()
     if d.__class__ is not device:
         d = device(d)
     if d.type == "cpu":                           # one of each, whatever the index says

@@ -35,6 +35,10 @@ SCALAR = {name: pointer[1:] for name, pointer in POINTER.items()} | {"bool": "i3
 """How a scalar argument of each dtype is declared."""
 
 
+class CompileError(RuntimeError):
+    """A kernel that Triton refuses; says which, for what types and which architecture."""
+
+
 @dataclass(eq=False, slots=True)
 class Kernel:
     """A Triton function with everything that one compiled variant of it is specialised on."""
@@ -98,7 +102,15 @@ def compile_kernel(kernel: Kernel, target: GPUTarget):
     constants = {(names.index(name),): value for name, value in kernel.constants.items()}
     attributes = {(names.index(name),): [["tt.divisibility", 16]] for name in kernel.divisible}
     options = {"num_warps": kernel.warps, "num_stages": kernel.stages, "enable_fp_fusion": True}
-    return triton.compile(ASTSource(kernel.function, signature, constants, attributes), target=target, options=options)
+    try:
+        source = ASTSource(kernel.function, signature, constants, attributes)
+        return triton.compile(source, target=target, options=options)
+    except Exception as error:
+        types = ", ".join(kernel.signature.values())
+        raise CompileError(
+            f"the kernel '{kernel.function.__name__}' of ({types}) with {kernel.constants} does not compile for "
+            f"{target.backend} {target.arch}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def resource_usage(cubin: bytes) -> dict[str, int]:

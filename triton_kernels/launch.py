@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from triton.backends.compiler import GPUTarget
 
-from .compile import INTERPRET, Kernel, compile_kernel
+from . import binaries
+from .compile import INTERPRET, Kernel
 
 Launcher = Callable[[Kernel, tuple[int, ...], tuple], None]
 _STATIC_SHARED_LIMIT = 48 * 1024
@@ -28,8 +31,8 @@ def install(launcher: Launcher | None) -> None:
 class CupyLauncher:
     """Launches compiled kernels as CuPy functions, on CuPy's current device and stream."""
 
-    def __init__(self, cupy):
-        self.cupy = cupy
+    def __init__(self, cupy, folder: str | None = None):
+        self.cupy, self.folder = cupy, folder
         self.current_device = cupy.cuda.runtime.getDevice
         # CuPy itself passes Python numbers as int64 and float64
         self.types = {"fp32": cupy.float32, "fp64": cupy.float64, "i32": cupy.int32}
@@ -49,16 +52,29 @@ class CupyLauncher:
     def load(self, kernel: Kernel, device: int) -> tuple:
         """Compile for `device` and load the binary there."""
         capability = self.cupy.cuda.Device(device).compute_capability
-        compiled = compile_kernel(kernel, GPUTarget("cuda", int(capability), 32))
+        compiled = binaries.binary(kernel, GPUTarget("cuda", int(capability), 32), self.folder)
         module = self.cupy.cuda.function.Module()
-        module.load(compiled.asm["cubin"])
-        function = module.get_function(compiled.metadata.name)
-        shared = compiled.metadata.shared
+        module.load(compiled.code)
+        function = module.get_function(compiled.name)
+        shared = compiled.shared
         if shared > _STATIC_SHARED_LIMIT:
             driver = self.cupy.cuda.driver
             driver.funcSetAttribute(function.ptr, driver.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared)
         convert = tuple(self.types.get(kind) for kind in kernel.signature.values())
-        return function, (32 * compiled.metadata.num_warps,), shared, convert
+        return function, (32 * compiled.warps,), shared, convert
+
+
+def launcher_for(cupy: Any, folder: str | None = None) -> Launcher:
+    """The launcher for CuPy's device: the driver's own launch, or CuPy's where there is no libcuda (or
+    FLOWTORCH_LAUNCH=cupy asks for it). Binaries are kept in `folder`."""
+    if os.environ.get("FLOWTORCH_LAUNCH") != "cupy":
+        from .driver import DriverLauncher
+
+        try:
+            return DriverLauncher(cupy, folder=folder)
+        except OSError:
+            pass
+    return CupyLauncher(cupy, folder)
 
 
 _launcher: Launcher | None = None

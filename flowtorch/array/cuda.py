@@ -25,9 +25,11 @@ def kernels() -> ModuleType:
             raise RuntimeError("FLOWTORCH_CUDA=interpret needs TRITON_INTERPRET=1 before triton is first imported")
         os.environ["TRITON_INTERPRET"] = "1"
         return _package()
+    from flowtorch.codegen.folders import private_folder
+
     package = _package()
     launch = importlib.import_module(f"{package.__name__}.launch")
-    launch.install(launch.CupyLauncher(array_module()))
+    launch.install(launch.launcher_for(array_module(), private_folder()))  # None: no place that is this user's alone
     peak.pool = array_module().get_default_memory_pool()
     return package
 

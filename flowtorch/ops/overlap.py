@@ -63,10 +63,25 @@ def shares(a: np.ndarray, b: np.ndarray, whole: bool = False) -> bool:
     """
     if a is b:
         return whole and a.size > 0
-    if not np.may_share_memory(a, b) or not (is_dense(a) and is_dense(b)):
+    if not _may_share(a, b) or not (is_dense(a) and is_dense(b)):
         return False
     alike = address_of(a) == address_of(b) and a.nbytes == b.nbytes and a.strides == b.strides
     return whole if alike else True
+
+
+def _may_share(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether the memory between the first and the last element of two arrays of one device overlaps."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.may_share_memory(a, b)
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) or not (a.size and b.size):
+        return False
+    (low, high), (start, stop) = map(_bounds, (a, b))
+    return low < stop and start < high
+
+
+def _bounds(a: Any) -> tuple[int, int]:
+    start = address_of(a)
+    return start, start + a.itemsize + sum((n - 1) * s for n, s in zip(a.shape, a.strides, strict=True))
 
 
 def refuse_shared(target: np.ndarray, inputs: Iterable[Any], whole: bool = False) -> None:
