@@ -44,6 +44,8 @@ class Suite:
 
     title: str
     cases: list[Case] = field(default_factory=list)
+    rounds_of_each: int = 30
+    budget: float = 15.0
 
     def add(self, name: str, group: str, **options: Any) -> Callable[[Build], Build]:
         """Return a decorator that adds a case."""
@@ -69,29 +71,30 @@ class Suite:
             f"{self.title}: {report['machine']}, threads: {args.threads}, torch {report['versions']['torch']}"
         )
         print(f"{'':44}{'flowtorch us':>13}{'torch us':>12}{'ratio':>8}  middle half")
-        rows = []
-        group = None
-        for case in self.cases:
-            if args.filter and not re.search(args.filter, f"{case.group}/{case.name}"):
-                continue
-            if case.group != group:
-                group = case.group
-                print(f"-- {group}")
-            rows.append(run_case(case, ours, theirs, args))
-            print(line(rows[-1]), flush=True)
-        report["rows"] = rows
+        report["rows"] = rows = []
+        for row in self.rows(ours, theirs, args):
+            if not rows or row["group"] != rows[-1]["group"]:
+                print(f"-- {row['group']}")
+            rows.append(row)
+            print(line(row), flush=True)
         report["geometric_means"] = self._summary(rows)
         if args.json:
             Path(args.json).parent.mkdir(parents=True, exist_ok=True)
             Path(args.json).write_text(json.dumps(report, indent=1) + "\n")
         return 0
 
+    def rows(self, ours: ModuleType, theirs: ModuleType, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+        """Run the cases that are asked for."""
+        for case in self.cases:
+            if chosen(f"{case.group}/{case.name}", args):
+                yield run_case(case, ours, theirs, args)
+
     def _arguments(self) -> argparse.Namespace:
         p = argparse.ArgumentParser(description=self.title)
         p.add_argument("--filter", help="regular expression on group/name")
-        p.add_argument("--rounds", type=int, default=30, help="alternating rounds of each case")
+        p.add_argument("--rounds", type=int, default=self.rounds_of_each, help="alternating rounds of each case")
         p.add_argument("--threads", type=int, default=1)
-        p.add_argument("--budget", type=float, default=15.0, help="seconds of one case at most")
+        p.add_argument("--budget", type=float, default=self.budget, help="seconds of one case at most")
         p.add_argument("--json", metavar="FILE", help="write the report here as JSON")
         return p.parse_args()
 
@@ -112,6 +115,11 @@ class Suite:
         for r in over:
             print(f"above its limit: {r['group']}/{r['name']} {r['ratio']:.2f} > {r['limit']}")
         return means
+
+
+def chosen(name: str, args: argparse.Namespace) -> bool:
+    """Whether the command line asks for this case."""
+    return not args.filter or re.search(args.filter, name) is not None
 
 
 def libraries(threads: int) -> tuple[ModuleType, ModuleType]:

@@ -11,7 +11,7 @@ import gc
 import math
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -39,8 +39,13 @@ class Comparison:
     ratio: float
     ratio_low: float  # the middle half of the rounds' own ratios
     ratio_high: float
-    calls: tuple[int, int]
     rounds: int
+
+    @classmethod
+    def of(cls, ours: list[float], theirs: list[float]) -> Comparison:
+        a, b = Timing.of(ours), Timing.of(theirs)
+        low, _, high = statistics.quantiles([x / y for x, y in zip(ours, theirs, strict=True)], n=4)
+        return cls(a, b, a.low / b.low, low, high, len(ours))
 
 
 def chunk(f: Callable[[], object], calls: int, clock: Callable[[], float]) -> float:
@@ -60,10 +65,20 @@ def compare(
     one_thread: bool = True,
     budget: float = 20.0,
 ) -> Comparison:
-    """Time both sides in turn; stop early, after five rounds at least, when ``budget`` seconds are spent."""
+    """Time both sides in turn."""
+    return Comparison.of(*take_turns((ours, theirs), rounds, target, one_thread, budget))
+
+
+def take_turns(
+    sides: Sequence[Callable[[], object]], rounds: int, target: float, one_thread: bool, budget: float
+) -> list[list[float]]:
+    """Seconds of one call, for each side a figure a round.
+
+    It stops early, after five rounds at least, when ``budget`` seconds are spent.
+    """
     clock = time.thread_time if one_thread else time.perf_counter
-    calls = [_calls(f, target) for f in (ours, theirs)]
-    samples: tuple[list[float], list[float]] = ([], [])
+    calls = [_calls(f, target) for f in sides]
+    samples: list[list[float]] = [[] for _ in sides]
     began = time.perf_counter()
     collecting = gc.isenabled()
     gc.collect()
@@ -72,17 +87,16 @@ def compare(
         for done in range(rounds):
             if done >= 5 and time.perf_counter() - began > budget:
                 break
-            # Who goes first alternates too: the first of a pair finds the other's data in the caches.
-            for side in (0, 1) if done % 2 == 0 else (1, 0):
-                samples[side].append(chunk((ours, theirs)[side], calls[side], clock))
+            # Who goes first changes too: the first one finds the last one's data in the caches.
+            for k in range(len(sides)):
+                side = (k + done) % len(sides)
+                samples[side].append(chunk(sides[side], calls[side], clock))
             if done % 8 == 7:
                 gc.collect()
     finally:
         if collecting:
             gc.enable()
-    a, b = Timing.of(samples[0]), Timing.of(samples[1])
-    pairs = statistics.quantiles([x / y for x, y in zip(*samples, strict=True)], n=4)
-    return Comparison(a, b, a.low / b.low, pairs[0], pairs[2], (calls[0], calls[1]), len(samples[0]))
+    return samples
 
 
 def _calls(f: Callable[[], object], target: float) -> int:

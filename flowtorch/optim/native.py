@@ -103,7 +103,7 @@ class Native:
         if done >= ENOUGH:
             self.functions[name] = None
             if os.environ.get("FLOWTORCH_NATIVE", "1") != "0":
-                threading.Thread(target=self.build, args=(dtype,), daemon=True).start()
+                threading.Thread(target=self.build, args=(dtype,), name="flowtorch-optim-build", daemon=True).start()
 
     def build(self, dtype: np.dtype) -> None:
         """Compile and load the function for a dtype; without a compiler nothing changes."""
