@@ -12,7 +12,7 @@ from typing import Any
 
 from suite import Suite
 
-SUITE = Suite("large operations")
+SUITE = Suite("large operations", rounds_of_each=16, budget=4.0)
 Thunk = Callable[[], Any]
 
 

@@ -1,4 +1,4 @@
-"""Whole training steps of small models, those of the examples: forward, loss, backward, optimiser.
+"""Whole training steps of models, most of them those of the examples: forward, loss, backward, optimiser.
 
 Run it with
     python benchmarks/models.py [--filter REGEX] [--rounds N] [--threads N] [--json FILE]
@@ -10,9 +10,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from architectures import resnet18, vit_tiny
 from suite import Suite, example
 
-SUITE = Suite("training steps of models")
+SUITE = Suite("training steps of models", rounds_of_each=16, budget=3.5)
 
 
 def numbers(t: Any, *shape: int) -> Any:
@@ -103,6 +104,26 @@ def _gpt(layers: int, width: int, context: int, batch: int) -> Callable[[Any], C
 SUITE.add("GPT 2 x 64, context 32, batch 8, AdamW", "training step")(_gpt(2, 64, 32, 8))
 SUITE.add("GPT 4 x 128, context 64, batch 16, AdamW", "training step")(_gpt(4, 128, 64, 16))
 SUITE.add("GPT 2 x 256, context 128, batch 16, AdamW", "training step")(_gpt(2, 256, 128, 16))
+
+
+
+@SUITE.add("ResNet-18, 64 x 64, batch 8, SGD", "training step")
+def _resnet(t: Any) -> Callable[[], Any]:
+    t.manual_seed(0)
+    model = resnet18(t)
+    x, y = numbers(t, 8, 3, 64, 64), symbols(t, 10, 8)
+    optimizer = t.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return step_of(optimizer, lambda: t.nn.functional.cross_entropy(model(x), y))
+
+
+@SUITE.add("ViT-tiny, 64 x 64, batch 8, AdamW", "training step")
+def _vit(t: Any) -> Callable[[], Any]:
+    t.manual_seed(0)
+    model = vit_tiny(t)
+    x, y = numbers(t, 8, 3, 64, 64), symbols(t, 10, 8)
+    optimizer = t.optim.AdamW(model.parameters(), lr=1e-4)
+    return step_of(optimizer, lambda: t.nn.functional.cross_entropy(model(x), y))
+
 
 if __name__ == "__main__":
     sys.exit(SUITE.main())

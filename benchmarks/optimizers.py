@@ -3,8 +3,8 @@
 Run it with
     python benchmarks/optimizers.py [--filter REGEX] [--rounds N] [--threads N] [--json FILE]
 
-The four (ours, torch's default, ``foreach=True``, ``fused=True``) take turns on the same numbers; what a step does to the
-parameters is compared first. Muon orthogonalises and LBFGS evaluates a closure; they and SparseAdam get fewer
+The four (ours, torch's default, ``foreach=True``, ``fused=True``) take turns on the same numbers; what a step does to
+the parameters is compared first. Muon orthogonalises and LBFGS evaluates a closure; they and SparseAdam get fewer
 parameters.
 """
 

@@ -125,7 +125,7 @@ def _mlp_step(t: Any, optimizer: Any) -> Callable[[], Any]:
     nn = t.nn
     t.manual_seed(0)
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 1))
-    x, y = t.from_numpy(values(16, 8)), t.from_numpy(values(16, 1, seed=1))
+    x, y = t.from_numpy(values(32, 8)), t.from_numpy(values(32, 1, seed=1))
     opt = optimizer(model.parameters())
     loss_of = nn.MSELoss()
 
@@ -139,12 +139,12 @@ def _mlp_step(t: Any, optimizer: Any) -> Callable[[], Any]:
     return run
 
 
-@SUITE.add("MLP training step, SGD", "steps")
+@SUITE.add("MLP training step, batch 32, SGD", "steps")
 def _mlp_sgd(t: Any) -> Callable[[], Any]:
     return _mlp_step(t, lambda p: t.optim.SGD(p, lr=1e-3))
 
 
-@SUITE.add("MLP training step, Adam", "steps")
+@SUITE.add("MLP training step, batch 32, Adam", "steps")
 def _mlp_adam(t: Any) -> Callable[[], Any]:
     return _mlp_step(t, lambda p: t.optim.Adam(p, lr=1e-4))
 

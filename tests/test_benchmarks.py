@@ -146,3 +146,27 @@ def test_the_page_of_performance_shows_every_case_that_ran(tmp_path, monkeypatch
     assert "| **pointwise** (geometric mean) | **1.00** | **0.50** |" in text
     assert "| add | 0.50 | 0.50 |" in text and "| exp | 2.00 |  |" in text and "log" not in text
     assert (tmp_path / "pictures" / "performance-kernels.svg").read_text().count("<rect") == 3
+
+
+def test_the_calls_whose_instructions_are_counted_run():
+    spec = importlib.util.spec_from_file_location("instructions", ROOT / ".ci" / "instructions.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    known = json.loads((ROOT / ".ci" / "instructions.json").read_text())
+    every = module.calls()
+    for call in every.values():
+        call()
+    assert list(known["numpy"]) == list(known["native"]) == list(every)
+
+
+def test_the_summary_finds_cases_for_every_line():
+    import re
+
+    import page
+
+    for title, suite, pattern, *goals in page.SUMMARY:
+        path = page.RESULTS / f"{suite}.json"
+        assert suite in page.SUITES and len(goals) == len(page.ONE_THREAD)
+        if path.exists():
+            rows = json.loads(path.read_text())["rows"]
+            assert any(re.search(pattern, f"{r['group']}/{r['name']}") for r in rows), title
