@@ -130,9 +130,9 @@ def summary(reports: dict[str, dict[str, Any]]) -> str:
     return "\n".join([*lines, "", "Bold: the goal is reached.", ""])
 
 
-def spreads(report: dict[str, Any]) -> dict[tuple[str, str], list[float]]:
+def spreads(report: dict[str, Any]) -> dict[tuple[str, str], list[float] | None]:
     """Return the middle half of the rounds' own ratios of every case that ran."""
-    return {(r["group"], r["name"]): r["ratio_middle_half"] for r in report["rows"] if r["status"] == "ok"}
+    return {(r["group"], r["name"]): r.get("ratio_middle_half") for r in report["rows"] if r["status"] == "ok"}
 
 
 def shown(ratio: float | None, spread: list[float] | None) -> str:

@@ -131,7 +131,7 @@ def test_the_page_of_performance_shows_every_case_that_ran(tmp_path, monkeypatch
     import page
 
     rows = [
-        {"name": "add", "group": "pointwise", "status": "ok", "ratio": 0.5},
+        {"name": "add", "group": "pointwise", "status": "ok", "ratio": 0.5, "ratio_middle_half": [0.4, 0.6]},
         {"name": "exp", "group": "pointwise", "status": "ok", "ratio": 2.0},
         {"name": "log", "group": "pointwise", "status": "missing", "why": ""},
     ]
@@ -144,7 +144,7 @@ def test_the_page_of_performance_shows_every_case_that_ran(tmp_path, monkeypatch
     page.write()
     text = (tmp_path / "performance.md").read_text()
     assert "| **pointwise** (geometric mean) | **1.00** | **0.50** |" in text
-    assert "| add | 0.50 | 0.50 |" in text and "| exp | 2.00 |  |" in text and "log" not in text
+    assert "| add | 0.50 (0.40..0.60) | 0.50 (0.40..0.60) |" in text and "| exp | 2.00 |  |" in text and "| log |" not in text
     assert (tmp_path / "pictures" / "performance-kernels.svg").read_text().count("<rect") == 3
 
 
