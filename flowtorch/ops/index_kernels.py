@@ -7,7 +7,6 @@ import numpy as np
 
 from flowtorch.array.scatter import add_rows, linear_index
 from flowtorch.dtypes import from_numpy_dtype
-from flowtorch.errors import broadcast_error
 from flowtorch.ops.families import convert_array
 
 _full = slice(None)
@@ -188,8 +187,7 @@ def write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, ac
                            f"{from_numpy_dtype(values.dtype).label} for the source.")
     if not target.size or not values.size:
         wanted = result_shape(target.shape, arrays, dims)
-        lead = max(values.ndim - len(wanted), 0)
-        if any(n != 1 for n in values.shape[:lead]) or broadcast_error([wanted, values.shape[lead:]]) is not None:
+        if not _fits(values.shape, wanted):
             raise _mismatch(values, wanted)
         if not target.size:
             return
@@ -201,12 +199,17 @@ def write(target: np.ndarray, values: np.ndarray, indices: list, dims: tuple, ac
             wanted = target[at].shape
         except IndexError:
             raise explain_index(error, arrays, dims, target.shape) from None
-        lead = values.ndim - len(wanted)
-        if lead > 0 and all(n == 1 for n in values.shape[:lead]) and (
-                broadcast_error([wanted, values.shape[lead:]]) is None):
-            put(target, arrays, dims, values.reshape(values.shape[lead:]), accumulate)
+        if values.ndim > len(wanted) and _fits(values.shape, wanted):
+            put(target, arrays, dims, values.reshape(values.shape[values.ndim - len(wanted):]), accumulate)
             return
         raise _mismatch(values, wanted) from None
+
+
+def _fits(shape: tuple, wanted: tuple) -> bool:
+    """Whether values of ``shape`` can be expanded to ``wanted``, leading dimensions of size 1 dropped."""
+    lead = max(len(shape) - len(wanted), 0)
+    return all(n == 1 for n in shape[:lead]) and all(
+        n in (1, m) for n, m in zip(shape[lead:][::-1], wanted[::-1], strict=False))
 
 
 def _mismatch(values: np.ndarray, wanted: tuple) -> RuntimeError:
