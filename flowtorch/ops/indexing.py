@@ -382,7 +382,7 @@ def _setitem(self: Any, index: Any, value: Any) -> None:
 def _takes_all(items: tuple, shape: tuple) -> bool:
     """Whether a basic index names everything as it is: what is assigned goes to the tensor then, not to a view."""
     return len(items) <= len(shape) and all(
-        type(i) is slice and not i.start and i.stop in (None, n) and i.step in (None, 1)
+        type(i) is slice and not i.start and (i.stop is None or i.stop >= n) and i.step in (None, 1)
         for i, n in zip(items, shape, strict=False))
 
 
