@@ -326,14 +326,14 @@ class Tensor(Methods):
         """Whether gradients are computed for this tensor."""
         if self._requires_grad:
             return True
-        view = self._view
-        return view is not None and view[0]._requires_grad and self._type.dtype.rank >= 2 and view[1] is None
+        view = self._view                   # one made under no_grad says so too, though no gradient reaches its base
+        return view is not None and view[0]._requires_grad and self._type.dtype.rank >= 2
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
         if not isinstance(value, bool):
             raise RuntimeError("requires_grad must be a bool")
-        if value == self.requires_grad:
+        if value == self._requires_grad or (value and self._node is None and not self.is_leaf):
             return
         if self._node is not None or (not value and self.requires_grad and not self.is_leaf):
             raise RuntimeError("you can only change requires_grad flags of leaf variables. If you want to use a "
@@ -355,7 +355,8 @@ class Tensor(Methods):
     @property
     def is_leaf(self) -> bool:
         """Whether the user made this tensor (or it needs no gradient): its gradient lands in ``grad``."""
-        return self._node is None and not (self._view is not None and self.requires_grad and not self._requires_grad)
+        return self._node is None and (self._requires_grad or self._view is None or self._view[1] is not None
+                                       or not self.requires_grad)
 
     @property
     def _version(self) -> int:

@@ -318,6 +318,8 @@ def _finish(cls: type, node: Any, args: tuple, tensors: list, edges: tuple, reco
                 if original._view is not None:
                     _rebase(original, node)
                     continue
+            if o._view is not None:                      # made in forward: changing it would pass this node by
+                o._view = (o._view[0], "custom", *o._view[2:])
             o._node = e
             o._requires_grad = True
         node.keep(tuple(outputs))

@@ -349,33 +349,37 @@ def check_inplace(target: Tensor, recording: bool) -> None:
     if not recording or not grad_mode.enabled:
         return
     view = view_of(target)
-    if target._requires_grad and target._node is None and view is None:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    if target._requires_grad and target._node is None and (view is None or view.origin is None):
+        raise RuntimeError(f"a {'leaf Variable' if view is None else 'view of a leaf Variable'} that requires grad is "
+                           "being used in an in-place operation.")
     if view is not None:
         if view.origin is not None:
-            refuse_view(view.origin)
+            refuse_view(target, view.origin)
         if view.base._requires_grad and view.base._node is None:
             raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def refuse_view(origin: str) -> None:
-    reasons = {
+def refuse_view(target: Tensor, origin: str) -> None:
+    """Raise for an in-place change of a view that ``origin`` says must not be changed."""
+    why = {
         "multi_output": "This view is the output of a function that returns multiple views. Such functions do not "
                         "allow the output views to be modified inplace. You should replace the inplace operation by an "
                         "out-of-place one.",
-        "no_grad": "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given "
-                   "that "
-                   "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving "
-                   "both the view and the inplace either both inside the no_grad block (if you don't want the inplace "
-                   "to be tracked) or both outside (if you want the inplace to be tracked).",
-        "inference": "A view was created in inference mode and is being modified inplace in normal mode. Please do the "
-                     "view and the in-place change in the same mode, or clone() the view first.",
         "custom": "This view was created inside a custom Function (or because an input was returned as-is) and the "
                   "autograd logic to handle view+inplace would override the custom backward associated with the custom "
                   "Function, leading to incorrect gradients. This behavior is forbidden. You can fix this by cloning "
                   "the output of the custom Function.",
-    }
-    raise RuntimeError("Output 0 of a view is being modified inplace. " + reasons[origin])
+    }.get(origin)
+    if why is not None and target._node is not None:
+        e = target._node
+        name = (e.node if type(e) is Output else e).name().partition("Backward")[0]
+        raise RuntimeError(f"Output {e.index if type(e) is Output else 0} of {name} is a view and is being modified "
+                           f"inplace. {why}")
+    block, normal = ("inference mode", "in normal mode") if origin == "inference" else (
+        "no_grad mode", "with grad mode enabled")
+    raise RuntimeError(f"A view was created in {block} and is being modified inplace {normal}. Whether the change is "
+                       "to be tracked is not clear: make the view and change it either both inside of the block (not "
+                       "tracked) or both outside of it (tracked).")
 
 
 def check_stored(target: Tensor, result: Tensor) -> None:

@@ -9,7 +9,7 @@ from flowtorch.autograd.mode import grad_enabled
 from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
 from flowtorch.dtypes import dtype as DType
 from flowtorch.ops.copy import clone
-from flowtorch.ops.dispatch import write_out
+from flowtorch.ops.dispatch import check_inplace, write_out
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.rearrange import int_list
 from flowtorch.ops.view import at_address, contiguous_strides, memory_end
@@ -18,8 +18,7 @@ from flowtorch.tensor import address_of, owner_of
 
 def become(x: Any, out: Any) -> Any:
     """Make ``x`` what its view ``out`` is: shape, place in memory and history."""
-    if grad_enabled() and x._requires_grad and x._node is None and x._view is None:
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    check_inplace(x, grad_enabled() and x.requires_grad)
     for part in ("value", "tangent"):                              # what a transform's tensor wraps
         if part in out.__dict__ and part in x.__dict__:
             x.__dict__[part] = out.__dict__[part]

@@ -360,3 +360,32 @@ def test_a_function_may_run_backward_inside_backward():
     x = torch.tensor([3.0], requires_grad=True)
     Inner.apply(x).backward()
     assert x.grad.item() == 6.0
+
+
+VIEWS_AND_CHANGES = {
+    "a view made under no_grad": lambda t, x: _under_no_grad(t, lambda: x[0]),
+    "a transposed leaf made under no_grad": lambda t, x: _under_no_grad(t, lambda: x.t()),
+    "a change of such a view": lambda t, x: _under_no_grad(t, lambda: x[0]).add_(1),
+    "a change of one of several views": lambda t, x: (x * 1).unbind(0)[1].mul_(2),
+    "a change of a view of a leaf": lambda t, x: x.view(-1).mul_(2),
+    "a change of a leaf that is a view": lambda t, x: t.arange(4.0).reshape(2, 2).requires_grad_().add_(1),
+    "a view in place of a leaf that is a view": lambda t, x: t.arange(4.0).reshape(2, 2).requires_grad_().t_(),
+    "detach_ of a leaf that is a view": lambda t, x: t.arange(4.0).reshape(2, 2).requires_grad_().detach_(),
+}
+
+
+def _under_no_grad(t, f):
+    with t.no_grad():
+        return f()
+
+
+@pytest.mark.parametrize("name", VIEWS_AND_CHANGES)
+def test_state_of_views_and_errors_as_pytorch(name):
+    def outcome(t):
+        try:
+            v = VIEWS_AND_CHANGES[name](t, t.ones(2, 2, requires_grad=True))
+        except RuntimeError as error:
+            return str(error)[:80]
+        return v.requires_grad, v.is_leaf, v.grad_fn is None, str(v)
+
+    assert outcome(torch) == outcome(real)
