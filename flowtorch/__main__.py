@@ -13,6 +13,7 @@ COMMANDS = {
     "build-kernels": ("flowtorch.native.build", "compile the CPU kernels now, not in the background of a program"),
     "doctor": ("flowtorch.doctor", "say what a program needs of PyTorch and whether it is there"),
     "support": ("flowtorch.support", "list PyTorch's public names: there in full, in part, or not"),
+    "tune": ("flowtorch.ops.cuda.tune", "measure configurations of GPU kernels and write the table they come from"),
     "info": ("flowtorch.info", "say what is installed, and which kernels this machine can use"),
 }
 

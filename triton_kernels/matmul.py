@@ -7,11 +7,14 @@ small tiles are multiplied out and summed.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import triton
 
+from . import tuning
 from .compile import INTERPRET, SCALAR, TYPE, Call, Kernel, define, pointer
 from .indexing import coordinates, offset
 
@@ -41,6 +44,9 @@ class Variant:
     """Whether rows, columns and inner size are multiples of 16."""
     activation: str = ""
     """What is applied to the result: "", "relu" or "gelu"."""
+    warps: int = 0
+    """0: by the size of the tile."""
+    stages: int = 3
 
     @property
     def names(self) -> str:
@@ -66,14 +72,15 @@ def prepare(
     scaled:  alpha and beta are arguments of the kernel, after the operands; otherwise both are 1.
     """
     rows, cols, inner = sizes
-    tile = tile or _tile(dtypes[0], rows, cols, inner)
+    chosen = {} if tile else tuning.find("matmul", tuning.matmul_class(dtypes[0], rows, cols, inner))
+    tile = tile or _fitted(chosen, rows, cols) or _tile(dtypes[0], rows, cols, inner)
     unit = tuple(1 if own[1] == 1 else 0 if own[0] == 1 else -1 for own in strides)
     steps = [step for own in strides for step in own if step != 1]
     steps += [step for _, *own in batch for step in own]
     variant = Variant(
         dtypes, len(batch), unit, inner % tile[2] == 0, wide,
         aligned and all(step % 16 == 0 for step in steps), tile, scaled,
-        (rows % 16 == 0, cols % 16 == 0, inner % 16 == 0), activation,
+        (rows % 16 == 0, cols % 16 == 0, inner % 16 == 0), activation, chosen.get("warps", 0), chosen.get("stages", 3),
     )  # fmt: skip
     count = math.prod(size for size, *_ in batch)
     grid = triton.cdiv(rows, tile[0]) * triton.cdiv(cols, tile[1]) * count
@@ -81,6 +88,15 @@ def prepare(
     for k, own in enumerate(strides):
         integers += (*(dim[1 + k] for dim in batch), *own)
     return Call(build(variant), (grid,), integers)
+
+
+def _fitted(chosen: Mapping[str, Any], rows: int, cols: int) -> tuple[int, int, int] | None:
+    """The tile of a configuration, no larger than the matrix; None where there is none."""
+    if INTERPRET or "tile" not in chosen:
+        return None
+    most = (triton.next_power_of_2(max(size, 16)) for size in (rows, cols))
+    down, across = (min(own, limit) for own, limit in zip(chosen["tile"][:2], most, strict=True))
+    return down, across, chosen["tile"][2]
 
 
 def _tile(dtype: str, rows: int, cols: int, inner: int) -> tuple[int, int, int]:
@@ -109,8 +125,8 @@ def build(variant: Variant) -> Kernel:
     signature |= dict.fromkeys(integers, "i64" if variant.wide else "i32")
     constants = dict(zip(("ROWS", "COLS", "INNER"), variant.tile, strict=True))
     full = variant.tile[0] * variant.tile[1] * (4 if variant.dtypes[0] == "float64" else 1)
-    warps = 8 if full > 4096 or (full == 4096 and len(variant.dtypes) == 4) else 4
-    return define("matmul", signature, constants, _body(variant), divisible, warps)
+    warps = variant.warps or (8 if full > 4096 or (full == 4096 and len(variant.dtypes) == 4) else 4)
+    return define("matmul", signature, constants, _body(variant), divisible, warps, variant.stages)
 
 
 def _body(variant: Variant) -> list[str]:

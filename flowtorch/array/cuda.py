@@ -30,6 +30,8 @@ def kernels() -> ModuleType:
     package = _package()
     launch = importlib.import_module(f"{package.__name__}.launch")
     launch.install(launch.launcher_for(array_module(), private_folder()))  # None: no place that is this user's alone
+    capability = array_module().cuda.Device().compute_capability
+    importlib.import_module(f"{package.__name__}.tuning").__dict__["architecture"] = f"sm_{capability}"
     peak.pool = array_module().get_default_memory_pool()
     return package
 

@@ -28,7 +28,7 @@ __all__ = [
 
 
 class _Matmul:
-    """Flags of matrix products; products of float32 are always computed in float32."""
+    """Flags of matrix products; of them ``allow_tf32`` has an effect, where cuBLAS multiplies float32."""
 
     allow_tf32 = False
     allow_fp16_reduced_precision_reduction = True

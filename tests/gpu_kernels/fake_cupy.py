@@ -6,6 +6,7 @@ on a device array fails here instead of being slow, or wrong, on a GPU.
 """
 
 import contextlib
+import ctypes
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -149,8 +150,56 @@ def _by_numpy(function):
 
 linalg = SimpleNamespace(**{name: _by_numpy(getattr(np.linalg, name)) for name in np.linalg.__all__})
 fft = SimpleNamespace(**{name: _by_numpy(getattr(np.fft, name)) for name in np.fft.__all__})
-cuda = SimpleNamespace(MemoryPointer=MemoryPointer, runtime=SimpleNamespace(getDevice=lambda: 0),
-                       Device=lambda index=0: contextlib.nullcontext())
+def _matrices(address, kind, rows, cols, leading, step, count):
+    """Matrices at an address, one column after another, as cuBLAS sees them."""
+    import ml_dtypes
+
+    names = {0: np.float32, 1: np.float64, 2: np.float16, 4: np.complex64, 5: np.complex128, 14: ml_dtypes.bfloat16}
+    dtype = np.dtype(names[kind])
+    last = (count - 1) * step + (cols - 1) * leading + rows
+    memory = np.ctypeslib.as_array((ctypes.c_uint8 * (last * dtype.itemsize)).from_address(address)).view(dtype)
+    strides = (step * dtype.itemsize, dtype.itemsize, leading * dtype.itemsize)
+    return np.lib.stride_tricks.as_strided(memory, (count, rows, cols), strides)
+
+
+class _Cublas:
+    """The two functions of cuBLAS that flowtorch calls, with CuPy's signatures; `calls` counts them."""
+
+    calls = 0
+
+    @classmethod
+    def gemmStridedBatchedEx(
+        cls, handle, flip_a, flip_b, m, n, k, alpha, a, a_kind, lda, a_step, b, b_kind, ldb, b_step, beta,
+        c, c_kind, ldc, c_step, count, precision, algorithm,
+    ):  # fmt: skip
+        assert handle == 77 and algorithm == -1 and precision == (70 if c_kind in (1, 5) else 68)
+        assert lda >= (k if flip_a else m) and ldb >= (n if flip_b else k) and ldc >= m
+        left = _matrices(a, a_kind, *((k, m) if flip_a else (m, k)), lda, a_step, count)
+        right = _matrices(b, b_kind, *((n, k) if flip_b else (k, n)), ldb, b_step, count)
+        result = _matrices(c, c_kind, m, n, ldc, c_step, count)
+        state = {2: np.float32, 14: np.float32}.get(c_kind, result.dtype)
+        alpha, beta = (_matrices(x, {2: 0, 14: 0}.get(c_kind, c_kind), 1, 1, 1, 1, 1).item() for x in (alpha, beta))
+        left, right = (x.swapaxes(1, 2) if flip else x for x, flip in ((left, flip_a), (right, flip_b)))
+        product = alpha * (left.astype(state) @ right.astype(state))
+        result[...] = product if beta == 0 else product + beta * result.astype(state)
+        cls.calls += 1
+
+    @classmethod
+    def gemmEx(
+        cls, handle, flip_a, flip_b, m, n, k, alpha, a, a_kind, lda, b, b_kind, ldb, beta, c, c_kind, ldc, precision,
+        algorithm,
+    ):  # fmt: skip
+        cls.gemmStridedBatchedEx(handle, flip_a, flip_b, m, n, k, alpha, a, a_kind, lda, 0, b, b_kind, ldb, 0, beta,
+                                 c, c_kind, ldc, 0, 1, precision, algorithm)  # fmt: skip
+
+
+cuda = SimpleNamespace(
+    MemoryPointer=MemoryPointer,
+    cublas=_Cublas,
+    device=SimpleNamespace(get_cublas_handle=lambda: 77),
+    runtime=SimpleNamespace(getDevice=lambda: 0),
+    Device=lambda index=0: contextlib.nullcontext(),
+)
 
 
 def install(patch):
@@ -163,7 +212,7 @@ def install(patch):
     memory.kernels()
     flowtorch.ops.cuda.load()
     faults = memory.Faults()
-    for name in ("array.cuda", "codegen.triton_kernel", "ops.cuda.library"):
+    for name in ("array.cuda", "codegen.triton_kernel", "ops.cuda.library", "ops.cuda.blas"):
         patch(sys.modules[f"flowtorch.{name}"], "array_module", lambda: sys.modules[__name__])
     for name in ("array.cuda", "ops.cuda.places", "ops.cuda.losses"):
         patch(sys.modules[f"flowtorch.{name}"], "faults", faults)

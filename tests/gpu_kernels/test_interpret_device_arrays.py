@@ -155,3 +155,45 @@ def test_indices_out_of_bounds_are_found_when_the_host_waits():
     picked = x[ft.tensor([0, 7], device="cuda")]
     with pytest.raises(RuntimeError, match="device-side assert triggered: index"):
         picked.cpu()
+
+
+def numbers(*shape, dtype=ft.float32):
+    values = ft.tensor(np.random.default_rng(sum(shape)).standard_normal((*shape, 2)))
+    return (ft.view_as_complex(values) if dtype.is_complex else values[..., 0]).to(dtype)
+
+
+PRODUCTS = {
+    "plain": lambda n: n(70, 80) @ n(80, 90),
+    "transposed left": lambda n: n(80, 70).t() @ n(80, 90),
+    "transposed right": lambda n: n(70, 80) @ n(90, 80).t(),
+    "columns of more": lambda n: n(70, 100)[:, :80] @ n(80, 99)[:, :90],
+    "batches": lambda n: n(3, 70, 80) @ n(3, 80, 90),
+    "two batch dimensions": lambda n: n(2, 3, 70, 80) @ n(2, 3, 80, 90),
+    "a batch times a matrix": lambda n: n(3, 70, 80) @ n(80, 90),
+    "linear": lambda n: F.linear(n(4, 70, 80), n(90, 80), n(90)),
+    "scaled": lambda n: ft.addmm(n(70, 90), n(70, 80), n(80, 90), beta=0.5, alpha=2),
+    "no addend": lambda n: ft.baddbmm(n(3, 70, 90) * float("nan"), n(3, 70, 80), n(3, 80, 90), beta=0),
+}
+
+
+@pytest.mark.parametrize("dtype", [ft.float32, ft.float64, ft.bfloat16, ft.float16, ft.complex64], ids=str)
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_products_of_the_library(name, dtype):
+    if dtype.is_complex and name in ("scaled", "no addend", "linear"):
+        pytest.skip("a bias of complex numbers is added afterwards")
+    before = fake_cupy.cuda.cublas.calls
+    expected = PRODUCTS[name](lambda *shape: numbers(*shape, dtype=dtype))
+    found = PRODUCTS[name](lambda *shape: numbers(*shape, dtype=dtype).to("cuda"))
+    assert fake_cupy.cuda.cublas.calls == before + 1
+    tolerance = {ft.float64: 1e-12, ft.bfloat16: 0.1, ft.float16: 0.02}.get(dtype, 1e-4)
+    values = [t.cpu().to(ft.complex128).numpy() for t in (found, expected)]
+    np.testing.assert_allclose(*values, rtol=tolerance, atol=tolerance)
+
+
+def test_products_that_the_library_does_not_take_or_is_not_chosen_for_are_kernels():
+    before = fake_cupy.cuda.cublas.calls
+    left, right = numbers(4, 5), numbers(5, 6)
+    np.testing.assert_allclose((left.to("cuda") @ right.to("cuda")).cpu(), left @ right, rtol=1e-4, atol=1e-4)
+    strided = numbers(70, 160).to("cuda")[:, ::2]
+    np.testing.assert_allclose((strided @ strided.t()).cpu(), strided.cpu() @ strided.cpu().t(), rtol=1e-4, atol=1e-4)
+    assert fake_cupy.cuda.cublas.calls == before

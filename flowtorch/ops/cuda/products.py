@@ -8,12 +8,16 @@ import numpy as np
 
 from flowtorch.array.cuda import empty
 from flowtorch.codegen import triton_kernel
+from flowtorch.ops.cuda import blas
 from flowtorch.ops.cuda.base import cast, copied, copy_into, dense, formula, kernel, parts
 from flowtorch.ops.products import _unlike
 
 
 def product(left: Any, right: Any, **epilogue: Any) -> Any:
-    """``left @ right`` of arrays of rank 2 or more; complex ones as four real products."""
+    """``left @ right`` of arrays of rank 2 or more: by cuBLAS, or by a kernel, complex ones as four real products."""
+    found = blas.product(left, right, **epilogue)
+    if found is not None:
+        return found
     if left.dtype.kind != "c":
         if left.dtype.kind == "b":
             return cast(triton_kernel.matmul(cast(left, np.int32), cast(right, np.int32), **epilogue), bool)
