@@ -2,12 +2,17 @@
 
 Interpreted:  FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python -m pytest tests/gpu_kernels/test_interpret_*.py
 Compiled:     python -m pytest tests/gpu_kernels/test_compile.py tests/gpu_kernels/test_launch.py
+On a GPU:     FLOWTORCH_TEST_GPU=1 python -m pytest tests/gpu_kernels/test_interpret_*.py
 """
 
 import importlib.util
 import os
 
 import pytest
+
+ON_GPU = os.environ.get("FLOWTORCH_TEST_GPU") == "1"
+"""The tests of the interpreter, on a real device."""
+STAND_INS = ("test_interpret_device_arrays.py", "test_interpret_benchmarks.py")
 
 
 def installed():
@@ -20,12 +25,15 @@ def installed():
 def pytest_collection_modifyitems(items):
     missing = not installed()
     interpreting = os.environ.get("TRITON_INTERPRET") == "1" and os.environ.get("FLOWTORCH_CUDA") == "interpret"
+    interpreting = interpreting or ON_GPU
     for item in items:
         if "tests/gpu_kernels" not in item.path.as_posix():
             continue
         wants_interpreter = "interpret" in item.path.name
         if missing:
             item.add_marker(pytest.mark.skip(reason="triton is not installed"))
+        elif ON_GPU and item.path.name in STAND_INS:
+            item.add_marker(pytest.mark.skip(reason="tests what stands in for a GPU"))
         elif wants_interpreter != interpreting:
             reason = "needs TRITON_INTERPRET=1 FLOWTORCH_CUDA=interpret" if wants_interpreter else "needs a compiler"
             item.add_marker(pytest.mark.skip(reason=f"{reason}: run in its own process, see conftest.py"))
