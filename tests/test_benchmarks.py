@@ -144,7 +144,8 @@ def test_the_page_of_performance_shows_every_case_that_ran(tmp_path, monkeypatch
     page.write()
     text = (tmp_path / "performance.md").read_text()
     assert "| **pointwise** (geometric mean) | **1.00** | **0.50** |" in text
-    assert "| add | 0.50 (0.40..0.60) | 0.50 (0.40..0.60) |" in text and "| exp | 2.00 |  |" in text and "| log |" not in text
+    assert "| add | 0.50 (0.40..0.60) | 0.50 (0.40..0.60) |" in text
+    assert "| exp | 2.00 |  |" in text and "| log |" not in text
     assert (tmp_path / "pictures" / "performance-kernels.svg").read_text().count("<rect") == 3
 
 

@@ -309,7 +309,10 @@ def fit(g: Any, shape: tuple, type_: Any, source: Any) -> Tensor:
                         f"{source.name()} returned {type(g).__name__}, expected a Tensor or None")
     if g._array.shape != tuple(shape):
         try:
-            g = g.sum_to_size(shape)                                    # type: ignore[attr-defined]
+            if type(g) is Tensor and g._type.simple and not active and shape and g._array.shape[1:] == shape:
+                g = g.sum(0)                                            # type: ignore[attr-defined]
+            else:
+                g = g.sum_to_size(shape)                                    # type: ignore[attr-defined]
         except RuntimeError:
             name = "a root" if source is None else source.name()
             raise RuntimeError(f"Function {name} returned an invalid gradient at index 0 - got {list(g.shape)} but "

@@ -103,4 +103,5 @@ int attributes_register(PyObject *module);
 int engine_register(PyObject *module);
 int formulas_register(PyObject *module);
 int steps_register(PyObject *module);
+int new_register(PyObject *module);
 #endif

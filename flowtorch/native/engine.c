@@ -127,16 +127,20 @@ static int fits_leaf(PyObject *g, PyObject *leaf) {
     return Py_TYPE(g) == Tensor && SLOT(g, in_tensor.type) == type && is_simple(type) && same_shape(ARRAY(g), ARRAY(leaf));
 }
 
-/* What a bias gets: the sum over the first dimension, where that is all that a gradient has more than the leaf. NULL
+/* What a bias gets: the sum over the first dimensions, where these are all that a gradient has more than the leaf. NULL
 without an error: it is something else. */
 static PyObject *sum_of_rows(PyObject *g, PyObject *leaf) {
     PyObject *type = SLOT(leaf, in_tensor.type), *args[2] = {g, zero};
     if (Py_TYPE(g) != Tensor || SLOT(g, in_tensor.type) != type || !is_simple(type) || !nobody_listens()) return NULL;
     PyArrayObject *a = ARRAY(g), *like = ARRAY(leaf);
-    int ndim = PyArray_NDIM(like);
-    if (ndim == 0 || PyArray_NDIM(a) != ndim + 1 || !PyArray_CompareLists(PyArray_DIMS(a) + 1, PyArray_DIMS(like), ndim))
-        return NULL;
-    return PyObject_Vectorcall(sum_call, args, 2, NULL);
+    int ndim = PyArray_NDIM(like), more = PyArray_NDIM(a) - ndim;
+    if (ndim == 0 || more < 1 || !PyArray_CompareLists(PyArray_DIMS(a) + more, PyArray_DIMS(like), ndim)) return NULL;
+    if (more == 1) return PyObject_Vectorcall(sum_call, args, 2, NULL);
+    if ((args[1] = PyTuple_New(more)) == NULL) return NULL;
+    for (int d = 0; d < more; d++) PyTuple_SET_ITEM(args[1], d, PyLong_FromLong(d));     /* small numbers are there */
+    PyObject *sum = PyObject_Vectorcall(sum_call, args, 2, NULL);
+    Py_DECREF(args[1]);
+    return sum;
 }
 
 /* The gradient in the shape, dtype and device of what it belongs to; steals it. */

@@ -11,6 +11,7 @@ BODIES = (
     "_standardize",
     "_standardize_adjoint",
     "sum",
+    "mean",
     "amax",
     "amin",
     "_vector_norm",

@@ -189,6 +189,18 @@ static PyObject *sum(Kernel *self, PyObject *const *args, Py_ssize_t count, PyOb
     return (PyObject *)out;
 }
 
+/* mean(input, dim=None, keepdim=False, *, dtype=None) */
+static PyObject *mean(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    PyArrayObject *out = (PyArrayObject *)sum(self, args, count, names);
+    if (out == NULL || PyArray_SIZE(out) == 0) return (PyObject *)out;
+    Index size = PyArray_SIZE(out), n = PyArray_SIZE((PyArrayObject *)args[0]) / size;
+    if (PyArray_TYPE(out) == NPY_FLOAT)
+        for (Index i = 0; i < size; i++) floats(out)[i] /= (float)n;
+    else
+        for (Index i = 0; i < size; i++) ((double *)PyArray_DATA(out))[i] /= (double)n;
+    return (PyObject *)out;
+}
+
 /* _vector_norm(input, ord=2.0, dim=None, keepdim=False): the Euclidean norm of all elements */
 static PyObject *vector_norm(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyArrayObject *x;
@@ -206,6 +218,7 @@ static PyObject *vector_norm(Kernel *self, PyObject *const *args, Py_ssize_t cou
 
 const Entry reduce_entries[] = {
     {"sum", sum},
+    {"mean", mean},
     {"_vector_norm", vector_norm},
     {NULL},
 };

@@ -11,6 +11,7 @@ from flowtorch.array.place import placed, store
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import preserve_format
+from flowtorch.native import calls
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_number
 from flowtorch.ops.families import convert_array
@@ -75,6 +76,8 @@ def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None
 
 
 def _filled(name: str, fill: Any, doc: str) -> Any:
+    quick: Any = getattr(calls.module, "filled", None)                  # does the same for plain sizes
+
     def make(
         *sizes: Any,
         size: Any = None,
@@ -87,6 +90,11 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
         memory_format: Any = None,
         names: Any = None,
     ) -> Tensor:
+        if quick is not None and layout is size is out is memory_format is None and not requires_grad and sizes and (
+                dtype is None or dtype.__class__ is dtypes.dtype):
+            made = quick(fill, sizes, default_type(dtype, device))
+            if made is not None:
+                return made
         if layout is not None and layout is not dtypes.strided:
             if fill == 1:
                 raise RuntimeError("full(...) is not implemented for sparse layout")

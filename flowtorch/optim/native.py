@@ -22,7 +22,7 @@ import numpy as np
 from flowtorch.tensor import Tensor
 
 ENOUGH = 1 << 20        # elements updated by a kernel after which machine code is built
-PER_CALL = 1 << 12      # what a call counts for beside its elements
+PER_CALL = 1 << 14      # what a call counts for beside its elements
 PARALLEL = 1 << 20      # elements in one call from which threads share it
 
 _DONE, _SHARE = 0, 1    # what the function answers; anything else: these arrays do not lie as it expects

@@ -197,3 +197,22 @@ def test_unusual_operands(make):
 
 def test_the_state_is_told():
     assert native.describe().startswith("ready")
+
+
+@pytest.mark.parametrize("make", [flowtorch.zeros, flowtorch.ones, flowtorch.empty])
+def test_new_tensors(make, monkeypatch):
+    sizes = [(3,), (2, 3), ((2, 3),), ([4],), (flowtorch.Size([2, 0]),), (np.int64(3), 2), ((),)]
+    for size in sizes:
+        for dtype in (None, flowtorch.float64, flowtorch.int64, flowtorch.bool, flowtorch.bfloat16):
+            t = make(*size, dtype=dtype)
+            again = make(size=tuple(size[0]) if isinstance(size[0], (tuple, list)) else size, dtype=dtype)
+            assert t.shape == again.shape and t.dtype is again.dtype and t._version == 0 and t.is_leaf
+            if make is not flowtorch.empty:
+                assert (t == again).all()
+    for wrong, error in ((-1, RuntimeError), (1.5, TypeError), ("x", TypeError)):
+        with pytest.raises(error):
+            make(wrong)
+    with pytest.raises(TypeError):
+        make(2, dtype="float32")
+    with flowtorch.device("meta"):
+        assert make(2).is_meta
