@@ -19,7 +19,8 @@ from flowtorch.overrides import (
 from flowtorch.random import Generator as Generator
 
 _GLIBCXX_USE_CXX11_ABI = True
-_has_mkldnn = has_mkl = has_lapack = False
+_has_mkldnn = has_mkl = False
+has_lapack = has_spectral = True  # numpy's and scipy's
 has_cuda = _has_cuda = has_xpu = has_mps = False
 
 DispatchKey = enum.Enum(  # type: ignore[misc]

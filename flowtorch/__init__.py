@@ -24,6 +24,7 @@ from flowtorch.dtypes import (
     layout,
     memory_format,
     promote_types,
+    qscheme,
     set_default_dtype,
 )
 from flowtorch.random import Generator, default_generator
@@ -34,7 +35,9 @@ newaxis = None
 
 globals().update(dtypes.PUBLIC)
 globals().update(dtypes.LAYOUTS)
+globals().update(dtypes.QSCHEMES)
 contiguous_format, preserve_format = dtypes.contiguous_format, dtypes.preserve_format
+legacy_contiguous_format = contiguous_format
 channels_last, channels_last_3d = dtypes.channels_last, dtypes.channels_last_3d
 bool = dtypes.bool_
 
@@ -98,6 +101,7 @@ for _family in (
     "lobpcg",
     "control",
     "layouts",
+    "hashing",
 ):
     importlib.import_module(f"flowtorch.ops.{_family}")
 for _module in (
@@ -107,6 +111,7 @@ for _module in (
     "functional_nn",
     "functional_recurrent",
     "functional_sampling",
+    "functional_native",
 ):
     importlib.import_module(f"flowtorch.{_module}")
 
@@ -117,6 +122,8 @@ _methods.attach()
 namespace.publish()
 namespace.publish_aliases(_pointwise.ALIASES)
 globals().update(namespace.namespaces["torch"])
+for _name, _same in {"hsmm": "hspmm", "saddmm": "sspaddmm"}.items():
+    globals()[_name] = globals()[_same]
 from flowtorch import native as _native  # noqa: E402
 from flowtorch.array import allocation as _allocation  # noqa: E402
 
@@ -172,6 +179,7 @@ _LAZY = {
     "xpu",
     "mtia",
     "monitor",
+    "classes",
     "accelerator",
     "nested",
     "quantization",
@@ -210,12 +218,23 @@ _ELSEWHERE |= dict.fromkeys((
     "set_flush_denormal", "set_warn_always"), "settings")
 _ELSEWHERE |= dict.fromkeys((
     "SymBool", "SymFloat", "SymInt", "_sym_sqrt", "sym_float", "sym_fresh_size", "sym_int", "sym_ite", "sym_max",
-    "sym_min", "sym_not", "sym_sqrt", "sym_sum"), "symbolic")
+    "sym_constrain_range", "sym_constrain_range_for_size", "sym_min", "sym_not", "sym_sqrt", "sym_sum"), "symbolic")
 _ELSEWHERE |= dict.fromkeys((
     "autocast_decrement_nesting", "autocast_increment_nesting", "clear_autocast_cache", "get_autocast_cpu_dtype",
     "get_autocast_dtype", "get_autocast_gpu_dtype", "is_autocast_available", "is_autocast_cache_enabled",
     "is_autocast_cpu_enabled", "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_cpu_dtype",
     "set_autocast_cpu_enabled", "set_autocast_dtype", "set_autocast_enabled", "set_autocast_gpu_dtype"), "amp.state")
+_ELSEWHERE |= dict.fromkeys((
+    "get_autocast_ipu_dtype", "get_autocast_xla_dtype", "is_autocast_ipu_enabled", "is_autocast_xla_enabled",
+    "set_autocast_ipu_dtype", "set_autocast_ipu_enabled", "set_autocast_xla_dtype", "set_autocast_xla_enabled"),
+    "amp.state")
+_ELSEWHERE |= dict.fromkeys((
+    "eig", "lstsq", "matrix_rank", "solve", "symeig"), "legacy_names")
+_ELSEWHERE |= dict.fromkeys((
+    "AVG", "AggregationType", "FatalError", "SUM", "get_file_path", "has_lapack", "has_mkl", "has_openmp",
+    "has_spectral", "prepare_multiprocessing_environment", "profiler_allow_cudagraph_cupti_lazy_reinit_cuda12"),
+    "build")
+_ELSEWHERE |= {"Stream": "device_streams", "Event": "device_streams", "init_num_threads": "threads"}
 _ELSEWHERE["autocast"] = "amp.autocast_mode"
 _ELSEWHERE |= {
     prefix + "Storage": "storage"
@@ -223,6 +242,24 @@ _ELSEWHERE |= {
                    "BFloat16", "ComplexDouble", "ComplexFloat")
 }
 
+
+# Functions of backends that are not here, and of the TorchScript compiler.
+_REFUSED = frozenset((
+    "batch_norm_backward_elemt", "batch_norm_backward_reduce", "batch_norm_elemt", "batch_norm_gather_stats",
+    "batch_norm_gather_stats_with_counts", "batch_norm_stats", "cudnn_affine_grid_generator",
+    "cudnn_batch_norm", "cudnn_convolution", "cudnn_convolution_add_relu", "cudnn_convolution_relu",
+    "cudnn_convolution_transpose", "cudnn_grid_sampler", "cudnn_is_acceptable", "fbgemm_linear_fp16_weight",
+    "fbgemm_linear_fp16_weight_fp32_activation", "fbgemm_linear_int8_weight",
+    "fbgemm_linear_int8_weight_fp32_activation", "fbgemm_linear_quantize_weight",
+    "fbgemm_pack_gemm_matrix_fp16", "fbgemm_pack_quantized_matrix", "import_ir_module",
+    "import_ir_module_from_buffer", "merge_type_from_type_comment", "miopen_batch_norm", "miopen_convolution",
+    "miopen_convolution_add_relu", "miopen_convolution_relu", "miopen_convolution_transpose",
+    "miopen_ctc_loss", "miopen_depthwise_convolution", "miopen_rnn", "mkldnn_adaptive_avg_pool2d",
+    "mkldnn_convolution", "mkldnn_linear_backward_weights", "mkldnn_max_pool2d", "mkldnn_max_pool3d",
+    "mkldnn_rnn_layer", "parse_ir", "parse_schema", "parse_type_comment", "quantized_batch_norm",
+    "quantized_gru", "quantized_gru_cell", "quantized_lstm", "quantized_lstm_cell", "quantized_rnn_relu_cell",
+    "quantized_rnn_tanh_cell", "unify_type_list",
+))
 
 # In-place functions that PyTorch also publishes beside the methods.
 _METHODS = {
@@ -258,6 +295,8 @@ def __getattr__(name: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != f"flowtorch.{name}":
                 raise
+    if name in _REFUSED:
+        return getattr(importlib.import_module("flowtorch.refusals"), name)
     if name == "compile":
         from flowtorch.compiling import compile
 

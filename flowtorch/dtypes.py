@@ -18,7 +18,7 @@ class dtype:
         self.label = label              # the name that PyTorch's error messages use ("Float", "Long", ...)
         self.is_floating_point = kind == "f"
         self.is_complex = kind == "c"
-        self.is_signed = kind in "fci"
+        self.is_signed = kind in "fci" and name != "float8_e8m0fnu"
         self.itemsize = itemsize
         self.rank = rank                # 0 bool, 1 integer, 2 floating point, 3 complex
         self._numpy = np.dtype(numpy_name) if numpy_name and name not in _ML_DTYPES else None
@@ -34,6 +34,19 @@ class dtype:
             self._numpy = np.dtype(getattr(ml_dtypes, self.name))
             _from_numpy[self._numpy] = self
         return self._numpy
+
+    @property
+    def abbr(self) -> str:
+        """The short name that graphs are printed with: ``f32``."""
+        kind = {"bool": "b", "int": "i", "uint": "u", "float": "f", "bfloat": "bf", "complex": "c"}.get(
+            self.name.rstrip("0123456789"))
+        if self.name.startswith("float8") or self.name.startswith("float4"):
+            return "f" + self.name.removeprefix("float").replace("_", "")
+        if self.name.startswith("bits"):
+            return {"bits8": "b8x1", "bits16": "b16x1"}.get(self.name, self.name.replace("its", ""))
+        if kind is None or self.name in _SMALL:
+            return self.name
+        return f"{kind}{self.itemsize * 8}"
 
     def to_complex(self) -> dtype:
         """The complex type whose parts have this type."""
@@ -95,12 +108,17 @@ quint8 = _define("quint8", "QUInt8", "q", 1)
 qint32 = _define("qint32", "QInt32", "q", 4)
 quint4x2 = _define("quint4x2", "QUInt4x2", "q", 1)
 quint2x4 = _define("quint2x4", "QUInt2x4", "q", 1)
+_SMALL = {f"{sign}int{n}": _define(f"{sign}int{n}", f"{sign.upper()}Int{n}", sign[:1] or "i", 1)
+          for sign in ("u", "") for n in range(1, 8)}
+_BITS = {name: _define(name, name.capitalize(), "u", 2 if name == "bits16" else 1)
+         for name in ("bits1x8", "bits2x4", "bits4x2", "bits8", "bits16")}
 
 NUMBERED = (bool_, uint8, int8, int16, int32, int64, uint16, uint32, uint64, float16, bfloat16, float32, float64,
             complex32, complex64, complex128, float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz,
-            float8_e8m0fnu, float4_e2m1fn_x2, qint8, quint8, qint32, quint4x2, quint2x4)
+            float8_e8m0fnu, float4_e2m1fn_x2, qint8, quint8, qint32, quint4x2, quint2x4, *_SMALL.values(),
+            *_BITS.values())
 ALIASES = {"half": float16, "float": float32, "double": float64, "short": int16, "int": int32, "long": int64,
-           "chalf": complex32, "cfloat": complex64, "cdouble": complex128}
+           "chalf": complex32, "cfloat": complex64, "cdouble": complex128, "bit": _SMALL["uint1"]}
 PUBLIC: dict[str, dtype] = {d.name: d for d in NUMBERED} | ALIASES
 
 _WIDE_UNSIGNED = frozenset((uint16, uint32, uint64))
@@ -316,6 +334,37 @@ layout.__module__ = "flowtorch"
 LAYOUTS = {n: layout(n) for n in ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc",
                                   "_mkldnn", "jagged")}
 strided = LAYOUTS["strided"]
+
+
+class qscheme:
+    """How quantised numbers stand for real ones (``torch.per_tensor_affine``, ...)."""
+
+    __slots__ = ("name",)
+
+    name: str
+
+    def __new__(cls, *args: Any) -> Any:
+        raise TypeError("cannot create 'torch.qscheme' instances")
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> str:
+        return self.name
+
+
+qscheme.__module__ = "flowtorch"
+
+
+def _define_scheme(name: str) -> qscheme:
+    scheme = object.__new__(qscheme)
+    scheme.name = name
+    return scheme
+
+
+QSCHEMES = {name: _define_scheme(name) for name in (
+    "per_tensor_affine", "per_channel_affine", "per_tensor_symmetric", "per_channel_symmetric",
+    "per_channel_affine_float_qparams")}
 
 
 class memory_format:

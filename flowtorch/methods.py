@@ -6,8 +6,9 @@ import weakref
 from collections import OrderedDict
 from typing import Any
 
-from flowtorch import overrides
+from flowtorch import legacy_names, overrides
 from flowtorch.autograd.engine import backward
+from flowtorch.autograd.gradient_dtype import gradient_dtype, set_gradient_dtype
 from flowtorch.autograd.node import Output, edge, node_hooks, node_of
 from flowtorch.native import calls
 from flowtorch.ops.op import REGISTRY
@@ -51,10 +52,11 @@ def _set_grad(self: Tensor, value: Any) -> None:
                             f"{type(value).__name__}")
         if value is self:
             raise RuntimeError("can't assign Variable as its own grad")
-        if value._type.dtype is not self._type.dtype:
+        wanted = gradient_dtype(self) if self._node is None else self._type.dtype
+        if value._type.dtype is not wanted and wanted is not None:
             raise RuntimeError(f"attempting to assign a gradient with dtype '{value.dtype!r}' to a tensor with "
                                "grad_dtype "
-                               f"'{self.dtype!r}'. The gradient must match the tensor's grad_dtype (defaults to the "
+                               f"'{wanted!r}'. The gradient must match the tensor's grad_dtype (defaults to the "
                                "tensor's dtype).")
         if value._type.device != self._type.device:
             raise RuntimeError(f"attempting to assign a gradient located on device with type '{value.device.type}' to "
@@ -143,6 +145,7 @@ def attach() -> None:
     Tensor.backward = calls.backward(_backward)                          # type: ignore[attr-defined]
     Tensor.grad_fn = property(_grad_fn)                                  # type: ignore[attr-defined]
     Tensor.grad = property(_get_grad, _set_grad, _del_grad)              # type: ignore[attr-defined]
+    Tensor.grad_dtype = property(gradient_dtype, set_gradient_dtype)     # type: ignore[attr-defined]
     Tensor.register_hook = register_hook                                 # type: ignore[attr-defined]
     Tensor.register_post_accumulate_grad_hook = register_post_accumulate_grad_hook    # type: ignore[attr-defined]
     Tensor.retain_grad = retain_grad                                     # type: ignore[attr-defined]
@@ -151,3 +154,4 @@ def attach() -> None:
     Tensor.imag = property(_imag, lambda self, value: _imag(self).copy_(value))       # type: ignore[attr-defined]
     Tensor.output_nr = property(_output_nr)                              # type: ignore[attr-defined]
     Tensor.module_load = module_load                                     # type: ignore[attr-defined]
+    legacy_names.attach()

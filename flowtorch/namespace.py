@@ -30,9 +30,9 @@ def publish() -> None:
         if op.dunder:
             attach_operators(op)
     for key, record in COMPOSITES.items():
-        if key in _done:
+        if f"composite {key}" in _done:                                 # a primitive may have its name elsewhere
             continue
-        _done.add(key)
+        _done.add(f"composite {key}")
         public = record.public
         if record.namespace != "Tensor":
             namespaces.setdefault(record.namespace, {})[record.name] = public
@@ -82,7 +82,8 @@ def attach_operators(op: Any) -> None:
     setattr(Tensor, f"__{d}__", fast_pointwise.binary(op, operator=True))
     if d in _REFLECTED:
         setattr(Tensor, f"__r{d}__", fast_pointwise.binary(op, reverse=True, operator=True))
-        if d == "truediv":                                              # Python 2's name, which PyTorch kept
-            Tensor.__rdiv__ = Tensor.__rtruediv__                       # type: ignore[attr-defined]
         if op.inplace:
             setattr(Tensor, f"__i{d}__", op.public_inplace)
+        if d == "truediv":                                              # Python 2's names, which PyTorch kept
+            for kind in ("", "r", "i"):
+                setattr(Tensor, f"__{kind}div__", getattr(Tensor, f"__{kind}truediv__"))

@@ -77,3 +77,19 @@ _sym_sqrt = sym_sqrt
 def sym_fresh_size(expr: Any) -> Any:
     """The number itself."""
     return expr
+
+
+def sym_constrain_range(size: Any, *, min: int | None = None, max: int | None = None) -> None:
+    """Check that an int lies in [min, max]; of an unknown one, a tracer would note it."""
+    low, high = -math.inf if min is None else min, math.inf if max is None else max
+    if high < low:
+        raise RuntimeError(f"Max must be greater than or equal to min. Got min={min} max={max}")
+    if not low <= math.trunc(size) <= high:
+        raise RuntimeError(f"Invalid value range for {math.trunc(size)} between [{min}, {max}].")
+
+
+def sym_constrain_range_for_size(size: Any, *, min: int | None = None, max: int | None = None) -> None:
+    """``sym_constrain_range`` of the size of a dimension, which a tracer would take for at least 2."""
+    if max is not None and max <= 2:
+        raise RuntimeError(f"Max value to constrain_range_for_size must be greater than 2. got: {max}")
+    sym_constrain_range(size, min=0 if min is None else min, max=max)

@@ -67,3 +67,7 @@ def set_num_interop_threads(num: int, /) -> None:
     if num <= 0:
         raise RuntimeError("Expected positive number of threads")
     _interop[0] = num
+
+
+def init_num_threads() -> None:
+    """Accepted for PyTorch's sake: threads need no preparation."""

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,12 +13,15 @@ from flowtorch.ops.autocast import AS_GIVEN, BANNED, FLOAT32, LOW_PRECISION, PRO
 from flowtorch.tensor import Tensor
 
 DEVICES = ("cuda", "cpu")
+# Where PyTorch has autocast, with the low precision it starts with. The devices that are not here only keep settings.
+KINDS = {"cuda": float16, "cpu": bfloat16, "xla": bfloat16, "ipu": float16, "xpu": float16, "mps": float16,
+         "hpu": bfloat16, "mtia": float16, "privateuseone": float16, "maia": bfloat16}
 
 
 class _State(threading.local):
     def __init__(self) -> None:
-        self.enabled = dict.fromkeys(DEVICES, False)
-        self.dtypes = {"cuda": float16, "cpu": bfloat16}
+        self.enabled = dict.fromkeys(KINDS, False)
+        self.dtypes = dict(KINDS)
         self.nesting = 0
         self.cache_enabled = True
         self.cache: dict[int, tuple[Tensor, Tensor]] = {}
@@ -30,14 +34,14 @@ def _check(device_type: str, function: str) -> str:
     if not isinstance(device_type, str):
         raise TypeError(f"{function}(): argument 'device_type' (position 1) must be str, not "
                         f"{type(device_type).__name__}")
-    if device_type not in DEVICES:
+    if device_type not in KINDS:
         raise RuntimeError(f"unknown device type for autocast in {function}: {device_type}")
     return device_type
 
 
 def is_autocast_available(device_type: str) -> bool:
     """Whether there is autocast for a kind of device."""
-    return devices.device(device_type).type in DEVICES
+    return devices.device(device_type).type in KINDS
 
 
 def is_autocast_enabled(device_type: str | None = None) -> bool:
@@ -120,9 +124,58 @@ def set_autocast_gpu_dtype(dtype: dtype) -> None:
     set_autocast_dtype("cuda", dtype)
 
 
+def _deprecated(device_type: str, old: str, new: str) -> str:
+    warnings.warn(f"torch.{old} is deprecated. Please use torch.{new} instead.", DeprecationWarning, stacklevel=3)
+    return device_type
+
+
+def is_autocast_xla_enabled() -> bool:
+    """Whether autocast is on for XLA devices."""
+    return is_autocast_enabled(_deprecated("xla", "is_autocast_xla_enabled()", "is_autocast_enabled('xla')"))
+
+
+def is_autocast_ipu_enabled() -> bool:
+    """Whether autocast is on for IPU devices."""
+    return is_autocast_enabled(_deprecated("ipu", "is_autocast_ipu_enabled()", "is_autocast_enabled('ipu')"))
+
+
+def set_autocast_xla_enabled(enabled: bool) -> None:
+    """Switch autocast on or off for XLA devices."""
+    kind = _deprecated("xla", "set_autocast_xla_enabled(enabled)", "set_autocast_enabled('xla', enabled)")
+    set_autocast_enabled(kind, enabled)
+
+
+def set_autocast_ipu_enabled(enabled: bool) -> None:
+    """Switch autocast on or off for IPU devices."""
+    kind = _deprecated("ipu", "set_autocast_ipu_enabled(enabled)", "set_autocast_enabled('ipu', enabled)")
+    set_autocast_enabled(kind, enabled)
+
+
+def get_autocast_xla_dtype() -> dtype:
+    """The low precision of autocast on XLA devices."""
+    return get_autocast_dtype(_deprecated("xla", "get_autocast_xla_dtype()", "get_autocast_dtype('xla')"))
+
+
+def get_autocast_ipu_dtype() -> dtype:
+    """The low precision of autocast on IPU devices."""
+    return get_autocast_dtype(_deprecated("ipu", "get_autocast_ipu_dtype()", "get_autocast_dtype('ipu')"))
+
+
+def set_autocast_xla_dtype(dtype: dtype) -> None:
+    """Set the low precision of autocast on XLA devices."""
+    kind = _deprecated("xla", "set_autocast_xla_dtype(dtype)", "set_autocast_dtype('xla', dtype)")
+    set_autocast_dtype(kind, dtype)
+
+
+def set_autocast_ipu_dtype(dtype: dtype) -> None:
+    """Set the low precision of autocast on IPU devices."""
+    kind = _deprecated("ipu", "set_autocast_ipu_dtype(dtype)", "set_autocast_dtype('ipu', dtype)")
+    set_autocast_dtype(kind, dtype)
+
+
 def _watch() -> None:
     """Have calls shown to `cast_arguments` while autocast is on for this thread."""
-    on = any(_state.enabled.values())
+    on = any(_state.enabled[device] for device in DEVICES)
     if on == (overrides.state.autocast is not None):
         return
     if on:

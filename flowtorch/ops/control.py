@@ -52,7 +52,7 @@ def get_device(input):
     return input.get_device()
 
 
-@composite
+@composite(method=True)
 def slice_inverse(input, src, dim=0, start=None, end=None, step=1):
     """``input`` as a view laid over ``src`` where the slice of ``src`` it is would lie."""
     return input.as_strided(tuple(src.shape), src.stride(), src.storage_offset())
@@ -91,13 +91,24 @@ def apply_(self, callable):
 @composite(namespace="Tensor", method=True)
 def map_(self, tensor, callable):
     """Replace every element by what ``callable`` gives for it and the element of ``tensor`` beside it."""
-    if self.requires_grad or tensor.requires_grad:
-        raise RuntimeError("Can't call map_() on Variable that requires grad. Use var.detach().map_() instead.")
-    if tensor.dtype is not self.dtype:
-        raise TypeError(f"map_: expected tensor of type {self.type()} but got {tensor.type()}")
-    other = np.broadcast_to(tensor._array, self._array.shape)
-    pairs = zip(self._array.reshape(-1).tolist(), other.reshape(-1).tolist(), strict=True)
-    values = np.array([callable(a, b) for a, b in pairs]) if self._array.size else self._array
+    return _map_into("map_", self, (tensor,), callable)
+
+
+@composite(namespace="Tensor", method=True)
+def map2_(self, x, y, callable):
+    """Replace every element by what ``callable`` gives for it and the elements of ``x`` and ``y`` beside it."""
+    return _map_into("map2_", self, (x, y), callable)
+
+
+def _map_into(name: str, self: Any, others: tuple, callable: Callable) -> Any:
+    if any(t.requires_grad for t in (self, *others)):
+        raise RuntimeError(f"Can't call {name}() on Variable that requires grad. Use var.detach().{name}() instead.")
+    for tensor, argument in zip(others, ("x", "y") if name == "map2_" else ("other",), strict=True):
+        if tensor.dtype is not self.dtype:
+            raise TypeError(f"{name}: expected {self.type()} for '{argument}' (got {tensor.type()})")
+    arrays = [self._array, *(np.broadcast_to(t._array, self._array.shape) for t in others)]
+    rows = zip(*(a.reshape(-1).tolist() for a in arrays), strict=True)
+    values = np.array([callable(*row) for row in rows]) if self._array.size else self._array
     np.copyto(self._array, values.reshape(self._array.shape), casting="unsafe")
     self._bump_version()
     return self

@@ -174,22 +174,49 @@ def dsmm(input, mat2):
     return input.mm(mat2)
 
 
-@composite
+@composite(method=True)
+def sspaddmm(input, mat1, mat2, *, beta=1, alpha=1):
+    """``beta * input + alpha * (mat1 @ mat2)`` of sparse ``input`` and ``mat1``, as a sparse tensor."""
+    from flowtorch.sparse import products
+
+    return products.add_product(input, mat1, mat2, beta, alpha)
+
+
+@composite(method=True)
 def smm(input, mat):
     """The product of a sparse matrix and a dense one, as a sparse tensor."""
-    return input.mm(mat).to_sparse()
+    from flowtorch.sparse import products
+
+    return products.sparse_product(input, mat)
 
 
 @composite
 def hspmm(mat1, mat2):
     """The product of a sparse matrix and a dense one, as a tensor with sparse rows."""
     from flowtorch.sparse.entries import build
+    from flowtorch.sparse.handlers import unsupported
 
+    if mat1.layout is not _LAYOUTS["sparse_coo"]:
+        raise unsupported("hspmm", [mat1])
     rows = mat1.coalesce()._indices()[0].unique()
     product = mat1.mm(mat2)
     return build(rows.unsqueeze(0), product.index_select(0, rows), tuple(product.shape), True)
 
 
+def _copied(name: str) -> None:
+    """``name_copy``: what the method ``name`` of a tensor of a compressed layout gives, over memory of its own."""
+    def copy(input):
+        if input.layout is _LAYOUTS["sparse_coo"]:
+            raise NotImplementedError(f"Could not run 'aten::{name}_copy' with arguments from the 'SparseCPU' backend: "
+                                      f"use {name}().clone()")
+        return getattr(input, name)().clone()
+    copy.__name__ = copy.__qualname__ = f"{name}_copy"
+    copy.__doc__ = f"``{name}`` of a tensor of a compressed sparse layout, copied."
+    composite(copy)
+
+
+for _name in ("values", "indices", "crow_indices", "col_indices", "ccol_indices", "row_indices"):
+    _copied(_name)
 
 
 for _name in ("offsets", "lengths", "to_padded_tensor"):

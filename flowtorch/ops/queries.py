@@ -142,6 +142,37 @@ def cuda(self, device=None, non_blocking=False, memory_format=dtypes.preserve_fo
     return self.to("cuda" if device is None else device, memory_format=memory_format)
 
 
+@composite(namespace="Tensor", method=True)
+def xpu(self, device=None, non_blocking=False, memory_format=dtypes.preserve_format):
+    """A copy on an XPU device, of which flowtorch knows none."""
+    raise AssertionError("Torch not compiled with XPU enabled: flowtorch runs on 'cpu' and 'cuda'")
+
+
+@composite(namespace="Tensor", method=True)
+def mtia(self, device=None, non_blocking=False, memory_format=dtypes.preserve_format):
+    """A copy on an MTIA device, of which flowtorch knows none."""
+    raise AssertionError("Torch not compiled with MTIA enabled: flowtorch runs on 'cpu' and 'cuda'")
+
+
+@composite(namespace="Tensor", method=True)
+def ipu(self, device=None, non_blocking=False, memory_format=dtypes.preserve_format):
+    """A copy on an IPU device, of which flowtorch knows none."""
+    raise RuntimeError("PyTorch is not linked with support for ipu devices: flowtorch runs on 'cpu' and 'cuda'")
+
+
+@composite(namespace="Tensor", method=True)
+def to_mkldnn(self, dtype=None):
+    """A copy in oneDNN's layout, which flowtorch does not have."""
+    raise RuntimeError("to_mkldnn: MKL-DNN build is disabled: flowtorch has no oneDNN layout, and its operations take "
+                       "the tensor as it is")
+
+
+@composite(namespace="Tensor", method=True)
+def chalf(self, memory_format=dtypes.preserve_format):
+    """A copy of dtype complex32, which numpy does not have: RuntimeError."""
+    return self.to(dtypes.complex32, memory_format=memory_format)
+
+
 @composite
 def are_deterministic_algorithms_enabled():
     """Whether only deterministic algorithms may run (all are)."""

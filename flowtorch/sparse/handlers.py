@@ -39,7 +39,7 @@ def load() -> None:
 
 def unsupported(name: str, tensors: Any) -> NotImplementedError:
     """The error for an op that has no meaning here for sparse operands."""
-    backend = next((t.backend for t in tensors if isinstance(t, LayoutTensor)), "Sparse")
+    backend = next((t.backend for t in tensors if isinstance(t, LayoutTensor)), "")
     name = name.lstrip("_")
     return NotImplementedError(
         f"Could not run 'aten::{name}' with arguments from the '{backend}CPU' backend: '{name}' is not defined for "

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.dtypes import LOW_PRECISION
-from flowtorch.sparse.entries import build, coalesce, merged
+from flowtorch.sparse.entries import build, coalesce, merged, values_of
 from flowtorch.sparse.handlers import handles, strided
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import SparseTensor, make
@@ -115,6 +115,39 @@ def _sparse_sparse(a: SparseTensor, b: SparseTensor) -> SparseTensor:
 def _kept(g: Any, like: SparseTensor) -> Any:
     """A gradient at the entries that its factor has."""
     return g.sparse_mask(coalesce(like.detach()))                        # type: ignore[attr-defined]
+
+
+def add_product(input: Any, a: Any, b: Any, beta: Any = 1, alpha: Any = 1) -> SparseTensor:
+    """``beta * input + alpha * (a @ b)``: the entries of ``input``, then those of the product, not merged."""
+    if not isinstance(input, SparseTensor):
+        raise RuntimeError("sspaddmm: expected 'input' to have sparse layout, got 'input' with layout "
+                           f"{input.layout!r}")
+    product = sparse_product(a, b, "sspaddmm")
+    for d, (got, size) in enumerate(zip(input.shape, product.shape, strict=False)):
+        if got != size:
+            raise RuntimeError(f"sspaddmm: Argument #1: Expected dim {d} size {size}, got {got}")
+    from flowtorch.ops.op import REGISTRY
+
+    cat = REGISTRY["cat"].public
+    return build(cat([input._indices(), product._indices()], 1),
+                 cat([values_of(input) * beta, values_of(product) * alpha]), tuple(input.shape), False)
+
+
+def sparse_product(a: Any, b: Any, name: str = "smm") -> SparseTensor:
+    """``a @ b`` of a COO matrix and a dense one, as a COO tensor with whole rows where ``a`` has entries."""
+    if not isinstance(a, SparseTensor):
+        raise RuntimeError(f"{name}: expected 'mat1' to have sparse layout, got 'mat1' with layout {a.layout!r}")
+    if not strided(b):
+        raise RuntimeError(f"{name}: expected 'mat2' to have strided layout, got 'mat2' with layout {b.layout!r}")
+    if b.dim() != 2:
+        raise RuntimeError(f"{name}: Argument #3: matrices expected, got {b.dim()}D tensor")
+    product = multiply(a, b)
+    rows = coalesce(a.detach())._ind[0].unique()                         # type: ignore[attr-defined]
+    columns = b.shape[1]
+    indices = rows.new_empty((2, len(rows) * columns))
+    indices[0] = rows.repeat_interleave(columns)
+    indices[1] = rows.new_tensor(range(columns)).repeat(len(rows))
+    return build(indices, product.index_select(0, rows).reshape(-1), tuple(product.shape), False)
 
 
 # ---------------------------------------------------------------- handlers

@@ -94,6 +94,17 @@ for _n, _space in ((1, (6,)), (2, (4, 5)), (3, (3, 4, 3))):
     conv(f"conv_transpose{_n}d", _space, transposed=True)
 
 
+@samples("convolution", dtypes=("float64", "float32"), factor=16)
+def _convolution(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 4, 5), make(3, 4, 2), None, [1], [0], [1], False, [0], 1)
+    yield make.call(make(2, 4, 5), make(4, 3, 2), make(3), [2], [1], [1], True, [1], 1)
+    yield make.call(make(1, 4, 5, 4), make(6, 2, 3, 2), make(6), [1, 2], [1], [2, 1], False, [0, 0], 2)
+    yield make.call(make(1, 2, 3, 4, 3), make(2, 2, 2, 2, 2), None, [1], [0], [1], False, [0], 1)
+    yield make.call(make(4, 5), make(3, 4, 2), None, [1], [0], [1], False, [0], 1)
+    yield make.call(make(2, 4, 5), make(3, 4, 2), None, [1, 1], [0], [1], False, [0], 1)
+    yield make.call(make(2, 4, 5), make(3, 4, 2), None, 1, [0], [1], False, [0], 1)
+
+
 @samples("conv_tbc", dtypes=("float64", "float32"), factor=16)
 def _conv_tbc(make: Maker) -> Iterator[Sample]:
     yield make.call(make(5, 2, 3), make(2, 3, 4), make(4), 1)
@@ -249,6 +260,12 @@ def _native_layer_norm(make: Maker) -> Iterator[Sample]:
 @samples("native_batch_norm", dtypes=("float64", "float32"), factor=32, gradient=False, errors=False)
 def _native_batch_norm(make: Maker) -> Iterator[Sample]:
     yield make.call(make(4, 3), make(3), make(3), make(3, grad=False), make(3, low=0.3, grad=False), True, 0.1, 1e-5)
+
+
+@samples("batch_norm_update_stats", dtypes=("float64", "float32", "int64"), factor=32, gradient=False, errors=False)
+def _batch_norm_update_stats(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(4, 3, 2), make(3, grad=False), make(3, low=0.3, grad=False), 0.1)
+    yield make.call(make(4, 3), None, None, 0.1)
 
 
 @samples("native_group_norm", dtypes=("float64", "float32"), factor=32, gradient=False, errors=False)

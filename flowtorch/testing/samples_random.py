@@ -121,6 +121,15 @@ def _dropout(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4), 1.5, True)
 
 
+@drawn("native_dropout")
+def _native_dropout(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 4), 0.4, True)
+    yield make.call(make(3, 4), 0.4, False)
+    yield make.call(make(3, 4), 0.4, None)
+    yield make.call(make(3, 4), 1.0, True)
+    yield make.call(make(0, 4), 1.5, True)
+
+
 @drawn("nn.functional.gumbel_softmax")
 def _gumbel(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4))

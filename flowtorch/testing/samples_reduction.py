@@ -49,6 +49,19 @@ def _count_nonzero(make: Maker) -> Iterator[Sample]:
     yield make.call(make(0, 3), 0)
 
 
+@samples("hash_tensor", dtypes=(*ALL, "uint16"))
+def _hash_tensor(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 4))
+    yield make.call(make())
+    yield make.call(make(2, 3, 4), 1)
+    yield make.call(make(2, 3, 4), (0, -1), keepdim=True)
+    yield make.call(make(0, 3))
+    yield make.call(make(0, 3), 0)
+    yield make.call(make(0, 3), 1)
+    yield make.call(make(3, 4), mode=1)
+    yield make.call(make(3, 4), 2)
+
+
 @samples("max", "min", dtypes=ALL, family="reduction")
 def _max(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4))

@@ -27,6 +27,7 @@ from .margin import *  # noqa: F403
 from .normalization import *  # noqa: F403
 from .padding import *  # noqa: F403
 from .pooling import *  # noqa: F403
+from .scaled import *  # noqa: F403
 from .vision import *  # noqa: F403
 
 namespace.publish()
@@ -40,6 +41,12 @@ def has_torch_function_unary(tensor: Any) -> bool:
 def has_torch_function_variadic(*tensors: Any) -> bool:
     """Whether the class of any argument overrides functions on tensors."""
     return has_torch_function(tensors)
+
+
+def assert_int_or_pair(arg: Any, arg_name: str, message: str) -> None:
+    """AssertionError with ``message`` about ``arg_name`` unless an argument is an int or two of them."""
+    if not (isinstance(arg, int) or len(arg) == 2):
+        raise AssertionError(message.format(arg_name))
 
 
 def boolean_dispatch(
