@@ -18,7 +18,7 @@ import numpy as np
 from flowtorch import overrides
 from flowtorch.array.place import contiguous
 from flowtorch.autograd import anomaly
-from flowtorch.autograd.gradient_dtype import gradient_dtypes, gradient_type
+from flowtorch.autograd.gradient_dtype import gradient_type, in_use
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.autograd.node import RELEASED, AccumulateGrad, Node, Output, edge
 from flowtorch.dtypes import contiguous_format
@@ -265,7 +265,7 @@ def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, r
         slots[e.index] = g if slots[e.index] is None else added(slots[e.index], g)
         return
     if isinstance(e, Tensor):
-        wanted = e._type if not gradient_dtypes else gradient_type(e, g)
+        wanted = e._type if not in_use else gradient_type(e, g)
         if not isinstance(g, Tensor) or g._type is not wanted or g._array.shape != e._array.shape:
             g = fit(g, e._array.shape, wanted, source)
         if e._backward_hooks or e._post_accumulate_grad_hooks:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import weakref
 from typing import Any
 
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.dtypes import dtype
 from flowtorch.tensor import Tensor
 
-# By id of the leaf: a reference that removes the entry, and the dtype (None: whatever comes). Empty in most programs,
-# which is all that the engine asks.
-gradient_dtypes: dict[int, tuple[weakref.ref, dtype | None]] = {}
+# Where a leaf keeps it, which the engine's C passes look for too.
+KEY = "_gradient_dtype"
+# Not empty once a leaf has one: all that the engine asks in most programs.
+in_use: list[bool] = []
 
 
 def gradient_dtype(self: Tensor) -> dtype | None:
     """The dtype that gradients of this leaf are converted to: its own unless set; None leaves them as they come."""
     if self._node is not None:
         raise RuntimeError("grad_dtype can only be accessed on leaf tensors.")
-    found = gradient_dtypes.get(id(self))
-    return self._type.dtype if found is None else found[1]
+    return self.__dict__.get(KEY, self._type.dtype)
 
 
 def set_gradient_dtype(self: Tensor, value: dtype | None) -> None:
@@ -35,16 +34,15 @@ def set_gradient_dtype(self: Tensor, value: dtype | None) -> None:
             f"'{grad.dtype.label}'. Please clear the gradient (.grad = None) before changing grad_dtype, or ensure the "
             "new grad_dtype matches the existing gradient's dtype."
         )
-    key = id(self)
-    gradient_dtypes.pop(key, None)
+    self.__dict__.pop(KEY, None)
     if value is not self._type.dtype:
-        gradient_dtypes[key] = (weakref.ref(self, lambda _: gradient_dtypes.pop(key, None)), value)
+        self.__dict__[KEY] = value
+        in_use[:] = [True]
 
 
 def gradient_type(leaf: Tensor, gradient: Any) -> TensorType:
     """The type that ``leaf`` wants its gradient in."""
-    found = gradient_dtypes.get(id(leaf))
-    if found is None:
+    wanted = leaf.__dict__.get(KEY, leaf._type.dtype)
+    if wanted is leaf._type.dtype:
         return leaf._type
-    wanted: dtype = found[1] or getattr(gradient, "dtype", leaf._type.dtype)
-    return tensor_type(wanted, leaf._type.device)
+    return tensor_type(wanted or getattr(gradient, "dtype", leaf._type.dtype), leaf._type.device)

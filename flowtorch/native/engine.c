@@ -23,7 +23,7 @@ typedef struct {
 static PyObject *make_helper, *prepare, *current, *released, *plain_release, *lock_acquire, *lock_release;
 static PyTypeObject *OutputType;
 static Py_ssize_t in_output_node, in_output_index;
-static PyObject *name_apply, *name_release, *name_hooks, *name_post_hooks, *name_fit, *name_node, *name_order, *add_call, *sum_call;
+static PyObject *name_apply, *name_release, *name_hooks, *name_post_hooks, *name_gradient_dtype, *name_fit, *name_node, *name_order, *add_call, *sum_call;
 
 /* ---- what waits: a heap by creation order, and a table by node with linear probing */
 
@@ -165,10 +165,12 @@ static PyObject *added(Pass *p, PyObject *a, PyObject *b) {
     return sum;
 }
 
-static int has_hooks(PyObject *leaf) {
+/* Whether a leaf has hooks, or wants its gradient in another dtype. */
+static int has_wishes(PyObject *leaf) {
     PyObject **dict = _PyObject_GetDictPtr(leaf);
     if (dict == NULL || *dict == NULL || PyDict_GET_SIZE(*dict) == 0) return 0;
-    return PyDict_GetItemWithError(*dict, name_hooks) != NULL || PyDict_GetItemWithError(*dict, name_post_hooks) != NULL;
+    return PyDict_GetItemWithError(*dict, name_hooks) != NULL || PyDict_GetItemWithError(*dict, name_post_hooks) != NULL ||
+           PyDict_GetItemWithError(*dict, name_gradient_dtype) != NULL;
 }
 
 /* What `accumulate` does for a leaf without hooks; steals. -1: failed, 0: Python must do it (nothing stolen then). */
@@ -204,7 +206,7 @@ static int send_to_leaf(Pass *p, PyObject *leaf, PyObject *g) {
         }
         if (sum != NULL) Py_SETREF(g, sum);
     }
-    if (fits_leaf(g, leaf) && !has_hooks(leaf)) {
+    if (fits_leaf(g, leaf) && !has_wishes(leaf)) {
         PyObject *taken = PyObject_CallNoArgs(lock_acquire);    /* Python's `accumulate` holds it too */
         if (taken == NULL) {
             Py_DECREF(g);
@@ -556,6 +558,7 @@ int engine_register(PyObject *module) {
     name_release = PyUnicode_InternFromString("release");
     name_hooks = PyUnicode_InternFromString("_backward_hooks");
     name_post_hooks = PyUnicode_InternFromString("_post_accumulate_grad_hooks");
+    name_gradient_dtype = PyUnicode_InternFromString("_gradient_dtype");
     name_fit = PyUnicode_InternFromString("fit");
     name_node = PyUnicode_InternFromString("node");
     name_order = PyUnicode_InternFromString("order");

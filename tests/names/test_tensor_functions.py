@@ -102,17 +102,6 @@ def test_grad_dtype_refuses(source):
     assert found == expected
 
 
-def test_grad_dtype_is_forgotten_with_its_leaf():
-    from flowtorch.autograd.gradient_dtype import gradient_dtypes
-
-    before = len(gradient_dtypes)
-    x = flowtorch.ones(2)
-    x.grad_dtype = flowtorch.float64
-    assert len(gradient_dtypes) == before + 1
-    del x
-    assert len(gradient_dtypes) == before
-
-
 SCALED = """
 torch.manual_seed(0)
 a, b = (torch.randn(16, 32).to(torch.float8_e4m3fn) for _ in range(2))
