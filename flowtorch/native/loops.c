@@ -1456,13 +1456,11 @@ static const Pointwise erf_record = {1, 0, 8000, {NULL}, {0},
 INLINE vf gelu_float32_vector(vf e0) {
     vf t0 = v_all(0.5f);
     vf t1 = t0 * e0;
-    vf t2 = v_all(0.7071067811865476f);
+    vf t2 = v_all(-0.7071067811865476f);
     vf t3 = e0 * t2;
-    vf t4 = v_erf(t3);
-    vf t5 = v_all(1.0f);
-    vf t6 = t5 + t4;
-    vf t7 = t1 * t6;
-    return t7;
+    vf t4 = v_normal(e0);
+    vf t5 = t1 * t4;
+    return t5;
 }
 static void gelu_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1476,23 +1474,21 @@ static const Pointwise gelu_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, gelu_float32}, {{0}}}};
 
 INLINE vf _gelu_backward_float32_vector(vf e0, vf e1) {
-    vf t0 = v_all(0.7071067811865476f);
+    vf t0 = v_all(-0.7071067811865476f);
     vf t1 = e1 * t0;
-    vf t2 = v_erf(t1);
-    vf t3 = v_all(1.0f);
-    vf t4 = t3 + t2;
-    vf t5 = v_all(0.5f);
-    vf t6 = t5 * t4;
-    vf t7 = e1 * e1;
-    vf t8 = v_all(-0.5f);
-    vf t9 = t8 * t7;
-    vf t10 = v_exp(t9);
-    vf t11 = v_all(0.3989422804014327f);
-    vf t12 = t11 * t10;
-    vf t13 = e1 * t12;
-    vf t14 = t6 + t13;
-    vf t15 = e0 * t14;
-    return t15;
+    vf t2 = v_normal(e1);
+    vf t3 = v_all(0.5f);
+    vf t4 = t3 * t2;
+    vf t5 = e1 * e1;
+    vf t6 = v_all(-0.5f);
+    vf t7 = t6 * t5;
+    vf t8 = v_exp(t7);
+    vf t9 = v_all(0.3989422804014327f);
+    vf t10 = t9 * t8;
+    vf t11 = e1 * t10;
+    vf t12 = t4 + t11;
+    vf t13 = e0 * t12;
+    return t13;
 }
 static void _gelu_backward_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];

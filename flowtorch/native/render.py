@@ -38,7 +38,7 @@ OPS: dict[str, tuple[str, ...]] = {
 FIXED = {"add": ("alpha",), "sub": ("alpha",)}
 # Elements that are worth waking a thread for.
 CHEAP, DEAR = 50_000, 8_000
-_DEAR = {"exp", "log", "tanh", "erf"}
+_DEAR = {"exp", "log", "tanh", "erf", "erfc"}
 
 
 def program(op, dtype: str) -> Program:
@@ -66,6 +66,15 @@ def _logistic(value: Value) -> Value | None:
     return None
 
 
+def _gauss(value: Value) -> Value | None:
+    """The x of erfc(x * -sqrt(0.5)), twice the normal distribution."""
+    if value.op == "erfc" and value.args[0].op == "mul":
+        for factor, x in (value.args[0].args, value.args[0].args[::-1]):
+            if factor.op == "constant" and abs(float(factor.payload) + 0.5**0.5) < 1e-9:
+                return x
+    return None
+
+
 def vector_loop(name: str, p: Program) -> str:
     """The same on vectors, for expressions of slow float32 functions."""
     inputs, lines = range(len(p.inputs)), []
@@ -73,8 +82,11 @@ def vector_loop(name: str, p: Program) -> str:
     for position, value in enumerate(p.steps):
         names[value] = f"t{position}"
         x = _logistic(value.args[1]) if value.op == "div" else None
+        normal = _gauss(value)
         if value.op == "constant":
             text = f"v_all({value.payload!r}f)"
+        elif normal is not None:
+            text = f"v_normal({names[normal]})"
         elif x is not None:
             above = value.args[0]
             logistic = f"v_sigmoid({names[x]})"

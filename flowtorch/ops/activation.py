@@ -12,7 +12,8 @@ import numpy as np
 
 from flowtorch.array.select import select
 from flowtorch.ops.arguments import need_number
-from flowtorch.ops.erf import erf
+from flowtorch.ops.erf import gelu as gelu_of
+from flowtorch.ops.erf import normal
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.second_order import linked
 
@@ -118,7 +119,7 @@ def _adjoint(body=None, **options):
 
 
 @_adjoint(
-    expr="grad * (0.5 * (1 + erf(input * 0.7071067811865476))"
+    expr="grad * (0.5 * erfc(input * -0.7071067811865476)"
     " + input * (0.3989422804014327 * exp(-0.5 * (input * input))))",
     node="GeluBackwardBackward0",
     rejects=NOT_REAL,
@@ -129,9 +130,7 @@ def _adjoint(body=None, **options):
 )
 def _gelu_backward(grad, input):
     """``grad`` times the derivative of ``gelu``."""
-    slope = erf(input * math.sqrt(0.5))
-    slope += 1
-    slope *= 0.5
+    slope = normal(input)
     density = np.exp(input * input * -0.5)
     density *= input
     density *= _DENSITY
@@ -139,15 +138,11 @@ def _gelu_backward(grad, input):
     return slope * grad
 
 
-@_inner(expr="0.5 * input * (1 + erf(input * 0.7071067811865476))", rejects=NOT_REAL,
+@_inner(expr="0.5 * input * erfc(input * -0.7071067811865476)", rejects=NOT_REAL,
         vjp=(lambda g, input: _gelu_backward(g, input),))
 def gelu(input):
     """``input`` times the normal distribution function of ``input``."""
-    out = erf(input * math.sqrt(0.5))
-    out += 1
-    out *= 0.5                                        # before the product, which would overflow
-    out *= input
-    return out
+    return gelu_of(input)
 
 
 TANH_SCALE = math.sqrt(2 / math.pi)
