@@ -118,6 +118,15 @@ class Call:
         """Say whether a dimension of size 1 may have another stride than a contiguous tensor's."""
         return any(a.layout != "contiguous" and 1 in a.values.shape for a in self.sample.arrays())
 
+    def poles(self, pair):
+        """Say whether an input holds zero or a negative whole number."""
+        return any(np.any((a.values == np.rint(a.values.real)) & (a.values.real <= 0)) for a in self.sample.arrays())
+
+    def tiny(self, pair):
+        """Say whether an input holds a number below the smallest normal one."""
+        sizes = [np.abs(a.values) for a in self.sample.arrays()]
+        return any(np.any((size > 0) & (size < 1e-37)) for size in sizes)
+
     def with_nan(self, pair):
         """Say whether an input holds nan."""
         return any(np.any(a.values != a.values) for a in self.sample.arrays())

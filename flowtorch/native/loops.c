@@ -1179,8 +1179,8 @@ static void hardswish_float32(char *const *p, Index n, const double *s) {
         float t3 = maximum_f(t1, t2);
         float t4 = (float)6.0;
         float t5 = minimum_f(t3, t4);
-        float t6 = e0 * t5;
-        float t7 = t6 / t4;
+        float t6 = t5 / t4;
+        float t7 = e0 * t6;
         y[i] = t7;
     }
 }
@@ -1196,8 +1196,8 @@ static void hardswish_float64(char *const *p, Index n, const double *s) {
         double t3 = maximum_d(t1, t2);
         double t4 = 6.0;
         double t5 = minimum_d(t3, t4);
-        double t6 = e0 * t5;
-        double t7 = t6 / t4;
+        double t6 = t5 / t4;
+        double t7 = e0 * t6;
         y[i] = t7;
     }
 }
@@ -1438,21 +1438,6 @@ static void sigmoid_float32(char *const *p, Index n, const double *s) {
 static const Pointwise sigmoid_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, sigmoid_float32}, {{0}}}};
 
-INLINE vf erf_float32_vector(vf e0) {
-    vf t0 = v_erf(e0);
-    return t0;
-}
-static void erf_float32(char *const *p, Index n, const double *s) {
-    const float *x0 = (const float *)p[0];
-    float *y = (float *)p[1];
-    Index i = 0;
-    for (; i + LANES <= n; i += LANES) v_store(y + i, erf_float32_vector(v_load(x0 + i)));
-    if (i < n) v_store_part(y + i, erf_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
-}
-
-static const Pointwise erf_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, erf_float32}, {{0}}}};
-
 INLINE vf gelu_float32_vector(vf e0) {
     vf t0 = v_all(0.5f);
     vf t1 = t0 * e0;
@@ -1573,6 +1558,57 @@ static void _silu_backward_float32(char *const *p, Index n, const double *s) {
 static const Pointwise _silu_backward_record = {2, 0, 8000, {NULL}, {0},
     {{{FLOAT32, FLOAT32}, FLOAT32, _silu_backward_float32}, {{0}}}};
 
+INLINE vf erf_float32_vector(vf e0) {
+    vf t0 = v_erf(e0);
+    return t0;
+}
+static void erf_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, erf_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, erf_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
+}
+
+static void erf_float64(char *const *p, Index n, const double *s) {
+    const double *x0 = (const double *)p[0];
+    double *y = (double *)p[1];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        double e0 = x0[i];
+        double t0 = erf(e0);
+        y[i] = t0;
+    }
+}
+
+static const Pointwise erf_record = {1, 0, 8000, {NULL}, {0},
+    {{{FLOAT32}, FLOAT32, erf_float32}, {{FLOAT64}, FLOAT64, erf_float64}, {{0}}}};
+
+static void erfc_float64(char *const *p, Index n, const double *s) {
+    const double *x0 = (const double *)p[0];
+    double *y = (double *)p[1];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        double e0 = x0[i];
+        double t0 = erfc(e0);
+        y[i] = t0;
+    }
+}
+
+static const Pointwise erfc_record = {1, 0, 8000, {NULL}, {0},
+    {{{FLOAT64}, FLOAT64, erfc_float64}, {{0}}}};
+
+static void lgamma_float64(char *const *p, Index n, const double *s) {
+    const double *x0 = (const double *)p[0];
+    double *y = (double *)p[1];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        double e0 = x0[i];
+        double t0 = lgamma_r(e0, &(int){{0}});
+        y[i] = t0;
+    }
+}
+
+static const Pointwise lgamma_record = {1, 0, 8000, {NULL}, {0},
+    {{{FLOAT64}, FLOAT64, lgamma_float64}, {{0}}}};
+
 const Entry pointwise_entries[] = {
     {"add", pointwise_run, &add_record},
     {"sub", pointwise_run, &sub_record},
@@ -1621,12 +1657,14 @@ const Entry pointwise_entries[] = {
     {"log", pointwise_run, &log_record},
     {"tanh", pointwise_run, &tanh_record},
     {"sigmoid", pointwise_run, &sigmoid_record},
-    {"erf", pointwise_run, &erf_record},
     {"gelu", pointwise_run, &gelu_record},
     {"_gelu_backward", pointwise_run, &_gelu_backward_record},
     {"gelu_tanh", pointwise_run, &gelu_tanh_record},
     {"silu", pointwise_run, &silu_record},
     {"_silu_backward", pointwise_run, &_silu_backward_record},
+    {"erf", pointwise_run, &erf_record},
+    {"erfc", pointwise_run, &erfc_record},
+    {"lgamma", pointwise_run, &lgamma_record},
     {"select", pointwise_run, &_where_record},
     {NULL},
 };

@@ -30,15 +30,17 @@ OPS: dict[str, tuple[str, ...]] = {
         REAL,
     ),
     **dict.fromkeys(
-        ("exp", "log", "tanh", "sigmoid", "erf", "gelu", "_gelu_backward", "gelu_tanh", "silu", "_silu_backward"),
+        ("exp", "log", "tanh", "sigmoid", "gelu", "_gelu_backward", "gelu_tanh", "silu", "_silu_backward"),
         SINGLE,
     ),
+    "erf": REAL,
+    **dict.fromkeys(("erfc", "lgamma"), ("float64",)),  # libm's are exact to a unit, scipy's to a few
 }  # fmt: skip
 # Parameters that the loops leave at their default; other values go to the numpy kernel.
 FIXED = {"add": ("alpha",), "sub": ("alpha",)}
 # Elements that are worth waking a thread for.
 CHEAP, DEAR = 50_000, 8_000
-_DEAR = {"exp", "log", "tanh", "erf", "erfc"}
+_DEAR = {"exp", "log", "tanh", "erf", "erfc", "lgamma"}
 
 
 def program(op, dtype: str) -> Program:

@@ -206,10 +206,14 @@ def _mish_gradient(g, input):
     return g.where(input > 20, g * (t + input * input.sigmoid() * (1 - t * t)))
 
 
-@_inner(expr="input * tanh(log1p(exp(input)))", rejects=NOT_REAL, vjp=(_mish_gradient,))
+@_inner(expr="input * (exp(minimum(input, 20)) * (exp(minimum(input, 20)) + 2)"
+             " / (exp(minimum(input, 20)) * (exp(minimum(input, 20)) + 2) + 2))",
+        rejects=NOT_REAL, vjp=(_mish_gradient,))
 def mish(input):
     """``input * tanh(softplus(input))``."""
-    return np.tanh(np.log1p(np.exp(input))) * input
+    power = np.exp(np.minimum(input, 20))             # beyond, the factor is one
+    power *= power + 2
+    return power / (power + 2) * input                # tanh(log1p(w)) with fewer roundings
 
 
 @_inner(
@@ -223,13 +227,13 @@ def hardsigmoid(input):
 
 
 @_inner(
-    expr="input * minimum(maximum(input + 3, 0), 6) / 6",
+    expr="input * (minimum(maximum(input + 3, 0), 6) / 6)",
     rejects=NOT_REAL,
     vjp=(lambda g, input: (g * (input / 3 + 0.5)).where(input < 3, g).masked_fill(input <= -3, 0),),
 )
 def hardswish(input):
     """``input * clamp(input + 3, 0, 6) / 6``."""
-    return np.clip(input + 3, 0, 6) * input / 6
+    return np.clip(input + 3, 0, 6) / 6 * input       # in this order nothing overflows
 
 
 @_inner(
