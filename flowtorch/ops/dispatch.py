@@ -534,7 +534,8 @@ _UNCHECKED = frozenset([
     "masked_fill_", "fill_", "zero_", "softmax", "log_softmax", "cpu", "cuda", "type", "flatten", "unflatten",
     "expand_as", "view_as", "type_as", "reshape_as", "scatter", "scatter_", "swapaxes", "norm", "stft",
     "__pos__", "resize_", "resize_as_", "set_", "storage", "untyped_storage", "_typed_storage", "manual_seed",
-    "seed", "linear", "dropout", "zeros", "ones", "empty", "is_shared", "pca_lowrank", "svd_lowrank", "tensordot", "unravel_index",
+    "seed", "linear", "dropout", "zeros", "ones", "empty", "is_shared", "pca_lowrank", "svd_lowrank", "tensordot",
+    "unravel_index",
 ])
 
 

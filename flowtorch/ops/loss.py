@@ -108,6 +108,19 @@ def _check_nll(name: str, input: Any, target: Any, weight: Any) -> None:
         raise RuntimeError(f"Expected target size {list(expected)}, got {list(places)}")
 
 
+def are_rows(input, target):
+    """Whether these are plain (N, C) logits with N class indices, so that nothing is left to check."""
+    return (type(input) is type(target) is Tensor and input._type.simple and target._type.dtype is int64
+            and target._type.simple and input._type.dtype.is_floating_point and input._array.ndim == 2
+            and target._array.shape == input._array.shape[:1])
+
+
+def are_alike(input, target):
+    """Whether these are plain tensors of real numbers, of one dtype and shape."""
+    return (type(input) is type(target) is Tensor and input._type is target._type and input._type.simple
+            and input._type.dtype.is_floating_point and input._array.shape == target._array.shape)
+
+
 def cross_entropy_of_indices(input, target, weight, reduction, ignore_index):
     """``cross_entropy`` for class indices without smoothing, checked like ``nll_loss``."""
     if not (input.dim() == 2 and target.dim() == 1 and weight is None and target.dtype is int64

@@ -208,12 +208,22 @@ def _check_shape(name: str, input: Any, normalized_shape: Any, weight: Any, bias
     return shape
 
 
+def _over_last(input: Any, shape: Any, scale: Any) -> bool:
+    """Whether these are plain tensors of one type, ``scale`` (or None) of the last dimension's shape."""
+    return (type(shape) is tuple and len(shape) == 1 and type(input) is Tensor and input._type.simple
+            and input._array.shape[-1:] == shape
+            and (scale is None or (isinstance(scale, Tensor) and scale._type is input._type
+                                   and scale._array.shape == shape)))
+
+
 @composite
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05, cudnn_enable=True):
     """Standardise over the last dimensions, of sizes ``normalized_shape``, then scale and shift.
 
     Ba, Kiros and Hinton, "Layer normalization", 2016.
     """
+    if _over_last(input, normalized_shape, weight) and (bias is None or _over_last(input, normalized_shape, bias)):
+        return _layer_norm(input, weight, bias, normalized_shape[0], eps)
     if not isinstance(input, Tensor):
         raise TypeError(f"layer_norm(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     shape = _check_shape("layer_norm", input, normalized_shape, weight, bias)

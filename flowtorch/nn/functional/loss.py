@@ -10,8 +10,9 @@ import flowtorch as torch
 from ...ops import activation as ops
 from ...ops import linear_cross_entropy as chunked
 from ...ops.linear import linear
+from ...ops.loss import _cross_entropy as cross_entropy_of_rows
 from ...ops.loss import _mse_loss as squared_error
-from ...ops.loss import cross_entropy_of_indices
+from ...ops.loss import are_alike, are_rows, cross_entropy_of_indices
 from ...ops.op import composite
 from .reduction import NAMES, resolve
 from .reduction import reduce as _reduce
@@ -67,6 +68,8 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction: str = "mea
 @composite(namespace="nn.functional")
 def mse_loss(input, target, size_average=None, reduce=None, reduction: str = "mean", weight=None):
     """The squared error."""
+    if weight is size_average is reduce is None and reduction in NAMES and are_alike(input, target):
+        return squared_error(input, target, reduction)
     expanded, target = _same_shape(input, target)
     reduction = resolve(reduction, size_average, reduce)
     alike = input.dtype is target.dtype and expanded.shape == target.shape
@@ -231,6 +234,9 @@ def cross_entropy(
     label_smoothing: float = 0.0,
 ):
     """The cross entropy of (N, C, ...) or (C) logits; targets are class indices, or probabilities of one shape."""
+    if weight is size_average is reduce is None and label_smoothing == 0.0 and reduction in NAMES and are_rows(
+            input, target):
+        return cross_entropy_of_rows(input, target, None, reduction, ignore_index)
     reduction = resolve(reduction, size_average, reduce)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing:g}")
