@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-_ML_DTYPES = {"bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"}
+_ML_DTYPES = {"bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
+              "complex32"}
 
 
 class dtype:
@@ -25,12 +26,15 @@ class dtype:
 
     @property
     def numpy(self) -> np.dtype:
-        """The numpy dtype that holds the elements (bfloat16 and float8 come from ml_dtypes, on first use)."""
+        """The numpy dtype that holds the elements; bfloat16, float8 and complex32 come from ml_dtypes, on first use."""
         if self._numpy is None:
             if self.name not in _ML_DTYPES:
                 raise RuntimeError(f"tensors of dtype {self!r} are not supported: numpy has no such type")
             import ml_dtypes
 
+            if not hasattr(ml_dtypes, self.name):
+                raise RuntimeError(f"tensors of dtype {self!r} need ml_dtypes 0.6 or newer; "
+                                   f"installed is {ml_dtypes.__version__}")
             self._numpy = np.dtype(getattr(ml_dtypes, self.name))
             _from_numpy[self._numpy] = self
         return self._numpy
@@ -93,7 +97,7 @@ float16 = _define("float16", "Half", "f", 2, "float16")
 bfloat16 = _define("bfloat16", "BFloat16", "f", 2, "bfloat16")
 float32 = _define("float32", "Float", "f", 4, "float32")
 float64 = _define("float64", "Double", "f", 8, "float64")
-complex32 = _define("complex32", "ComplexHalf", "c", 4)
+complex32 = _define("complex32", "ComplexHalf", "c", 4, "complex32")
 complex64 = _define("complex64", "ComplexFloat", "c", 8, "complex64")
 complex128 = _define("complex128", "ComplexDouble", "c", 16, "complex128")
 float8_e4m3fn = _define("float8_e4m3fn", "Float8_e4m3fn", "f", 1, "float8_e4m3fn")
@@ -123,7 +127,12 @@ PUBLIC: dict[str, dtype] = {d.name: d for d in NUMBERED} | ALIASES
 
 _WIDE_UNSIGNED = frozenset((uint16, uint32, uint64))
 _FLOAT8 = frozenset((float8_e4m3fn, float8_e5m2, float8_e4m3fnuz, float8_e5m2fnuz, float8_e8m0fnu, float4_e2m1fn_x2))
-LOW_PRECISION = frozenset((float16, bfloat16)) | _FLOAT8
+LOW_PRECISION = frozenset((float16, bfloat16, complex32)) | _FLOAT8
+
+
+def compute_dtype(d: dtype) -> dtype:
+    """What arithmetic on ``d`` computes in before its result is rounded once."""
+    return d if d not in LOW_PRECISION else complex64 if d is complex32 else float32
 
 
 def from_numpy_dtype(d: np.dtype) -> dtype:

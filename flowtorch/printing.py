@@ -138,6 +138,8 @@ def _complex_words(values: np.ndarray) -> tuple[list[str], int]:
 
 def _words(values: np.ndarray) -> tuple[list[str], int]:
     """Format a flat array; return the padded words and the column width, which decides where lines break."""
+    if values.dtype.name == "complex32":             # a type of ml_dtypes, which knows no parts
+        values = values.astype(np.complex64)
     kind = values.dtype.kind
     if kind == "c":
         return _complex_words(values)

@@ -114,7 +114,7 @@ def elements(data: Sequence, dtype: DType) -> np.ndarray:
 
 def numbers(array: Any) -> Any:
     """Python numbers; the types that numpy only knows from ml_dtypes are widened first."""
-    return (array if array.dtype.kind in "biufc" else array.astype(np.float64)).tolist()
+    return (array if array.dtype.kind in "biufcW" else array.astype(np.float64)).tolist()
 
 
 def byte(item: Any, data: Any) -> int:

@@ -417,7 +417,7 @@ class Tensor(Methods):
         if self._type.device.type == "meta":
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         array = moved(self._array, devices.cpu)
-        return (array if array.dtype.kind in "biufc" else array.astype(np.float32)).tolist()
+        return (array if array.dtype.kind in "biufcW" else array.astype(np.float32)).tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """A numpy array over the same memory. ``force=True`` detaches and copies to the CPU first."""

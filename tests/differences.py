@@ -85,12 +85,6 @@ DIFFERENCES = [
         "conjugates are computed at once: there are no lazy views of them",
     ),
     (
-        "values",
-        "complex",
-        r"float16.*complex32",
-        "numpy has no complex numbers of two half-precision parts",
-    ),
-    (
         "values|layouts|specials|variants|outs|promotion",
         "lerp|addcmul|logaddexp2",
         r"value: .*differ",

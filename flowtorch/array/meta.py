@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-_as_strided = np.lib.stride_tricks.as_strided
+from flowtorch.array.place import host_strided
+
 _SMALL = 1 << 26            # where address space is limited
 _region: list[np.ndarray] = []
 
@@ -52,7 +53,7 @@ def meta_array(shape: Any, dtype: Any, strides: Any = None) -> np.ndarray:
     if reach > _region[0].size:
         strides = (0,) * len(shape)                # too large to have an address: its elements share one
         reach = dtype.itemsize
-    return _as_strided(_region[0][:dtype.itemsize].view(dtype), shape, strides, writeable=False)
+    return host_strided(_region[0][:dtype.itemsize].view(dtype), shape, strides, writeable=False)
 
 
 def like(a: np.ndarray) -> np.ndarray:

@@ -12,6 +12,9 @@ import numpy as np
 
 from flowtorch import devices
 
+_strided = np.lib.stride_tricks.as_strided
+_UNSPELLED = {"<f1": np.uint8, "<W4": np.uint32}    # float8 and complex32 of ml_dtypes: what lies in their place
+
 
 def on_host(array: Any) -> bool:
     """Whether numpy may work on an array."""
@@ -47,12 +50,18 @@ def new(shape: tuple, dtype: np.dtype, device: devices.device) -> Any:
     return empty(shape, dtype)
 
 
+def host_strided(array: np.ndarray, shape: Any, strides: Any, writeable: bool = True) -> np.ndarray:
+    """``as_strided`` of a numpy array, of the types too that numpy's own function does not know by letter."""
+    if array.dtype.str in _UNSPELLED:
+        known = array.view(_UNSPELLED[array.dtype.str])
+        return _strided(known, shape, strides, writeable=writeable).view(array.dtype)
+    return _strided(array, shape, strides, writeable=writeable)
+
+
 def as_strided(array: Any, shape: Any, strides: Any) -> Any:
     """A view of an array's memory from its first element on; strides in bytes."""
     if isinstance(array, np.ndarray):
-        if array.dtype.str == "<f1":  # a float8 that numpy does not know by that name
-            return np.lib.stride_tricks.as_strided(array.view(np.uint8), shape, strides).view(array.dtype)
-        return np.lib.stride_tricks.as_strided(array, shape, strides)
+        return host_strided(array, shape, strides)
     from flowtorch.array.cuda import strided
 
     return strided(array, shape, [step // array.itemsize for step in strides])

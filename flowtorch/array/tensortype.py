@@ -8,7 +8,7 @@ import numpy as np
 
 from flowtorch import devices
 from flowtorch.devices import device
-from flowtorch.dtypes import LOW_PRECISION, dtype, float32
+from flowtorch.dtypes import LOW_PRECISION, compute_dtype, dtype
 
 _interned: dict[tuple, TensorType] = {}
 
@@ -29,7 +29,7 @@ class TensorType:
         self.simple = self.fast and device.type == "cpu" and dtype not in LOW_PRECISION
         self.numpy = dtype.numpy
         # Low-precision arithmetic computes in float32 and rounds once, so its scalars are not rounded first.
-        self.compute = float32.numpy if dtype in LOW_PRECISION else self.numpy
+        self.compute = compute_dtype(dtype).numpy
         self.scalars: dict[Any, np.ndarray] = {}      # Python numbers met beside this type, as 0-d arrays
         self.zero = np.zeros((), self.compute)
 

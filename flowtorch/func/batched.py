@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.place import host_strided
 from flowtorch.autograd.levels import Level, Wrapped, make_wrapper
 from flowtorch.ops.dispatch import as_call, check_stored, flat_inputs
 from flowtorch.ops.families import return_type
@@ -133,7 +134,7 @@ def batch(value: Tensor, level: Level | int, depth: int = 0) -> Batched:
     """``value``, whose first dimension is the batch, as one tensor of the level."""
     a = value._array
     shown = (
-        np.lib.stride_tricks.as_strided(a.view(np.ndarray), a.shape[1:], a.strides[1:])
+        host_strided(a.view(np.ndarray), a.shape[1:], a.strides[1:])
         if a.shape[0]
         else (np.empty(a.shape[1:], a.dtype))
     )

@@ -144,7 +144,8 @@ def _cast_method(name, d):
 for _name, _dtype in (
     ("float", dtypes.float32), ("double", dtypes.float64), ("half", dtypes.float16), ("bfloat16", dtypes.bfloat16),
     ("int", dtypes.int32), ("long", dtypes.int64), ("short", dtypes.int16), ("char", dtypes.int8),
-    ("byte", dtypes.uint8), ("bool", dtypes.bool_), ("cfloat", dtypes.complex64), ("cdouble", dtypes.complex128)):
+    ("byte", dtypes.uint8), ("bool", dtypes.bool_),
+    ("chalf", dtypes.complex32), ("cfloat", dtypes.complex64), ("cdouble", dtypes.complex128)):
     _cast_method(_name, _dtype)
 
 
@@ -214,7 +215,7 @@ class Copy(Family):
             raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(source).__name__}")
         check_readable(source)
         array = source._array
-        if array.dtype.kind == "c" and target._array.dtype.kind != "c":
+        if array.dtype.kind == "c" and target._array.dtype.kind not in "cW":
             array = array.real
         try:
             array = broadcast(placed(array, target._type.device), target._array.shape)
@@ -246,7 +247,7 @@ def copy_(self, src, non_blocking=False):
             and src._type.device.type != "meta"):
         source = src._array
         try:
-            if source.dtype.kind == "c" and self._array.dtype.kind != "c":
+            if source.dtype.kind == "c" and self._array.dtype.kind not in "cW":
                 source = source.real
             store(self._array, source)
         except ValueError:

@@ -384,7 +384,7 @@ def _storage_array(storage: Any, dtype: dtypes.dtype | None) -> tuple[np.ndarray
 def _staging(d: dtypes.dtype) -> Any:
     """The numpy type to read Python numbers into before the final conversion (which then wraps or rounds once)."""
     if d in dtypes.LOW_PRECISION or (d.itemsize == 1 and d.is_floating_point):
-        return np.float32
+        return dtypes.compute_dtype(d).numpy if d.is_complex else np.float32
     return np.int64 if d.rank == 1 and d.itemsize < 8 else d.numpy
 
 

@@ -22,6 +22,7 @@ from flowtorch.tensor import Tensor, wrap
 
 _NUMBERS = (int, float, complex, np.generic)
 _SINGLE = np.dtype(np.float32)
+_COMPLEX_SINGLE = np.dtype(np.complex64)
 
 
 # ---------------------------------------------------------------- promotion
@@ -191,7 +192,7 @@ _WIDE_NUMBERS = {"mul": (0, 1), "true_divide": (0, 1), "lerp": (2,)}
 def _low_alpha(kernel: Callable, low: np.dtype) -> Callable:
     """``input + alpha * other`` in half precision: ``alpha`` is rounded to it, then the result."""
     def scaled(input: np.ndarray, other: np.ndarray, alpha: Any = 1) -> np.ndarray:
-        return kernel(input, other, alpha=np.asarray(alpha).astype(low).astype(np.float32).item())
+        return kernel(input, other, alpha=np.asarray(alpha).astype(low).astype(_widened(low)).item())
     return scaled
 
 
@@ -202,7 +203,9 @@ def convert_array(a: np.ndarray, d: dtypes.dtype) -> np.ndarray:
         from flowtorch.ops.cuda.base import cast
 
         return cast(a, target)
-    if a.dtype.kind == "c" and target.kind not in "cb":
+    if a.dtype.kind == "W" and target.kind not in "cW":          # complex32, whose parts numpy does not see
+        a = a.astype(_COMPLEX_SINGLE)
+    if a.dtype.kind == "c" and target.kind not in "cbW":
         a = a.real
     if a.dtype.itemsize == 1 and target.kind in "iu" and a.dtype.kind in "Vf":      # float8 saturates where floats wrap
         a = a.astype(np.float32)
@@ -255,7 +258,9 @@ def find_kernels(op: Op, t: TensorType) -> tuple:
     fast = op.ufunc or op.body
     full = op.body if op.params or op.ufunc is None else op.ufunc
     if t.dtype in LOW_PRECISION and op.low != "keep":
-        out = None if op.promote in ("bool", "int64") else t.numpy
+        out = None if op.promote in ("bool", "int64") else {
+            "real": t.dtype.to_real, "float_real": t.dtype.to_real, "complex": t.dtype.to_complex,
+        }.get(op.promote, lambda: t.dtype)().numpy
         return rounding(fast, out), rounding(full, out), None
     return fast, full, op.ufunc
 
@@ -263,10 +268,15 @@ def find_kernels(op: Op, t: TensorType) -> tuple:
 def rounding(f: Callable, out: Any) -> Callable:
     """A kernel for low-precision arrays: compute in float32, round the result once."""
     def kernel(*arrays: Any, **params: Any) -> Any:
-        c = f(*[a if a is None or a.dtype.kind == "b" or a.dtype is _SINGLE else astype(a, _SINGLE) for a in arrays],
-              **params)
+        c = f(*[a if a is None or a.dtype.kind == "b" or a.dtype is _SINGLE else astype(a, _widened(a.dtype))
+                for a in arrays], **params)
         return c if out is None else astype(np.asarray(c), out)
     return kernel
+
+
+def _widened(d: np.dtype) -> np.dtype:
+    """The type of single precision, complex where ``d`` is."""
+    return _COMPLEX_SINGLE if d.kind == "c" or d.name == "complex32" else _SINGLE
 
 
 def casting(f: Callable, to: np.dtype) -> Callable:
@@ -332,8 +342,9 @@ class General(Family):
     def upcast(a: Any) -> Any:
         if isinstance(a, list):
             return [General.upcast(x) for x in a]
-        if isinstance(a, np.ndarray) and (a.dtype == np.float16 or a.dtype.kind == "V" or a.dtype.name == "bfloat16"):
-            return astype(a, _SINGLE)
+        if isinstance(a, np.ndarray) and (a.dtype == np.float16 or a.dtype.kind == "V"
+                                          or a.dtype.name in ("bfloat16", "complex32")):
+            return astype(a, _widened(a.dtype))
         return a
 
     @staticmethod
@@ -342,7 +353,9 @@ class General(Family):
             if type(a) is not np.ndarray and (device is None or device.type == "cpu"):
                 a = np.asarray(a)
             if low is not None and a.dtype == np.float32:
-                a = astype(a, low.numpy)
+                a = astype(a, low.to_real().numpy)
+            elif low is not None and a.dtype == np.complex64:
+                a = astype(a, low.to_complex().numpy)
             if device is None or device.type == "cpu":
                 return wrap(a)
             return wrap(a, tensor_type(dtypes.from_numpy_dtype(a.dtype), device))

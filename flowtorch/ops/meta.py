@@ -13,7 +13,8 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.array.meta import like, meta_array, ordered
-from flowtorch.dtypes import LOW_PRECISION
+from flowtorch.array.place import host_strided
+from flowtorch.dtypes import LOW_PRECISION, compute_dtype, from_numpy_dtype
 from flowtorch.ops.families import General, Pointwise, Reduction, normalize_dim, normalize_dims
 
 LIMIT = 1 << 26                 # elements that a kernel without a rule may be run on
@@ -91,16 +92,23 @@ def _as_results(r: Any) -> list:
     return [np.asarray(x) for x in r] if isinstance(r, (tuple, list)) else [np.asarray(r)]
 
 
+_SINGLES = (np.dtype(np.float32), np.dtype(np.complex64))
+
+
+def _widened(a: np.ndarray) -> np.ndarray:
+    return a.astype(compute_dtype(from_numpy_dtype(a.dtype)).numpy)
+
+
 def _is_low(a: Any) -> bool:
     return isinstance(a, np.ndarray) and dtypes.from_numpy_dtype(a.dtype) in LOW_PRECISION
 
 
 def _wide(op: Any, a: Any) -> Any:
-    return a.astype(np.float32) if op.low == "upcast" and _is_low(a) else a
+    return _widened(a) if op.low == "upcast" and _is_low(a) else a
 
 
 def _narrow(op: Any, source: np.ndarray, result: np.ndarray) -> np.dtype:
-    return source.dtype if op.low == "upcast" and _is_low(source) and result.dtype == np.float32 else result.dtype
+    return source.dtype if op.low == "upcast" and _is_low(source) and result.dtype in _SINGLES else result.dtype
 
 
 def _general(op: Any) -> Callable:
@@ -134,13 +142,14 @@ def run(op: Any, arrays: Any, params: dict) -> Any:
         return _by_batches(op, arrays, params)
     matrices = op.body.__module__.rpartition(".")[2].startswith("linalg")
     low = next((a.dtype for a in given if _is_low(a)), None) if op.low == "upcast" else None
+    wide = None if low is None else compute_dtype(from_numpy_dtype(low)).numpy
 
     def stand_in(a: Any) -> Any:
         if isinstance(a, (list, tuple)) and any(isinstance(x, np.ndarray) for x in a):
             return [stand_in(x) for x in a]
         if not isinstance(a, np.ndarray):
             return a
-        a = a.astype(np.float32) if low is not None and _is_low(a) else a
+        a = _widened(a) if low is not None and _is_low(a) else a
         if matrices and a.ndim >= 2 and a.dtype.kind in "fc":
             eye = np.zeros(a.shape, a.dtype)
             eye[..., np.arange(min(a.shape[-2:])), np.arange(min(a.shape[-2:]))] = 1
@@ -150,8 +159,8 @@ def run(op: Any, arrays: Any, params: dict) -> Any:
 
     def without_elements(r: Any) -> np.ndarray:
         r = np.asarray(r)
-        return like(r if low is None or r.dtype != np.float32 else np.lib.stride_tricks.as_strided(
-            np.zeros(1, low), r.shape, tuple(s * low.itemsize // 4 for s in r.strides)))
+        return like(r if low is None or r.dtype != wide else host_strided(
+            np.zeros(1, low), r.shape, tuple(s * low.itemsize // r.itemsize for s in r.strides)))
     if isinstance(result, (tuple, list)):
         return [without_elements(r) for r in result]
     return without_elements(result)

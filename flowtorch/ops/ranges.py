@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
+from flowtorch.array.place import host_strided
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_number
 from flowtorch.ops.factory import _check_options, finish, new_array
@@ -162,9 +163,7 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, require
     count = 0 if 0 in shape else 1 + sum((n - 1) * s for n, s in zip(shape, steps, strict=True))
     if t.device.type == "meta":
         memory = np.zeros(1, t.numpy)
-        array = np.lib.stride_tricks.as_strided(
-            memory, shape, tuple(s * memory.itemsize for s in steps), writeable=False
-        )
+        array = host_strided(memory, shape, tuple(s * memory.itemsize for s in steps), writeable=False)
     else:
         memory = np.empty(count, t.numpy)
         array = (

@@ -7,7 +7,7 @@ import numpy as np
 
 from flowtorch.array.place import as_strided as _as_strided
 from flowtorch.dtypes import dtype as DType
-from flowtorch.dtypes import from_numpy_dtype
+from flowtorch.dtypes import float16, float32, float64, from_numpy_dtype
 from flowtorch.ops.arguments import need_int, need_ints
 from flowtorch.ops.families import NeedsCopy, normalize_dim, normalize_dims, view
 from flowtorch.ops.fast_views import several
@@ -503,7 +503,14 @@ def _unfold_backward(g, shape, dimension, size, step):
 @view(changes_type=True, method=False, vjp=(lambda g: _complex_from(g, None),))
 def real(input):
     """The real part, as a view of complex tensors; real tensors come back as they are."""
-    return input.real
+    return _part(input, 0) if from_numpy_dtype(input.dtype).is_complex else input
+
+
+def _part(a, k):
+    """The real (0) or imaginary (1) parts of a complex array, as a view."""
+    if a.dtype.kind == "c":
+        return a.imag if k else a.real
+    return at_address(owner_of(a), address_of(a) + 2 * k, a.shape, a.strides, np.dtype(np.float16))
 
 
 _real = real
@@ -521,9 +528,9 @@ real.op = REGISTRY["real"]                                              # type: 
 @view(changes_type=True, method=False, vjp=(lambda g: _complex_from(None, g),))
 def imag(input):
     """The imaginary part, as a view."""
-    if input.dtype.kind != "c":
+    if not from_numpy_dtype(input.dtype).is_complex:
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-    return input.imag
+    return _part(input, 1)
 
 
 def _complex_from(re, im):
@@ -535,19 +542,22 @@ def _complex_from(re, im):
 @view(changes_type=True, vjp=(lambda g: view_as_complex(g.contiguous()),), method=False)
 def view_as_real(input):
     """A complex tensor as a real one with a last dimension of 2."""
-    if input.dtype.kind != "c":
+    if not from_numpy_dtype(input.dtype).is_complex:
         raise RuntimeError("view_as_real is only supported for complex tensors")
-    half = np.dtype(f"f{input.itemsize // 2}")
-    return _as_strided(input.real, (*input.shape, 2), (*input.strides, half.itemsize))
+    return _as_strided(_part(input, 0), (*input.shape, 2), (*input.strides, input.itemsize // 2))
+
+
+_COMPLEX_PARTS = (float16, float32, float64)
 
 
 @view(changes_type=True, vjp=(lambda g: view_as_real(g),), method=False)
 def view_as_complex(input):
     """A real tensor with a last dimension of 2 as a complex one."""
-    if input.dtype.kind != "f" or input.itemsize not in (4, 8):
+    part = from_numpy_dtype(input.dtype)
+    if part not in _COMPLEX_PARTS:
         raise RuntimeError("view_as_complex is only supported for half, float and double tensors, but got a tensor of "
                            "scalar "
-                           f"type: {from_numpy_dtype(input.dtype).label}")
+                           f"type: {part.label}")
     if input.ndim == 0 or input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2" if input.ndim else
                            "Input tensor must have one or more dimensions")
@@ -557,8 +567,7 @@ def view_as_complex(input):
         raise RuntimeError("Tensor must have a stride divisible by 2 for all but last dimension")
     if (address_of(input) - address_of(owner_of(input))) // input.itemsize % 2:
         raise RuntimeError("Tensor must have a storage_offset divisible by 2")
-    target = np.dtype(f"c{input.itemsize * 2}")
-    return at_address(owner_of(input), address_of(input), input.shape[:-1], input.strides[:-1], target)
+    return at_address(owner_of(input), address_of(input), input.shape[:-1], input.strides[:-1], part.to_complex().numpy)
 
 
 @view(variadic="shape", node="ViewBackward0", vjp=(lambda g, input_shape: g.reshape(input_shape),))

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
+from flowtorch.array.place import host_strided
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.serialization.options import running
 from flowtorch.storage import STORAGE_NAMES, TypedStorage, UntypedStorage, array_over, storage_of
@@ -128,7 +129,7 @@ def _rebuild_tensor_v3(
 def _rebuild_meta_tensor_no_storage(dtype: Any, size: Any, stride: Any, requires_grad: bool) -> Tensor:
     """A tensor on the meta device: a shape with strides, over one element."""
     one = np.zeros(1, dtype.numpy)
-    array = np.lib.stride_tricks.as_strided(one, size, [s * one.itemsize for s in stride], writeable=False)
+    array = host_strided(one, size, [s * one.itemsize for s in stride], writeable=False)
     return _finished(wrap(array, tensor_type(dtype, devices.meta)), requires_grad, None)
 
 

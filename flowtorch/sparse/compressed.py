@@ -7,7 +7,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.array.tensortype import tensor_type
-from flowtorch.autograd.mode import grad_mode
+from flowtorch.autograd.mode import grad_mode, no_grad
 from flowtorch.autograd.node import edge
 from flowtorch.sparse.construct import as_tensor, checks_wanted
 from flowtorch.sparse.entries import coalesce, take
@@ -408,7 +408,10 @@ def sampled_addmm(input: Any, mat1: Any, mat2: Any, beta: Any = 1.0, alpha: Any 
     where = coordinates(input)
     rows, columns = wrap(where[-2]), wrap(where[-1])
     picked = (mat1.index_select(0, rows) * mat2.index_select(1, columns).t()).sum(-1)
-    values = picked if alpha == 1 else picked * alpha
-    if beta:
-        values = values + (values_of(input) if beta == 1 else values_of(input) * beta)
-    return rebuilt(input.detach(), values, "SparseSampledAddmmBackward0")    # type: ignore[attr-defined]
+    product = picked if alpha == 1 else picked * alpha
+    like = input.detach()                                                # type: ignore[attr-defined]
+    with no_grad():
+        values = product + like._val * beta if beta else product
+    # The gradient of the input has the layout of the incoming one, as PyTorch's has: dense from to_dense's consumers.
+    return link(with_values(like, values), "SparseSampledAddmmBackward0", [input, product],
+                [lambda g: g * beta.conjugate(), lambda g: at_entries(g, like)])

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 from flowtorch.autograd import anomaly
@@ -15,18 +16,20 @@ _new: Any = object.__new__
 class SparseNode(Node):
     """``functions[i](g, *saved)`` is the gradient of input i."""
 
-    __slots__ = ("functions", "label")
+    __slots__ = ("functions",)
 
-    label: str
     functions: Sequence[Callable | None]
-
-    def name(self) -> str:
-        return self.label
 
     def apply(self, g: Any) -> tuple:
         saved = [fetch(self, i) for i in range(len(self.versions))]
         return tuple(None if e is None or f is None else f(g, *saved)
                      for e, f in zip(self.edges, self.functions, strict=True))
+
+
+@cache
+def node_class(label: str) -> type[SparseNode]:
+    """The subclass named ``label``: PyTorch's programs ask for the name of a node's type."""
+    return type(label, (SparseNode,), {"__slots__": ()})
 
 
 def link(result: Any, label: str, inputs: Sequence[Any], functions: Sequence[Callable | None],
@@ -38,9 +41,9 @@ def link(result: Any, label: str, inputs: Sequence[Any], functions: Sequence[Cal
                    for t, f in zip(inputs, functions, strict=True)])
     if all(e is None for e in edges):
         return result
-    node = _new(SparseNode)
+    node = _new(node_class(label))
     node.seq, node.edges, node.hooks = next_seq(), edges, None
-    node.label, node.functions = label, functions
+    node.functions = functions
     node.shape, node.type = result._array.shape, result._type
     save(node, tuple(saved))
     if anomaly.state.enabled:

@@ -97,6 +97,7 @@ for name in (
     "char",
     "byte",
     "bool",
+    "chalf",
     "cfloat",
     "cdouble",
 ):

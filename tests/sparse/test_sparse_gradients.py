@@ -119,3 +119,16 @@ def test_optimizer_without_sparse_steps(name):
         e(t.tensor([1])).sum().backward()
         with pytest.raises(RuntimeError, match="sparse"):
             opt.step()
+
+
+@pytest.mark.parametrize("through", ["to_dense", "itself"])
+def test_gradient_of_sampled_addmm_has_the_layout_of_what_comes_in(through):
+    found = []
+    for t in LIBRARIES:
+        mask = t.eye(3, dtype=t.float64).to_sparse_csr().requires_grad_()
+        a = t.arange(6.0, dtype=t.float64).reshape(3, 2).requires_grad_()
+        out = t.sparse.sampled_addmm(mask, a, a.detach().t() + 1, beta=0.2, alpha=0.6)
+        weight = t.arange(9.0, dtype=t.float64).reshape(3, 3)
+        grads = t.autograd.grad(out.to_dense() if through == "to_dense" else out, (mask, a), weight)
+        found.append((text(grads), type(out.grad_fn).__name__))
+    assert found[0] == found[1]
