@@ -112,6 +112,7 @@ for _module in (
     "functional_recurrent",
     "functional_sampling",
     "functional_native",
+    "functional_quantize",
 ):
     importlib.import_module(f"flowtorch.{_module}")
 
@@ -234,6 +235,11 @@ _ELSEWHERE |= dict.fromkeys((
     "AVG", "AggregationType", "FatalError", "SUM", "get_file_path", "has_lapack", "has_mkl", "has_openmp",
     "has_spectral", "prepare_multiprocessing_environment", "profiler_allow_cudagraph_cupti_lazy_reinit_cuda12"),
     "build")
+_ELSEWHERE |= dict.fromkeys((
+    "dequantize", "empty_quantized", "int_repr", "q_per_channel_axis", "q_per_channel_scales",
+    "q_per_channel_zero_points", "q_scale", "q_zero_point", "quantize_per_channel", "quantize_per_tensor",
+    "quantize_per_tensor_dynamic", "quantized_max_pool1d", "quantized_max_pool2d", "quantized_max_pool3d"),
+    "quantized.functions")
 _ELSEWHERE |= {"Stream": "device_streams", "Event": "device_streams", "init_num_threads": "threads"}
 _ELSEWHERE["autocast"] = "amp.autocast_mode"
 _ELSEWHERE |= {

@@ -152,7 +152,9 @@ def _aggregate(aggregation: Aggregation, values: list[float]) -> float:
         return values[-1]
     if aggregation is Aggregation.MEAN:
         return sum(values) / len(values)
-    return float({Aggregation.SUM: sum, Aggregation.MAX: max, Aggregation.MIN: min}[aggregation](values))
+    if aggregation is Aggregation.SUM:
+        return float(sum(values))
+    return max(values) if aggregation is Aggregation.MAX else min(values)
 
 
 class TensorboardEventHandler:

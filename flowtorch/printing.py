@@ -215,7 +215,7 @@ def _tensor_str(tensor: Any, indent: int) -> str:
 # --- what stands around the numbers ----------------------------------------------------------------
 
 
-def _with_suffixes(text: str, suffixes: list[str], indent: int, own_line: bool) -> str:
+def with_suffixes(text: str, suffixes: list[str], indent: int, own_line: bool) -> str:
     """Append ``, suffix`` for each suffix, on a new line where this one would grow too long, and close."""
     column = len(text) - text.rfind("\n") + 1
     for suffix in suffixes:
@@ -328,7 +328,7 @@ def tensor_repr(tensor: Any, tensor_contents: str | None = None, tangent: Any = 
     if tangent is not None:
         suffixes.append(f"tangent={tangent}")
     text = text if tensor_contents is None else tensor_contents
-    text = _with_suffixes(prefix + text, suffixes, len(prefix), own_line=layout == "sparse_coo")
+    text = with_suffixes(prefix + text, suffixes, len(prefix), own_line=layout == "sparse_coo")
     return f"Parameter({text})" if isinstance(tensor, Parameter) and not plain else text
 
 

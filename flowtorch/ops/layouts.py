@@ -221,3 +221,20 @@ for _name in ("values", "indices", "crow_indices", "col_indices", "ccol_indices"
 
 for _name in ("offsets", "lengths", "to_padded_tensor"):
     _strided_only(_name, "nested tensor of layout torch.jagged")
+
+
+# ---------------------------------------------------------------- quantised tensors
+
+def _quantized_method(name: str) -> None:
+    def method(self):
+        from flowtorch.quantized import functions
+
+        return getattr(functions, name)(self)
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"``{name}`` of a quantised tensor."
+    composite(method, namespace="Tensor", method=True)
+
+
+for _name in ("dequantize", "int_repr", "qscheme", "q_scale", "q_zero_point", "q_per_channel_scales",
+              "q_per_channel_zero_points", "q_per_channel_axis"):
+    _quantized_method(_name)

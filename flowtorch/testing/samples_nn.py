@@ -405,3 +405,22 @@ def _pool2d(make: Maker) -> Iterator[Sample]:
 @samples("max_pool3d", dtypes=("float64", "float32"))
 def _pool3d(make: Maker) -> Iterator[Sample]:
     yield make.call(make(2, 3, 4, 4, 4, distinct=True), 2)
+
+
+@samples("fake_quantize_per_tensor_affine", dtypes=("float64", "float32", "bfloat16", "int64"))
+def _fake_quantize(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 4), 0.1, 10, 0, 255)
+    yield make.call(make(), 0.1, 0, -8, 7)
+    yield make.call(make(0, 3), 0.1, 0, -8, 7)
+    yield make.call(make(3, 4), 0.1, 10, 0, 5)
+    yield make.call(make(3, 4), 0.1, 0, 6, 5)
+
+
+@samples("fake_quantize_per_channel_affine", dtypes=("float64", "float32"))
+def _fake_quantize_channels(make: Maker) -> Iterator[Sample]:
+    scales = make.given([0.1, 0.2, 0.3], "float32", grad=False)
+    points = make.given([0, 3, -2], "int32")
+    yield make.call(make(3, 4), scales, points, 0, -8, 7)
+    yield make.call(make(2, 3), scales, points, 1, -8, 7)
+    yield make.call(make(2, 3), scales, points, 0, -8, 7)
+    yield make.call(make(3, 4), scales, points, 0, 0, 7)

@@ -15,10 +15,10 @@ def outcome(source, library, length=25):
         warnings.simplefilter("ignore")
         try:
             library.manual_seed(0)
-            result = eval(source, {"torch": library, "F": library.nn.functional})
+            result = repr(eval(source, {"torch": library, "F": library.nn.functional}))
         except Exception as error:
             return f"{type(error).__name__}: {str(error)[:length]}"
-    return repr(result).replace("flowtorch.", "torch.")
+    return result.replace("flowtorch.", "torch.")
 
 
 def both(source, length=25):

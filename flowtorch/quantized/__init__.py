@@ -1,0 +1,1 @@
+"""Quantised tensors: integers that stand for ``(integer - zero_point) * scale``, per tensor or per channel."""
