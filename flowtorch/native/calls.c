@@ -341,6 +341,6 @@ int calls_register(PyObject *module) {
     if (PyModule_AddFunctions(module, functions) < 0) return -1;
     if (pointwise_register(module) < 0 || views_register(module) < 0 || general_register(module) < 0) return -1;
     if (products_register(module) < 0 || engine_register(module) < 0 || formulas_register(module) < 0) return -1;
-    if (steps_register(module) < 0 || new_register(module) < 0) return -1;
+    if (steps_register(module) < 0 || new_register(module) < 0 || ternary_register(module) < 0) return -1;
     return attributes_register(module);
 }

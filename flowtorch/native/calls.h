@@ -104,4 +104,5 @@ int engine_register(PyObject *module);
 int formulas_register(PyObject *module);
 int steps_register(PyObject *module);
 int new_register(PyObject *module);
+int ternary_register(PyObject *module);
 #endif

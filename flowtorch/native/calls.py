@@ -29,6 +29,11 @@ def pointwise(kind: str, op: Any, closure: Callable) -> Any:
     return closure if module is None else module.pointwise(kind, op, closure)
 
 
+def ternary(op: Any, closure: Callable, inplace: bool = False) -> Any:
+    """The call of a pointwise op with a third operand or a factor, if the extension has one for it."""
+    return closure if module is None else module.ternary(op.name, inplace, op, closure)
+
+
 def view(op: Any, closure: Callable, positional: int) -> Any:
     """The call of a view op with ``positional`` parameters after the tensor; -1 for a size in any form."""
     return closure if module is None else module.view(op.name, op, closure, positional)

@@ -456,7 +456,8 @@ def inplace(op: Op) -> Callable:
         return interpret_inplace(op, (input, *args), kwargs)
 
     name_function(call, op, op.name + "_")
-    return calls.pointwise("inplace", op, call) if arity <= 2 else call
+    quick = calls.pointwise("inplace", op, call) if arity <= 2 else call
+    return calls.ternary(op, quick, inplace=True)
 
 
 # ---------------------------------------------------------------- public functions

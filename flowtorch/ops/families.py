@@ -182,7 +182,7 @@ class Pointwise(Family):
                 return fast_pointwise.binary(op)
         if op.params == ("alpha",) and len(op.tensors) == 2:
             return fast_pointwise.binary_alpha(op)
-        return dispatch.general(op)
+        return calls.ternary(op, dispatch.general(op))
 
 
 # Operands at which PyTorch's CPU kernels take a number beside half precision without rounding it.
