@@ -18,7 +18,7 @@ LAYERS = [
     ["array", "autograd.mode", "random", "streams"],
     ["codegen", "native"],
     ["tensor"],
-    ["autograd.node", "autograd.anomaly", "autograd.levels", "errors", "utils.hooks", "native.calls"],
+    ["autograd.node", "autograd.node_names", "autograd.anomaly", "autograd.levels", "errors", "utils.hooks", "native.calls"],
     ["ops.op", "ops.order", "ops.overlap", "ops.autocast", "ops.dispatch", "ops.fast_pointwise", "ops.families"],
     ["ops"],
     ["functional", "namespace", "native.plug"],

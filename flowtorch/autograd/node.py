@@ -202,16 +202,18 @@ def accumulator(leaf: Tensor) -> AccumulateGrad:
 def public_edge(e: Any) -> tuple:
     if e is None:
         return (None, 0)
-    if type(e) is Output:
-        return (e.node, e.index)
     if isinstance(e, Tensor):
         return (accumulator(e), 0)
-    return (e, 0)
+    return (node_of(e), e.index if type(e) is Output else 0)
 
 
 def node_of(e: Any) -> Any:
-    """The node of an edge, for ``grad_fn``."""
-    return e.node if type(e) is Output else e
+    """The node of an edge, for ``grad_fn``: under PyTorch's name."""
+    if e is None:
+        return None
+    from flowtorch.autograd.node_names import shown
+
+    return shown(e.node if type(e) is Output else e)
 
 
 # ---- edges

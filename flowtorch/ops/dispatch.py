@@ -21,6 +21,8 @@ from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import Output, edge, kept, next_seq, save, save_output
+from flowtorch.autograd.node_names import COMPOSITES as NODE_NAMES
+from flowtorch.autograd.node_names import recorded_as
 from flowtorch.dtypes import can_cast
 from flowtorch.native import calls
 from flowtorch.ops import overlap
@@ -191,7 +193,7 @@ def make_node(op: Op, values: list, inputs: list, edges: tuple, self_copy: Any =
     elif len(inputs) == len(op.tensors):
         kept = []
         for i, (t, users) in enumerate(zip(inputs, op.savers, strict=True)):
-            keep = any(edges[j] is not None for j in users)
+            keep = any(edges[j] is not None for j in users) or (t.__class__ is int or t.__class__ is float)
             kept.append((self_copy if i == 0 and self_copy is not None else t) if keep else None)
     else:                                                        # a list of tensors: all or none
         kept = list(inputs) if any(op.savers) else []
@@ -493,6 +495,9 @@ def attach_signature(call: Any, op: Op) -> None:
 def compose(record: Composite) -> Callable:
     """The public function of a composite: itself, or with ``out=`` handling around it."""
     f = watch(record) if record.name in LISTED else record.function
+    key = record.name if record.namespace == "torch" else f"{record.namespace}.{record.name}"
+    if key in NODE_NAMES:
+        f = naming(f, NODE_NAMES[key])
     f.record = record                                           # type: ignore[attr-defined]
     record.public = f                                           # type: ignore[attr-defined]
     if not record.out:
@@ -514,6 +519,17 @@ def compose(record: Composite) -> Callable:
 
     call.__signature__ = SignatureWithOut(f)                    # type: ignore[attr-defined]
     record.public = present(call, record, f)
+    return call
+
+
+def naming(f: Callable, node_name: Any) -> Callable:
+    """``f``, whose result is one node of this name in PyTorch."""
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = f(*args, **kwargs)
+        return recorded_as(result, node_name) if grad_mode.enabled else result
+
+    call.__name__, call.__qualname__, call.__module__ = f.__name__, f.__qualname__, f.__module__
+    call.__doc__, call.__wrapped__ = f.__doc__, f           # type: ignore[attr-defined]
     return call
 
 

@@ -315,7 +315,14 @@ class SavedOutputs:
 fetch_outputs = SavedOutputs
 
 
-_NODE_NAMES = {"matmul": "MmBackward0", "reshape": "ViewBackward0", "getitem": "SelectBackward0"}
+_NODE_NAMES = {
+    "matmul": "MmBackward0", "reshape": "ViewBackward0", "getitem": "SelectBackward0", "log1p": "Log1PBackward0",
+    "deg2rad": "Deg2RadBackward0", "rad2deg": "Rad2DegBackward0", "square": "PowBackward0", "real": "SelectBackward0",
+    "imag": "SelectBackward0", "entr": "SpecialEntrBackward0", "erfcx": "SpecialErfcxBackward0",
+    "i0e": "SpecialI0EBackward0", "i1": "SpecialI1Backward0", "i1e": "SpecialI1EBackward0",
+    "log_ndtr": "SpecialLogNdtrBackward0", "ndtri": "SpecialNdtriBackward0", "xlog1py": "SpecialXlog1PyBackward0",
+    "zeta": "SpecialZetaBackward0",
+}
 
 
 def _node_name(op_name: str) -> str:

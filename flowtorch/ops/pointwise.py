@@ -222,7 +222,7 @@ def _check_zero(other):
     expr="floor_divide(input, other)",
     dunder="floordiv",
     rejects=("complex", "bool"),
-    node="DivBackward1",
+    node="DivBackward2",
     vjp=(lambda g: g * 0, lambda g: g * 0),
 )
 def floor_divide(input, other):
@@ -250,7 +250,7 @@ def floor_divide(input, other):
     method=False,
     inplace=True,
     rejects=("complex", "bool"),
-    node="DivBackward1",
+    node="DivBackward2",
     vjp=(lambda g: g * 0, lambda g: g * 0),
 )
 def _trunc_divide(input, other):

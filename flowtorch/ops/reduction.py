@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.autograd.node_names import recorded_as
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_ints, need_number
 from flowtorch.ops.factory import ones_like as _ones_like
@@ -277,9 +278,11 @@ _min_dim = _extreme(np.argmin, np.minimum, "min", "(smallest element, its index)
 
 def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> Any:
     """``max`` and ``min``: of all elements, along a dimension, or of two tensors."""
+    everything = f"{name.capitalize()}Backward1"
+
     def call(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
         if not args and not kwargs and out is None and isinstance(input, Tensor) and input.numel():
-            return whole(input)
+            return recorded_as(whole(input), everything)
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         if kwargs:
@@ -303,7 +306,7 @@ def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> An
                                "reduction dim "
                                "with the 'dim' argument.")
         if out is None:
-            return whole(input)
+            return recorded_as(whole(input), everything)
         return dispatch.write_out(dispatch.OutRule(f"{name} of all"), out, whole(input))
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc

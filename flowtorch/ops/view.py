@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.array.place import as_strided as _as_strided
+from flowtorch.autograd.node_names import recorded_as
 from flowtorch.dtypes import dtype as DType
 from flowtorch.dtypes import float16, float32, float64, from_numpy_dtype
 from flowtorch.ops.arguments import need_int, need_ints
@@ -249,7 +250,7 @@ def unsqueeze(input, dim):
                        (*input.strides[:dim], stride, *input.strides[dim:]))
 
 
-@view(vjp=(lambda g, input_shape: g.reshape(input_shape),))
+@view(vjp=(lambda g, input_shape, dim: g.reshape(input_shape),))   # dim: the node is named after it
 def squeeze(input, dim=None):
     """Drop dimensions of size 1: all of them, or those of ``dim`` that have size 1."""
     gone = {d for d in normalize_dims(dim, input.ndim) if dim != () and input.ndim and input.shape[d] == 1}
@@ -455,7 +456,9 @@ def split(tensor, split_size_or_sections, dim=0):
     if size == 0 and n:
         raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
     pieces = max((n + size - 1) // size, 1) if size else 1
-    return split_with_sizes(tensor, (*([size] * (pieces - 1)), n - size * (pieces - 1)), dim)
+    parts = split_with_sizes(tensor, (*([size] * (pieces - 1)), n - size * (pieces - 1)), dim)
+    recorded_as(parts[:1], "SplitBackward0")
+    return parts
 
 
 @composite(method=True)

@@ -6,6 +6,7 @@ import warnings
 
 import flowtorch as torch
 
+from ...autograd.node_names import recorded_as
 from ...ops.interpolate import make_plan, resample, resample_bytes
 from ...ops.op import composite
 
@@ -46,7 +47,9 @@ def interpolate(
         mode, tuple(input.shape), output_size, bool(align_corners), scales, antialias, double
     )
     if input.dtype.is_floating_point or mode.startswith("nearest"):
-        return resample(input, plan) if plan else input.clone()
+        name = "".join(part.capitalize() for part in mode.split("-"))
+        result = resample(input, plan) if plan else input.clone()
+        return recorded_as(result, f"Upsample{name}{input.dim() - 2}DBackward0")
     return resample_bytes(input, plan)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flowtorch as torch
 
+from ...autograd.node_names import recorded_as
 from ...ops.op import composite
 from ...ops.pad import constant_pad_nd
 
@@ -33,7 +34,9 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):
         left, right = pad[place], pad[place + 1]
         if left or right:
             input = extend(input, input.dim() - 1 - place // 2, left, right)
-    return input.clone() if max(pad, default=0) <= 0 else input      # only cut: still a view until here
+    result = input.clone() if max(pad, default=0) <= 0 else input      # only cut: still a view until here
+    name = {"reflect": "Reflection", "replicate": "Replication"}.get(mode)
+    return recorded_as(result, f"{name}Pad{len(pad) // 2}DBackward0") if name else result
 
 
 def _int(value, place: int) -> int:
