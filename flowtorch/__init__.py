@@ -307,6 +307,8 @@ def __getattr__(name: str) -> Any:
         from flowtorch.compiling import compile
 
         return compile
+    if name == "torch":  # PyTorch imports itself; annotations say torch.torch.Tensor here and there
+        return importlib.import_module("flowtorch")
     if name.endswith("Tensor"):
         from flowtorch.legacy_types import TYPES
 

@@ -60,6 +60,28 @@ print(__name__, sys.argv, __file__)
     assert done.stdout == f"__main__ {[str(script), 'one', '--two']} {script}\n"
 
 
+def test_libraries_that_walk_names_find_them():
+    done = run(
+        "-c",
+        "import torch, types\n"
+        "assert torch.__name__ == 'torch' and torch.torch is torch\n"
+        "assert isinstance(vars(torch.distributions)['Normal'], type)\n"
+        "import torch._C._functorch as f\n"
+        "x = torch.arange(6.0).reshape(2, 3)\n"
+        "assert not f.is_batchedtensor(x) and not torch._C._are_functorch_transforms_active()\n"
+        "def seen(row):\n"
+        "    inner = f.get_unwrapped(row)\n"
+        "    assert f.is_batchedtensor(row) and f.maybe_get_bdim(row) == 0\n"
+        "    assert torch._C._are_functorch_transforms_active()\n"
+        "    twice = f._remove_batch_dim(row * 2, f.maybe_get_level(row), 2, 0)\n"
+        "    assert twice.equal(inner * 2)\n"
+        "    return f._add_batch_dim(twice, 0, f.maybe_get_level(row))\n"
+        "print(torch.vmap(seen)(x).tolist())\n",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "[[0.0, 2.0, 4.0], [6.0, 8.0, 10.0]]\n"
+
+
 def test_what_flowtorch_lacks_is_said_by_the_name_asked_for():
     done = run("-c", "import torch.no_such_part")
     assert done.returncode == 1
@@ -101,10 +123,10 @@ def test_child_processes_get_it_too(tmp_path, installed):
 
 def test_modules_code_and_exit_status(tmp_path):
     (tmp_path / "program.py").write_text(
-        "import sys, torch\nprint(torch.__name__, sys.argv[1:])\nsys.exit(7)"
+        "import sys, torch\nprint(torch.nn.__package__, sys.argv[1:])\nsys.exit(7)"
     )
     done = run("-m", "program", "x", cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (7, "flowtorch ['x']\n"), done.stderr
+    assert (done.returncode, done.stdout) == (7, "flowtorch.nn ['x']\n"), done.stderr
     code = "import pickle, sys\nclass A: pass\nprint(pickle.loads(pickle.dumps(A)) is A, sys.argv)"
     done = run("-c", code, "x")
     assert (done.returncode, done.stdout) == (0, "True ['-c', 'x']\n"), done.stderr

@@ -1,7 +1,4 @@
-"""Probability distributions, the constraints on their parameters, and the transforms between them.
-
-Families are loaded when they are first asked for.
-"""
+"""Probability distributions, the constraints on their parameters, and the transforms between them."""
 from __future__ import annotations
 
 import importlib
@@ -51,3 +48,7 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *_FAMILIES})
+
+
+for _name in __all__:  # libraries walk the module's dictionary
+    __getattr__(_name)

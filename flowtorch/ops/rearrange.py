@@ -104,7 +104,7 @@ flip = Tensor.flip = public(                                            # type: 
 def roll(input, shifts, dims=()):
     """The elements moved along ``dims`` by ``shifts`` places, around the end; without ``dims`` the flat tensor's."""
     need_ints("roll", "shifts", 2, shifts)
-    shifts, axes = _tuple(shifts), _tuple(dims)
+    shifts, axes = _tuple(shifts), () if dims is None else _tuple(dims)
     if not shifts:
         raise RuntimeError("`shifts` required")
     if len(shifts) != len(axes) and not (len(shifts) == 1 and not axes):
@@ -113,9 +113,7 @@ def roll(input, shifts, dims=()):
         return np.roll(np.ascontiguousarray(input), shifts[0]) if input.ndim else input.copy()
     if not input.ndim:
         raise IndexError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
-    if not input.size:
-        for d in axes:
-            normalize_dim(d, input.ndim)
+    if not input.size:                            # PyTorch looks at no dimension then
         return np.array(input, order="C")
     return np.roll(np.ascontiguousarray(input), shifts, tuple(normalize_dim(d, input.ndim) for d in axes))
 

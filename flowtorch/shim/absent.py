@@ -33,6 +33,10 @@ INSTEAD = {
 }
 
 
+# What was imported though it is absent, and what of it was then used: (name, "file:line" of the import, how).
+met: list[tuple[str, str, str]] = []
+
+
 class NotSupported(NotImplementedError, AttributeError):
     """A name that PyTorch has and flowtorch has not was used."""
 
@@ -116,6 +120,7 @@ class _StandIn(type):
 
     def _refuse(cls, how: str) -> NoReturn:
         name, site = type.__getattribute__(cls, "_name"), type.__getattribute__(cls, "_site")
+        met.append((name, site, how))
         raise NotSupported(
             f"{name} was {how}, but flowtorch does not provide it (imported at {site}).{advice(name)}"
         )
@@ -124,6 +129,7 @@ class _StandIn(type):
 def stand_in(name: str, site: str) -> Any:
     """Return what an unguarded import of a name gets that flowtorch lacks."""
     module, _, last = name.rpartition(".")
+    met.append((name, site, "imported"))
     return _StandIn(last, (), {"_name": name, "_site": site, "__module__": module})
 
 
@@ -165,4 +171,5 @@ def module_spec(name: str, frame: types.FrameType | None) -> importlib.machinery
     site = import_site(frame, dis.opmap["IMPORT_NAME"])
     if site is None or name not in names.modules():
         return None
+    met.append((name, site, "imported"))
     return importlib.machinery.ModuleSpec(name, AbsentLoader(site), is_package=True)

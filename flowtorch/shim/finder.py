@@ -130,6 +130,7 @@ def install(force: bool = False) -> None:
         sys.modules[ALIAS + name[len(REAL) :]] = sys.modules[name]
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
+    own.__name__ = ALIAS  # what patches by dotted name, and finds modules by it, looks for
     importlib.invalidate_caches()
 
 
@@ -137,6 +138,7 @@ def uninstall() -> None:
     """Undo ``install``: later imports of torch find whatever else is there."""
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
+    sys.modules[REAL].__name__ = REAL
     for name in [n for n in sys.modules if n == ALIAS or n.startswith(ALIAS + ".")]:
         if sys.modules[name] is sys.modules.get(REAL + name[len(ALIAS) :]):
             del sys.modules[name]

@@ -120,9 +120,17 @@ def test_registration():
             D.kl_divergence(D.Normal(0.0, 1.0), D.Weibull(1.0, 1.0))
 
 
-def test_only_distributions_can_be_registered():
-    with pytest.raises(TypeError, match="Expected type_p to be a Distribution subclass"):
-        ft.distributions.register_kl(int, ft.distributions.Normal)
+def test_any_class_can_be_registered_and_nothing_else():
+    class Mixin:
+        pass
+
+    class Mixed(Mixin, ft.distributions.Normal):
+        pass
+
+    ft.distributions.register_kl(Mixin, ft.distributions.Weibull)(lambda p, q: "mixed")
+    assert ft.distributions.kl_divergence(Mixed(0.0, 1.0), ft.distributions.Weibull(1.0, 1.0)) == "mixed"
+    with pytest.raises(TypeError, match="class"):
+        ft.distributions.register_kl(3, ft.distributions.Normal)
 
 
 @pytest.mark.parametrize(("p", "q"), [("Gamma", "Gumbel"), ("Beta", "Normal"), ("Laplace", "Normal"),

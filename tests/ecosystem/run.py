@@ -1,33 +1,47 @@
 """Run other people's libraries on flowtorch and compare with what PyTorch gave.
 
-    python tests/ecosystem/run.py                      every target, in a virtual environment made for it
+    python tests/ecosystem/run.py                      every target, in a virtual environment made for it from nothing
     python tests/ecosystem/run.py timm gpt2            some targets
+    python tests/ecosystem/run.py --write docs/ecosystem.md    every target, and the table of results
     python tests/ecosystem/run.py --python PYTHON      in an environment that has the packages (and no PyTorch)
-    python tests/ecosystem/run.py --record --python PYTHON     write the recorded results; PYTHON has PyTorch
+    python tests/ecosystem/run.py --record [NAME ...]  record PyTorch's results, in an environment made with it
 
-Exit status 1 if a target fails.
+Needs the package index: PyTorch is not installed, packages that require it come without their requirements, in the
+versions whose results were recorded. Exit status 1 if a target fails, or met an absent name that ``doctor`` had not
+foretold. ``--keep FOLDER`` keeps the environment, and finds it there again.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
-import math
 import os
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 
+import compare  # noqa: E402
+import environments  # noqa: E402
 from targets import TARGETS, Target  # noqa: E402
 
-RELATIVE = 1e-4  # of a result; losses over steps may differ by ten times as much
+
+@dataclass
+class Outcome:
+    """What came of a target: what differs, the results, and what its code needs of PyTorch."""
+
+    problems: list[str]
+    found: dict = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    needed: list[str] = field(default_factory=list)  # by doctor, of the loaded files: absent, and not guarded
+    met: list[list[str]] = field(default_factory=list)  # absent names that were imported or used
+    seconds: float = 0.0
 
 
 def main() -> int:
@@ -36,140 +50,97 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[[], *TARGETS])
     parser.add_argument("--python", help="the interpreter of an environment that has the packages already")
     parser.add_argument("--record", action="store_true", help="record PyTorch's results instead of comparing")
+    parser.add_argument("--keep", type=Path, help="a folder for the environment and the sources, to be kept")
+    parser.add_argument("--write", type=Path, help="where to write the table of results")
     arguments = parser.parse_args()
-    failed = []
-    with tempfile.TemporaryDirectory() as folder:
+    outcomes = {}
+    with contextlib.ExitStack() as stack:
+        folder = arguments.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         for name in arguments.names or TARGETS:
-            started = time.monotonic()
-            problems = one(name, TARGETS[name], Path(folder), arguments.python, arguments.record)
-            failed += [name] * bool(problems)
-            print(f"{'FAILED' if problems else 'ok':7}{name:24}{time.monotonic() - started:6.0f} s", flush=True)
-            for problem in problems[:12]:
-                print(f"         {problem}")
-    return 1 if failed else 0
+            outcome = outcomes[name] = one(name, folder.resolve(), arguments.python, arguments.record)
+            print(f"{'FAILED' if outcome.problems else 'ok':7}{name:24}{outcome.seconds:6.0f} s", flush=True)
+            for problem in outcome.problems[:12]:
+                print(f"         {problem}", flush=True)
+    if arguments.write:
+        import table
+
+        arguments.write.write_text(table.page(outcomes))
+    return 1 if any(outcome.problems for outcome in outcomes.values()) else 0
 
 
-def one(name: str, target: Target, folder: Path, python: str | None, record: bool) -> list[str]:
-    """Run one target; return what differs from the recorded results (nothing, when recording)."""
+def one(name: str, folder: Path, python: str | None = None, record: bool = False) -> Outcome:
+    """Run one target in ``folder``, and compare with what was recorded, or record."""
+    started = time.monotonic()
+    target = TARGETS[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    python = python or environments.environment(folder / ("torch" if record else "venv"), target, record)
     if python is None:
-        python = environment(folder, target)
-        if python is None:
-            return ["the packages could not be installed"]
+        return Outcome(["the packages could not be installed"])
     given = [*target.arguments]
     if target.sources:
-        sources = unpacked(folder, target.sources, python)
-        if sources is None:
-            return [f"the source archive of {target.sources} could not be fetched"]
-        given[0] = str(sources / given[0])
-    result = folder / f"{name}.json"
-    program = [str(HERE / "programs" / target.program), *given]
+        place = environments.sources(folder / "sources", target, python)
+        if place is None:
+            return Outcome([f"the sources could not be fetched: {target.sources}"])
+        given[0] = str(place / given[0])
+    outcome = started_program(name, target, folder, python, [str(HERE / "programs" / target.program), *given], record)
+    outcome.versions = environments.versions(python, [p for p in target.packages + target.requires if "=" not in p])
+    recorded = HERE / "recorded" / f"{name}.json"
+    if record and not outcome.problems:
+        keep(recorded, outcome)
+    elif not outcome.problems:
+        outcome.problems = compare.differences(json.loads(recorded.read_text()), outcome.found, name, target)
+    outcome.problems += [] if record else unforeseen(outcome, folder / f"{name}.witness.json", python)
+    outcome.seconds = time.monotonic() - started
+    return outcome
+
+
+def started_program(name: str, target: Target, folder: Path, python: str, program: list[str], record: bool) -> Outcome:
+    """Run the program and read what it reports."""
+    result, witness = folder / f"{name}.json", folder / f"{name}.witness.json"
+    for old in (result, witness):
+        old.unlink(missing_ok=True)
     launcher = [str(HERE / "reference.py")] if record else ["-m", "flowtorch", "run"]
-    variables = os.environ | {
-        "ECOSYSTEM_RESULT": str(result), "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "PYTHONWARNINGS": "ignore",
+    variables = os.environ | target.variables | {
+        "ECOSYSTEM_RESULT": str(result), "ECOSYSTEM_WITNESS": str(witness), "HF_HUB_OFFLINE": "1",
+        "TRANSFORMERS_OFFLINE": "1", "PYTHONWARNINGS": "ignore",
     }  # fmt: skip
     done = subprocess.run(
         [python, *launcher, *program], env=variables, cwd=folder, capture_output=True, text=True, timeout=target.seconds
     )
     if not result.exists():
-        return [f"exit status {done.returncode}", *done.stderr.strip().splitlines()[-4:]]
-    found = json.loads(result.read_text())
-    recorded = HERE / "recorded" / f"{name}.json"
-    if record:
-        recorded.write_text(json.dumps(rounded(found), separators=(",", ":")) + "\n")
+        return Outcome([f"exit status {done.returncode}", *done.stderr.strip().splitlines()[-4:]])
+    return Outcome([], json.loads(result.read_text()))
+
+
+def keep(recorded: Path, outcome: Outcome) -> None:
+    """Write results of PyTorch, and the versions of the packages that gave them."""
+    recorded.write_text(json.dumps(compare.rounded(outcome.found), separators=(",", ":")) + "\n")
+    versions = json.loads(environments.VERSIONS.read_text()) if environments.VERSIONS.exists() else {}
+    text = json.dumps(dict(sorted({**versions, **outcome.versions}.items())), indent=0)
+    environments.VERSIONS.write_text(text + "\n")
+
+
+def unforeseen(outcome: Outcome, witness: Path, python: str) -> list[str]:
+    """Ask ``doctor`` about the files that were loaded; return what the program met and ``doctor`` had not listed."""
+    if not witness.exists():
         return []
-    return compare(json.loads(recorded.read_text()), found, name, target)
-
-
-def environment(folder: Path, target: Target) -> str | None:
-    """Make the virtual environment that all targets share, and install a target's packages; None if that fails."""
-    place = folder / "venv"
-    python = str(place / "bin" / "python")
-    base = ["numpy", "scipy", "ml_dtypes", "pytest", "setuptools>=77", "wheel"]
-    if not place.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(place)], check=True)
-        if not pip(python, *base) or not pip(python, "--no-deps", "--no-build-isolation", str(ROOT)):
-            return None
-    # What requires torch itself comes without its requirements: there is to be no PyTorch in the environment.
-    fine = pip(python, *target.requires) and pip(python, "--no-deps", *target.packages)
-    return python if fine else None
-
-
-def pip(python: str, *arguments: str) -> bool:
-    """Install packages; say whether it went well."""
-    if not any(a for a in arguments if not a.startswith("--")):
-        return True
-    command = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command).returncode == 0
-
-
-def unpacked(folder: Path, package: str, python: str) -> Path | None:
-    """Fetch and unpack the source archive of a package."""
-    place = folder / "sources" / package
-    if not place.exists():
-        command = [
-            python,
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--no-build-isolation",
-            "--no-binary",
-            ":all:",
-            "-d",
-            str(place),
-            package,
-        ]
-        if subprocess.run(command).returncode:
-            return None
-        with tarfile.open(next(place.glob("*.tar.gz"))) as archive:
-            archive.extractall(place, filter="data")
-    return next(p for p in place.iterdir() if p.is_dir())
-
-
-def rounded(value: object) -> object:
-    """Results with eight significant digits, to be kept."""
-    if isinstance(value, float):
-        return float(f"{value:.8g}")
-    if isinstance(value, list):
-        return [rounded(v) for v in value]
-    return {k: rounded(v) for k, v in value.items()} if isinstance(value, dict) else value
-
-
-def compare(expected: object, found: object, path: str, target: Target) -> list[str]:
-    """Return the places where results differ by more than they may."""
-    if isinstance(expected, dict) and isinstance(found, dict):
-        if path.endswith("/counts") or "failed" in expected:
-            return compare_suites(expected, found, path, target)
-        missing = [f"{path}/{k}: absent" for k in expected if k not in found]
-        return missing + [
-            p for k in expected if k in found for p in compare(expected[k], found[k], f"{path}/{k}", target)
-        ]
-    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        if expected and all(isinstance(v, float) for v in expected):
-            return compare_numbers(expected, found, path)
-        return [p for i, (a, b) in enumerate(zip(expected, found, strict=False)) for p in compare(a, b, f"{path}[{i}]", target)]
-    if isinstance(expected, float) and isinstance(found, (int, float)):
-        return compare_numbers([expected], [found], path)
-    return [] if expected == found else [f"{path}: {expected!r:.60} is expected, {found!r:.60} came"]
-
-
-def compare_numbers(expected: list, found: list, path: str) -> list[str]:
-    """Compare rows of numbers, relative to the largest of the row."""
-    allowed = RELATIVE * (10 if "losses" in path else 1) * max(1e-3, *map(abs, expected))
-    worst = max((abs(a - b) if math.isfinite(a) else float(a != b and a == a)) for a, b in zip(expected, found, strict=False))
-    return [] if worst <= allowed else [f"{path}: off by {worst:.3g}, {allowed:.3g} is allowed"]
-
-
-def compare_suites(expected: dict, found: dict, path: str, target: Target) -> list[str]:
-    """Compare the outcome of a package's own tests: what passes with PyTorch has to pass, but for listed exceptions."""
-    new = [
-        t for t in found["failed"] if t not in expected["failed"] and not any(e in t for e in target.excepted)
+    seen = json.loads(witness.read_text())
+    with_torch = [f for f in seen["loaded"] if b"torch" in Path(f).read_bytes()]
+    done = subprocess.run([python, "-m", "flowtorch", "doctor", "--json", *with_torch], capture_output=True, text=True)
+    names = [n for n in json.loads(done.stdout)["names"] if n["status"] != "full"] if with_torch else []
+    outcome.needed = [n["name"] for n in names if n["status"] == "absent" and n["needed"]]
+    outcome.met = seen["met"]
+    listed = [(n["name"], {place.rpartition(":")[0] for place in n["places"]}) for n in names]
+    return [
+        f"doctor does not list {name}, {how} at {place}"
+        for name, place, how in seen["met"]
+        if not any(place.rpartition(":")[0] in files and related(name, n) for n, files in listed)
     ]
-    problems = [f"{path}: {t} fails" for t in new]
-    lacking = expected["counts"].get("passed", 0) - found["counts"].get("passed", 0)
-    lacking -= sum(any(e in t for e in target.excepted) for t in found["failed"])
-    return problems or ([f"{path}: {lacking} fewer tests passed"] if lacking > 0 else [])
+
+
+def related(one: str, other: str) -> bool:
+    """Say whether one dotted name is the other, or lies below it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 if __name__ == "__main__":

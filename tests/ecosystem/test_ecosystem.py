@@ -3,8 +3,9 @@
 import os
 
 import pytest
-from run import one
-from targets import TARGETS
+from compare import differences
+from run import one, related
+from targets import TARGETS, Target
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +16,35 @@ def folder(tmp_path_factory):
 @pytest.mark.ecosystem
 @pytest.mark.parametrize("name", TARGETS)
 def test_target(name, folder):
-    problems = one(name, TARGETS[name], folder, os.environ.get("ECOSYSTEM_PYTHON"), record=False)
+    problems = one(name, folder, os.environ.get("ECOSYSTEM_PYTHON")).problems
     if problems == ["the packages could not be installed"]:
         pytest.skip(problems[0])
     assert not problems, "\n".join(problems)
+
+
+SUITE = {"counts": {"passed": 3}, "failed": ["a::known"]}
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "count"),
+    [
+        ({"x": [1.0, 2.0]}, {"x": [1.0, 2.0001]}, 0),
+        ({"x": [1.0, 2.0]}, {"x": [1.0, 2.001]}, 1),
+        ({"losses": [1.0, 2.0]}, {"losses": [1.0, 2.001]}, 0),
+        ({"x": 1.0, "y": "text"}, {"y": "other"}, 2),
+        ({"x": [1.0]}, {"x": [float("nan")]}, 1),
+        (SUITE, SUITE, 0),
+        (SUITE, {"counts": {"passed": 2}, "failed": ["a::known", "a::new"]}, 1),
+        (SUITE, {"counts": {"passed": 2}, "failed": ["a::known", "a::allowed"]}, 0),
+        (SUITE, {"counts": {"passed": 2}, "failed": ["a::known"]}, 1),
+    ],
+)
+def test_comparison(expected, found, count):
+    target = Target("", "", excepted={"allowed": "a reason"})
+    assert len(differences(expected, found, "it", target)) == count
+
+
+def test_names_are_related_by_whole_parts():
+    assert related("torch.a", "torch.a.b")
+    assert related("torch.a.b", "torch.a")
+    assert not related("torch.a", "torch.ab")

@@ -142,7 +142,7 @@ def flip(input: Any, dims: Any) -> Any:
 
 @kernel("roll")
 def roll(input: Any, shifts: Any, dims: Any = ()) -> Any:
-    shifts, axes = rearrange._tuple(shifts), rearrange._tuple(dims)
+    shifts, axes = rearrange._tuple(shifts), () if dims is None else rearrange._tuple(dims)
     if not shifts:
         raise RuntimeError("`shifts` required")
     if len(shifts) != len(axes) and not (len(shifts) == 1 and not axes):

@@ -4,6 +4,7 @@ import json
 import os
 
 import torch
+import witness  # noqa: F401
 
 
 def fixed(module, gain=1.0):

@@ -16,11 +16,15 @@ if not place.exists():
 if "--ignore-glob" in options:
     at = options.index("--ignore-glob") + 1
     options[at] = str(place / options[at])
+here = os.path.dirname(os.path.abspath(__file__))
 environment = os.environ | {
+    "PYTHONPATH": os.pathsep.join([os.environ.get("PYTHONPATH", ""), here]),
     "PATH": os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"],
     "EINOPS_TEST_BACKENDS": "numpy,torch", "HF_HUB_OFFLINE": "1", "MPLBACKEND": "agg",
 }  # fmt: skip
-command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "no:cacheprovider", "-W", "ignore", str(place), *options]
+os.environ.pop("ECOSYSTEM_WITNESS", None)  # the tests are to be watched, not their starter
+command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "witness", "-p", "no:cacheprovider", "-W", "ignore"]
+command += [str(place), *options]
 done = subprocess.run(command, env=environment, capture_output=True, text=True)
 print(done.stdout[-3000:], done.stderr[-2000:])
 counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)", done.stdout)}

@@ -61,6 +61,13 @@ def _get_tracing_state() -> None:
     """The trace being recorded: none."""
 
 
+def _are_functorch_transforms_active() -> bool:
+    """Whether a function transform is running in this thread."""
+    from flowtorch.autograd.levels import levels
+
+    return bool(levels.open)
+
+
 def _log_api_usage_once(event: str) -> None:
     """Nothing is logged."""
 
