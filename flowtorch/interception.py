@@ -132,6 +132,8 @@ def _interceptor(name: str, function: Any, original: Callable) -> Callable:
     state = overrides.state
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if overrides.symbolic and (taken := overrides.symbolic[-1](function, args, kwargs)) is not NotImplemented:
+            return taken
         relevant = list(_operands(args, kwargs))
         if (state.modes or relevant) and overrides.has_torch_function(relevant):
             return overrides.handle_torch_function(function, relevant, *args, **kwargs)

@@ -16,6 +16,10 @@ active: list[Any] = []
 if os.environ.get("FLOWTORCH_FAST_PATH", "1") == "0":
     active.append("FLOWTORCH_FAST_PATH=0")
 
+# Who takes calls that have stand-ins for values anywhere among their arguments (``fx``): ``(function, args, kwargs)``
+# -> the result, or NotImplemented. Empty unless a program is being traced.
+symbolic: list[Any] = []
+
 
 class _ThreadState(threading.local):
     def __init__(self) -> None:

@@ -1,71 +1,54 @@
-"""Names of ``torch.fx`` that code which is not traced itself needs: marks for the tracer, and types to ask for."""
+"""``torch.fx``: programs as graphs, to be looked at, changed, and turned into Python code again.
+
+``symbolic_trace`` runs a module or function on proxies and writes down what happens.
+
+>>> import flowtorch as torch
+>>> traced = torch.fx.symbolic_trace(lambda x: torch.relu(x) + 1)
+>>> print(traced.code.strip())
+def forward(self, x):
+    relu = torch.relu(x);  x = None
+    add = relu + 1;  relu = None
+    return add
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NoReturn
+import importlib
+from typing import Any
 
-from flowtorch.nn.module import Module
+from flowtorch.fx import immutable_collections as immutable_collections
+from flowtorch.fx._symbolic_trace import PH as PH
+from flowtorch.fx._symbolic_trace import ProxyableClassMeta, Tracer, symbolic_trace, wrap
+from flowtorch.fx.graph import CodeGen, Graph
+from flowtorch.fx.graph_module import GraphModule
+from flowtorch.fx.interpreter import Interpreter, Transformer
+from flowtorch.fx.node import Node, has_side_effect, map_arg
+from flowtorch.fx.proxy import Proxy
+from flowtorch.fx.subgraph_rewriter import replace_pattern
 
-__all__ = ["Graph", "GraphModule", "Node", "Proxy", "Tracer", "has_side_effect", "wrap"]
+__all__ = [
+    "CodeGen",
+    "Graph",
+    "GraphModule",
+    "Interpreter",
+    "Node",
+    "Proxy",
+    "ProxyableClassMeta",
+    "Tracer",
+    "Transformer",
+    "has_side_effect",
+    "map_arg",
+    "replace_pattern",
+    "symbolic_trace",
+    "wrap",
+]
 
-
-def wrap(fn_or_name: str | Callable) -> str | Callable:
-    """Mark a function as one that is not to be traced into: returns it as it is."""
-    if not callable(fn_or_name) and not isinstance(fn_or_name, str):
-        raise RuntimeError("Unsupported type for global function! Must be either a callable or string name")
-    return fn_or_name
-
-
-def has_side_effect(fn: Callable) -> Callable:
-    """Mark a function as one whose calls must be kept: returns it as it is."""
-    return fn
-
-
-def _none(name: str) -> NoReturn:
-    raise NotImplementedError(
-        f"torch.fx.{name}: flowtorch records no graphs. Forward hooks, torch.overrides.TorchFunctionMode and "
-        "torch.func see or change calls as they run."
-    )
-
-
-class Proxy:
-    """The type of values while they are traced, of which there are none."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _none("Proxy")
-
-
-class Node:
-    """The type of a graph's calls, of which there are none."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _none("Node")
-
-
-class Graph:
-    """The type of recorded graphs, of which there are none."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _none("Graph")
-
-
-class GraphModule(Module):
-    """The type of modules made of graphs, of which there are none."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        _none("GraphModule")
-
-
-class Tracer:
-    """The type of what records graphs: classes may derive from it, but it does not trace."""
-
-    def trace(self, root: Any, concrete_args: Any = None) -> NoReturn:
-        """Record a graph: not supported."""
-        _none("Tracer.trace")
+_MODULES = ("annotate", "config", "experimental", "operator_schemas", "passes", "tensor_type", "traceback")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"flowtorch.fx.{name}")
     from flowtorch.shim import absent
 
     return absent.attribute(__name__, name)

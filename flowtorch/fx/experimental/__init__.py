@@ -1,0 +1,1 @@
+"""Uses of graphs that PyTorch calls experimental."""
