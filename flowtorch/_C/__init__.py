@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import importlib
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
 from flowtorch.ops.linalg_base import _LinAlgError as _LinAlgError
@@ -102,6 +104,16 @@ _jit_override_can_fuse_on_gpu = _jit_set_texpr_fuser_enabled = _jit_set_nvfuser_
 _jit_set_nvfuser_guard_mode = _jit_set_num_profiled_runs = _jit_set_bailout_depth = _jit_switch
 
 
+class _Prefixed(ModuleType):
+    """PyTorch's second names of a namespace's functions: ``_linalg.linalg_norm`` is ``linalg.norm``."""
+
+    def __getattr__(self, name: str) -> Any:
+        space, _, function = name.partition("_")
+        if not self.__name__.endswith(f"._{space}") or not function:
+            raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
+        return getattr(importlib.import_module(f"flowtorch.{space}"), function)
+
+
 def __getattr__(name: str) -> Any:
     if name == "TensorBase":
         from flowtorch.tensor import Tensor
@@ -111,6 +123,8 @@ def __getattr__(name: str) -> Any:
         from flowtorch import _nn_functions
 
         return _nn_functions
+    if name in ("_fft", "_linalg", "_special"):
+        return _Prefixed(f"torch._C.{name}")
     if name in ("Future", "Graph", "Value", "Node", "ScriptFunction", "ScriptModule"):
         from flowtorch import futures, jit
 

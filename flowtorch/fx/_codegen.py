@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import flowtorch as torch
@@ -283,9 +284,7 @@ class CodeGen:
         self._body_transformer: Callable[[list[str]], list[str]] | None = None
         self._func_name = "forward"
 
-    def gen_fn_def(
-        self, free_vars: list[str], maybe_return_annotation: str, *, expanded_def: bool = False
-    ) -> str:
+    def gen_fn_def(self, free_vars: list[str], maybe_return_annotation: str, *, expanded_def: bool = False) -> str:
         """The head of the function: ``def forward(self, x):``."""
         if free_vars[:1] != ["self"]:
             free_vars.insert(0, "self")
@@ -338,9 +337,7 @@ class CodeGen:
 class _BoxedCodeGen(CodeGen):
     """Functions that get their arguments in one list, which they empty, so that inputs can be freed early."""
 
-    def gen_fn_def(
-        self, free_vars: list[str], maybe_return_annotation: str, *, expanded_def: bool = False
-    ) -> str:
+    def gen_fn_def(self, free_vars: list[str], maybe_return_annotation: str, *, expanded_def: bool = False) -> str:
         """The head of the function, and the statements that take the list apart."""
         names = [re.split("[:=]", v)[0].strip() for v in free_vars if v != "self"]
         lines = [f"def {self._func_name}(self, args_list){maybe_return_annotation}:"]
@@ -366,9 +363,7 @@ class _PyTreeCodeGen(CodeGen):
             return out
         return pytree.tree_unflatten(out if isinstance(out, (list, tuple)) else [out], self.pytree_info.out_spec)
 
-    def gen_fn_def(
-        self, free_vars: list[str], maybe_return_annotation: str, *, expanded_def: bool = False
-    ) -> str:
+    def gen_fn_def(self, free_vars: list[str], maybe_return_annotation: str, *, expanded_def: bool = False) -> str:
         """The head of the function, and the statement that takes the arguments apart."""
         if self.pytree_info is None:
             return super().gen_fn_def(free_vars, maybe_return_annotation, expanded_def=expanded_def)
@@ -464,7 +459,7 @@ def _without_counters(text: str, first: int) -> tuple[list[str], dict[int, int |
 def _frames(stack_trace: str) -> Iterator[tuple[str, str, str, str]]:
     """(file, line, function, code) of a stack trace, the innermost first."""
     lines = stack_trace.strip().split("\n")
-    for head, code in reversed(list(zip(lines, lines[1:], strict=False))):
+    for head, code in reversed(list(pairwise(lines))):
         found = re.match(r'File "(.+)", line (\d+), in (.+)$', head.strip())
         if found:
             yield (*found.groups(), code.strip())  # type: ignore[misc]

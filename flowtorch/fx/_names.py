@@ -12,6 +12,7 @@ import types
 from typing import Any, NamedTuple
 
 import flowtorch as torch
+from flowtorch.ops.op import COMPOSITES, REGISTRY
 
 # Functions of nn.functional that PyTorch implements outside of it, by the module that its code names them in.
 _ELSEWHERE = {
@@ -23,12 +24,11 @@ _ELSEWHERE = {
     "torch._C._nn": "avg_pool2d avg_pool3d gelu linear one_hot scaled_dot_product_attention softplus softshrink",
 }
 # Functions of torch that PyTorch writes in Python, in a module of their own.
-_IN_FUNCTIONAL = frozenset(
-    (
-        "atleast_1d atleast_2d atleast_3d block_diag broadcast_tensors cartesian_prod cdist chain_matmul einsum lu meshgrid "
-        "norm split stft tensordot unique unique_consecutive unravel_index"
-    ).split()
-)
+_IN_FUNCTIONAL = frozenset((
+    "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "broadcast_tensors", "cartesian_prod", "cdist",
+    "chain_matmul", "einsum", "lu", "meshgrid", "norm", "split", "stft", "tensordot", "unique",
+    "unique_consecutive", "unravel_index",
+))  # fmt: skip
 _SPECIAL = {
     ("torch.nn.functional", "logsigmoid"): "torch._C._nn.log_sigmoid",
     ("torch", "lobpcg"): "torch._lobpcg.lobpcg",
@@ -44,10 +44,13 @@ def _functions() -> dict[Any, str]:
     """Function -> its name in generated code, for the functions of the public namespaces."""
     home = {name: module for module, names in _ELSEWHERE.items() for name in names.split()}
     found: dict[Any, str] = {}
-    spaces = {space: _space(space) for space in _ORDER}
+    records = [*REGISTRY.values(), *COMPOSITES.values()]
     for own_name in (True, False):  # a function's own name before its aliases
-        for space, module in spaces.items():
-            for name in dir(module):
+        for space in _ORDER:
+            module = _space(space)
+            # Modules list a function only once somebody has asked for it; the records know all.
+            published = [r.name for r in records if r.namespace in (space, space.removeprefix("torch."))]
+            for name in (*published, *dir(module)):
                 value = None if name.startswith("_") else getattr(module, name, None)
                 if _is_ours(value) and (value.__name__ == name) is own_name:
                     found.setdefault(value, _published(space, name, home))
@@ -95,6 +98,8 @@ def torch_name(value: Any) -> str | None:
         found = None
     if found is None and inspect.getattr_static(torch.Tensor, value.__name__, None) is value:
         found = f"torch.Tensor.{value.__name__}"
+    if found is None and getattr(torch, value.__name__, None) is value:
+        found = f"torch.{value.__name__}"
     return found or f"{public_module(module)}.{value.__name__}"
 
 

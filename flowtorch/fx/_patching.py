@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -87,20 +86,3 @@ def _recorded_method(function: Callable, name: str) -> Callable:
         return proxy.tracer.create_proxy("call_method", name, args, kwargs)
 
     return wrapped
-
-
-def wrap(fn_or_name: str | Callable) -> str | Callable:
-    """Mark a global function, by itself or by name, as one whose calls become nodes. Returns its argument.
-
-    Called at the top level of the module that calls the function; also a decorator.
-    """
-    if not callable(fn_or_name) and not isinstance(fn_or_name, str):
-        raise RuntimeError("Unsupported type for global function! Must be either a callable or string name")
-    name = fn_or_name if isinstance(fn_or_name, str) else fn_or_name.__name__
-    frame = inspect.currentframe()
-    assert frame is not None and frame.f_back is not None
-    caller = frame.f_back
-    if caller.f_code.co_name != "<module>":
-        raise NotImplementedError("wrap must be called at the top level of a module")
-    _wrapped_fns_to_patch[id(caller.f_globals), name] = caller.f_globals
-    return fn_or_name

@@ -13,12 +13,13 @@ import functools
 import inspect
 import linecache
 import sys
-from collections.abc import Iterator
-from types import FrameType, ModuleType
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
 
 import flowtorch as torch
 from flowtorch import interception, overrides
+from flowtorch.ops.op import REGISTRY
 
 from ._names import _functions, torch_name
 
@@ -28,13 +29,27 @@ _for_good = False
 @contextlib.contextmanager
 def watching() -> Iterator[None]:
     """Inside, calls of functions with proxies among their arguments reach the proxies."""
-    interception.hold()
-    overrides.symbolic.append(_take)
+    _watch()
     try:
         yield
     finally:
         overrides.symbolic.remove(_take)
         interception.drop()
+        if not overrides.symbolic:
+            for function, (original, ours) in _exchanges().items():
+                if function.__code__ is ours:
+                    function.__code__ = original.__code__
+
+
+def _watch() -> None:
+    interception.hold()
+    overrides.symbolic.append(_take)
+    for function, (original, ours) in _exchanges().items():
+        if function.__code__ is not ours:
+            # The code of many ops is compiled on their first call, so it may be another than last time.
+            original.__code__, original.__defaults__ = function.__code__, function.__defaults__
+            original.__kwdefaults__ = function.__kwdefaults__
+            function.__code__ = ours
 
 
 def watch_for_good() -> None:
@@ -42,8 +57,31 @@ def watch_for_good() -> None:
     global _for_good
     if not _for_good:
         _for_good = True
-        interception.hold()
-        overrides.symbolic.append(_take)
+        _watch()
+
+
+@functools.cache
+def _exchanges() -> dict[FunctionType, tuple[FunctionType, CodeType]]:
+    """Function -> what it does, and code that shows the call to proxies before, for the Python functions of all ops.
+
+    They get calls as they were made, while further on all parameters are filled in.
+    """
+    table = {}
+    for op in REGISTRY.values():
+        function = getattr(op.public, "__wrapped__", op.public)
+        if isinstance(function, FunctionType):
+            own = function.__code__
+            original = FunctionType(own, function.__globals__, op.name, function.__defaults__, function.__closure__)
+            table[function] = original, interception._code(_shown(op.public, original), own)
+    return table
+
+
+def _shown(public: Any, original: Callable) -> Callable:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        taken = _take(public, args, kwargs)
+        return original(*args, **kwargs) if taken is NotImplemented else taken
+
+    return call
 
 
 def _take(function: Any, args: tuple, kwargs: dict) -> Any:
@@ -97,13 +135,18 @@ def _methods() -> dict[Any, str]:
 
 def _method_name(function: Any) -> str | None:
     try:
-        return _methods().get(function)
+        found = _methods().get(function)
     except TypeError:
         return None
+    record = getattr(function, "op", None)
+    if found is None and record is not None:  # the method may be another callable of the same op
+        held = inspect.getattr_static(torch.Tensor, record.name, None)
+        found = record.name if getattr(held, "op", None) is record else None
+    return found
 
 
 def _spelled_out(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
-    """The call with every parameter, by keyword where it has a default: so PyTorch's own Python functions pass it on."""
+    """The call with every parameter, by keyword where it has a default: so PyTorch's Python functions pass it on."""
     try:
         signature = inspect.signature(function)
         bound = signature.bind(*args, **kwargs)
@@ -136,7 +179,7 @@ def _is_method_call(function: Any, first: Any) -> bool:
     if not isinstance(first, torch.Tensor):
         return False
     frame: FrameType | None = sys._getframe(1)
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "flowtorch":
+    while frame is not None and _is_library(frame):
         frame = frame.f_back
     if frame is None:
         return False
@@ -153,6 +196,11 @@ def _is_method_call(function: Any, first: Any) -> bool:
         return True
     value = frame.f_locals.get(root.id, frame.f_globals.get(root.id))
     return not isinstance(value, ModuleType)
+
+
+def _is_library(frame: FrameType) -> bool:
+    made = frame.f_code.co_filename.startswith("<op ")  # compiled from a template
+    return made or frame.f_globals.get("__name__", "").partition(".")[0] == "flowtorch"
 
 
 def _callee(frame: FrameType, instruction: dis.Instruction) -> ast.expr | None:

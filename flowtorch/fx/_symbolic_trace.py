@@ -18,8 +18,7 @@ from flowtorch.nn.shortcuts import ParameterShortcut, Shortcut
 from flowtorch.utils import _pytree as pytree
 
 from ._codegen import _PyTreeCodeGen, _PyTreeInfo
-from ._patching import Patcher
-from ._patching import wrap as wrap
+from ._patching import Patcher, _wrapped_fns_to_patch
 from ._recording import find_proxy, watching
 from .graph import Graph
 from .graph_module import GraphModule
@@ -232,6 +231,7 @@ class Tracer(TracerBase):
             codegen.pytree_info = codegen.pytree_info._replace(out_spec=out_spec)
             return leaves
 
+        flat_function.__annotations__.clear()  # those of the traced function do not hold for flat results
         return flat_function
 
     def _numbered_input(self, number: int, concrete: Any) -> Proxy:
@@ -272,7 +272,7 @@ class Tracer(TracerBase):
         else:
             warnings.warn(
                 f"Was not able to add assertion to guarantee correct input {name} to specialized function: values of "
-                f"type {type(value).__name__} are not compared. The traced function is right for the value given alone.",
+                f"type {type(value).__name__} are not compared. The trace is right for the value given alone.",
                 stacklevel=2,
             )
 
@@ -298,7 +298,7 @@ class Tracer(TracerBase):
             with Patcher() as patcher, watching():
                 self._patch(patcher, function)
                 result = self.create_arg(run(*args))
-                returns = inspect.get_annotations(inspect.unwrap(function)).get("return")
+                returns = inspect.get_annotations(inspect.unwrap(run)).get("return")
                 self.create_node("output", "output", (result,), {}, type_expr=returns)
             self.submodule_paths = None
         finally:
@@ -405,6 +405,23 @@ def symbolic_trace(root: Module | Callable, concrete_args: Any = None) -> GraphM
     graph = tracer.trace(root, concrete_args)
     name = type(root).__name__ if isinstance(root, Module) else root.__name__
     return GraphModule(tracer.root, graph, name)
+
+
+def wrap(fn_or_name: str | Callable) -> str | Callable:
+    """Mark a global function, by itself or by name, as one whose calls become nodes. Returns its argument.
+
+    Called at the top level of the module that calls the function; also a decorator.
+    """
+    if not callable(fn_or_name) and not isinstance(fn_or_name, str):
+        raise RuntimeError("Unsupported type for global function! Must be either a callable or string name")
+    name = fn_or_name if isinstance(fn_or_name, str) else fn_or_name.__name__
+    frame = inspect.currentframe()
+    assert frame is not None and frame.f_back is not None
+    caller = frame.f_back
+    if caller.f_code.co_name != "<module>":
+        raise NotImplementedError("wrap must be called at the top level of a module")
+    _wrapped_fns_to_patch[id(caller.f_globals), name] = caller.f_globals
+    return fn_or_name
 
 
 @wrap

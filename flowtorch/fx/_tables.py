@@ -9,7 +9,9 @@ def tabulated(headers: list[str], rows: list[list[Any]]) -> str:
     """``rows`` under ``headers``."""
     columns = [[_text(row[i]) for row in rows] for i in range(len(headers))]
     # At least two wider than the header: what the widely used tables look like.
-    widths = [max([len(h) + 2, *(len(line) for cell in c for line in cell)]) for h, c in zip(headers, columns, strict=True)]
+    widths = [
+        max([len(h) + 2, *(len(line) for cell in c for line in cell)]) for h, c in zip(headers, columns, strict=True)
+    ]
     lines = ["  ".join(h.ljust(w) for h, w in zip(headers, widths, strict=True)).rstrip()]
     lines.append("  ".join("-" * w for w in widths))
     for row in zip(*columns, strict=True):

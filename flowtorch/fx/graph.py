@@ -328,7 +328,9 @@ class Graph:
                 f"need arguments of this one: give node_copy() an arg_transform.\n{self}"
             )
         if arg not in seen:
-            raise RuntimeError(f"{start}was used before it has been defined! Nodes must come after their inputs.\n{self}")
+            raise RuntimeError(
+                f"{start}was used before it has been defined! Nodes must come after their inputs.\n{self}"
+            )
 
     # --- code and text
 

@@ -340,4 +340,3 @@ def _deserialize_graph_module(forward: Callable, body: dict[Any, Any], graph_mod
         if not hasattr(module, key):
             setattr(module, key, value)
     return module
-

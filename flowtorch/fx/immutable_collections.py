@@ -1,4 +1,4 @@
-"""Lists and dicts that nodes hold their arguments in: changing one would go unnoticed by the graph, so it is an error."""
+"""Lists and dicts of nodes' arguments: changing one would go unnoticed by the graph, so it is an error."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["immutable_dict", "immutable_list"]
 def _refuses(kind: str) -> Callable[..., NoReturn]:
     def change(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
         raise NotImplementedError(
-            f"'{type(self).__name__}' object does not support mutation. The graph keeps track of its uses by this {kind}: "
-            f"make a new one and assign it to node.args or node.kwargs."
+            f"'{type(self).__name__}' object does not support mutation. The graph follows uses by this {kind}: make a "
+            "new one and assign it to node.args or node.kwargs."
         )
 
     return change

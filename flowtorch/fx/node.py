@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import operator
 import types
-import typing
 from collections.abc import Callable
-from typing import Any, Optional, Union
+from typing import Any
 
 import flowtorch as torch
 
@@ -17,28 +16,30 @@ from .immutable_collections import immutable_dict, immutable_list
 
 __all__ = ["Node", "has_side_effect", "map_aggregate", "map_arg"]
 
-BaseArgumentTypes = Union[
-    str, int, float, bool, complex, torch.dtype, torch.Tensor, torch.device, torch.memory_format, torch.layout
-]
-base_types = typing.get_args(BaseArgumentTypes)
-Target = Union[Callable[..., Any], str]
-Argument = Optional[Any]
-
-_legal_ops = dict.fromkeys(
-    ["placeholder", "call_method", "call_module", "call_function", "get_attr", "output", "root"]
+base_types = (
+    str,
+    int,
+    float,
+    bool,
+    complex,
+    torch.dtype,
+    torch.Tensor,
+    torch.device,
+    torch.memory_format,
+    torch.layout,
 )
+Target = Callable[..., Any] | str
+Argument = Any
 
+_legal_ops = dict.fromkeys(["placeholder", "call_method", "call_module", "call_function", "get_attr", "output", "root"])
 
-def _impure() -> set:
-    return {torch._assert, torch._assert_async, operator.setitem}
-
-
-_side_effectful_functions: set[Callable] = _impure()
+_side_effectful_functions: set[Callable] = {torch._assert, torch._assert_async, operator.setitem}
 # Functions that draw random numbers: leaving one out would change what the next ones draw.
-_RANDOM = frozenset(
-    "bernoulli dropout alpha_dropout feature_dropout feature_alpha_dropout dropout1d dropout2d dropout3d multinomial "
-    "normal poisson rand rand_like randint randint_like randn randn_like randperm rrelu binomial".split()
-)
+_RANDOM = frozenset((
+    "bernoulli", "dropout", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "dropout1d", "dropout2d",
+    "dropout3d", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like", "randn",
+    "randn_like", "randperm", "rrelu", "binomial",
+))  # fmt: skip
 
 
 def has_side_effect(fn: Callable) -> Callable:
@@ -70,8 +71,8 @@ class Node:
         if not wanted:
             kind = "Callable" if op == "call_function" else "str"
             raise ValueError(
-                f"Node [graph = {graph}, name = '{name}'] target {target} has type {type(target).__name__} but a {kind} "
-                "is expected"
+                f"Node [graph = {graph}, name = '{name}'] target {target} has type {type(target).__name__} but a "
+                f"{kind} is expected"
             )
         state = self.__dict__
         state.update(graph=graph, name=name, op=op, target=target, type=return_type, meta={}, users={})

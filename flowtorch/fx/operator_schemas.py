@@ -45,7 +45,7 @@ def get_signature_for_torch_op(op: Callable, return_schemas: bool = False) -> An
 def check_for_mutable_operation(target: Callable, args: tuple, kwargs: dict) -> None:
     """RuntimeError if a call writes into its arguments."""
     name = (torch_name(target) or "").partition(".default")[0].rpartition(".")[2]
-    if name.endswith("_") and not name.endswith("__") or kwargs.get("out") is not None:
+    if (name.endswith("_") and not name.endswith("__")) or kwargs.get("out") is not None:
         raise RuntimeError(
             f"Tried to trace mutable operation {name}. FX only supports functional code, so operations that mutate "
             "operands in-place (e.g. via `out` arguments) are not supported"

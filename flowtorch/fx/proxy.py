@@ -14,7 +14,6 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import flowtorch as torch
-from flowtorch import overrides
 
 from . import traceback as fx_traceback
 from ._codegen import magic_methods, reflectable_magic_methods
@@ -151,7 +150,7 @@ class TracerBase:
         """Called where a proxy is iterated over: an error, unless a subclass knows better."""
         raise TraceError(
             "Proxy object cannot be iterated. This can be attempted when the Proxy is used in a loop or as *args: its "
-            f"length is not known while tracing ({obj.node.format_node()}). Unpacking into a known number of names works."
+            f"length is unknown while tracing ({obj.node.format_node()}). Unpacking into a fixed number of names works."
         )
 
     def keys(self, obj: Proxy) -> Any:

@@ -78,7 +78,9 @@ def _graph_of(part: Any) -> Graph:
 def _exchange(graph: Graph, match: Any, new: Any, pattern: Graph, replaced: dict[Node, Node]) -> ReplacedPatterns:
     """Put ``new`` in the place of one match; ``replaced`` knows what became of nodes of earlier ones."""
     inputs = [node for node in new.nodes if node.op == "placeholder"]
-    given = match.placeholder_nodes = [replaced.get(n, n) if isinstance(n, Node) else n for n in match.placeholder_nodes]
+    given = match.placeholder_nodes = [
+        replaced.get(n, n) if isinstance(n, Node) else n for n in match.placeholder_nodes
+    ]
     assert len(inputs) == len(given), f"Placeholder count mismatch: {len(given)} vs {len(inputs)}"
     for key, node in match.nodes_map.items():
         if isinstance(node, Node) and node in replaced:
