@@ -183,7 +183,9 @@ def _is_method_call(function: Any, first: Any) -> bool:
         frame = frame.f_back
     if frame is None:
         return False
-    found = next((i for i in dis.get_instructions(frame.f_code) if i.offset == frame.f_lasti), None)
+    # A frame that waits for a call may stand behind the instruction, on one of its caches.
+    passed = [i for i in dis.get_instructions(frame.f_code) if i.offset <= frame.f_lasti]
+    found = passed[-1] if passed else None
     if found is None or not found.opname.startswith("CALL"):
         return found is not None
     called_as = _callee(frame, found)
