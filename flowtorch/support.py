@@ -28,7 +28,6 @@ PARTLY = {
     "torch.ScriptModule": "an ordinary module",
     "torch.ScriptFunction": "a type only",
     "torch.CompilationUnit": "a type only",
-    "torch.fx": "marks and types only; nothing is traced",
     "torch.onnx": "questions are answered; nothing is exported",
     "torch.profiler": "the time of calls on the CPU; no memory, stacks or devices",
     "torch.autograd.profiler": "the time of calls on the CPU; no memory, stacks or devices",

@@ -17,18 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def run(*arguments, code=None):
     given = ["run", "-c", code] if code is not None else arguments
-    return subprocess.run(
-        [sys.executable, "-m", "flowtorch", *given], capture_output=True, text=True, cwd=ROOT
-    )
+    return subprocess.run([sys.executable, "-m", "flowtorch", *given], capture_output=True, text=True, cwd=ROOT)
 
 
 def test_the_version_is_pytorchs_with_our_own_behind_it():
     from importlib.metadata import version
 
-    assert (
-        flowtorch.__version__
-        == f"{version('torch').partition('+')[0]}+flowtorch.{flowtorch.version.flowtorch}"
-    )
+    assert flowtorch.__version__ == f"{version('torch').partition('+')[0]}+flowtorch.{flowtorch.version.flowtorch}"
     assert flowtorch.__version__ >= (2, 13) and flowtorch.__version__ < "2.14"
     text = (ROOT / "pyproject.toml").read_text()
     assert f'version = "{flowtorch.version.flowtorch}"' in text
@@ -65,7 +60,7 @@ def test_an_unguarded_import_of_what_is_absent_gives_a_stand_in_that_refuses_use
         code="from torch.distributed.fsdp import FullyShardedDataParallel as F\n"
         "import torch, torch.distributed.tensor\n"
         "assert not isinstance(torch.nn.Linear(1, 1), F) and issubclass(F, object)\n"
-        "assert not hasattr(torch.distributed, 'all_reduce') and not hasattr(torch.fx, 'symbolic_trace')\n"
+        "assert not hasattr(torch.distributed, 'all_reduce') and not hasattr(torch.fx, 'minimizer')\n"
         "F(None)"
     )
     assert "NotSupported: torch.distributed.fsdp.FullyShardedDataParallel was called" in done.stderr
@@ -79,7 +74,7 @@ def test_who_asks_is_told_that_a_name_is_absent():
         "for name in ('torch.distributed.fsdp', 'torch.nonsense'):\n"
         "    try: importlib.import_module(name); raise SystemExit(name)\n"
         "    except ModuleNotFoundError as error: assert name in str(error)\n"
-        "try:\n    from torch.fx import symbolic_trace\n    raise SystemExit('fx')\n"
+        "try:\n    from torch.export import export\n    raise SystemExit('export')\n"
         "except ImportError: pass\n"
         "try:\n    import torch.onnx.symbolic_opset9\n    raise SystemExit('onnx')\n"
         "except ImportError: pass\n"
@@ -101,11 +96,7 @@ def test_scripted_and_traced_code_is_the_code_itself():
 
     jit = flowtorch.jit
     assert jit.script(double) is double and jit.trace(double, (flowtorch.ones(1),)) is double
-    assert (
-        jit.ignore(double) is double
-        and jit.ignore(drop=True)(double) is double
-        and jit.unused(double) is double
-    )
+    assert jit.ignore(double) is double and jit.ignore(drop=True)(double) is double and jit.unused(double) is double
     assert not jit.is_scripting() and not jit.is_tracing()
     assert jit.wait(jit.fork(double, 4)) == 8
     with pytest.raises(ValueError, match="inside"):
@@ -122,9 +113,7 @@ def test_scripted_and_traced_code_is_the_code_itself():
         assert jit.isinstance(value, kind) == torch.jit.isinstance(value, kind)
 
 
-@pytest.mark.parametrize(
-    "name", ["_check", "_check_index", "_check_value", "_check_type", "_check_not_implemented"]
-)
+@pytest.mark.parametrize("name", ["_check", "_check_index", "_check_value", "_check_type", "_check_not_implemented"])
 def test_checks_raise_what_pytorchs_raise(name):
     for arguments in [(True,), (False,), (False, lambda: "why"), (False, "text"), (1,)]:
         outcomes = []
@@ -174,9 +163,7 @@ def test_the_profiler_sees_calls_and_ranges(tmp_path):
     plan = flowtorch.profiler.schedule(wait=1, warmup=1, active=2, repeat=1)
     names = [plan(i).name for i in range(6)]
     assert names == [torch.profiler.schedule(wait=1, warmup=1, active=2, repeat=1)(i).name for i in range(6)]
-    with flowtorch.profiler.profile(
-        schedule=plan, on_trace_ready=lambda p: steps.append(len(p.events()))
-    ) as prof:
+    with flowtorch.profiler.profile(schedule=plan, on_trace_ready=lambda p: steps.append(len(p.events()))) as prof:
         for _ in range(6):
             with flowtorch.profiler.record_function("part"):
                 flowtorch.ones(3).exp().sum()
@@ -222,19 +209,15 @@ def test_the_doctor_names_what_is_needed_and_absent(tmp_path):
         "import torch, torch.nn.functional as F\nfrom torch import nn\n"
         "x = F.relu(torch.ones(3)); nn.Linear(1, 1)\n"
         "def later(): return torch.distributed.all_reduce(x)\n"
-        "try:\n    from torch.fx import symbolic_trace\nexcept ImportError:\n    pass\n"
+        "try:\n    from torch.export import export\nexcept ImportError:\n    pass\n"
         "compiled = torch.compile(later)\n"
     )
     found = {f.name: f for f in doctor.examine([script])}
     assert (
-        found["torch.distributed.all_reduce"].status == support.ABSENT
-        and found["torch.distributed.all_reduce"].needed
+        found["torch.distributed.all_reduce"].status == support.ABSENT and found["torch.distributed.all_reduce"].needed
     )
     assert found["torch.distributed.all_reduce"].places == [f"{script}:4"]
-    assert (
-        found["torch.fx.symbolic_trace"].status == support.ABSENT
-        and not found["torch.fx.symbolic_trace"].needed
-    )
+    assert found["torch.export.export"].status == support.ABSENT and not found["torch.export.export"].needed
     assert found["torch.compile"].status == support.PARTIAL
     assert found["torch.nn.functional.relu"].status == found["torch.nn.Linear"].status == support.FULL
     done = run("doctor", "--json", str(script))

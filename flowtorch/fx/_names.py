@@ -44,14 +44,14 @@ def _functions() -> dict[Any, str]:
     """Function -> its name in generated code, for the functions of the public namespaces."""
     home = {name: module for module, names in _ELSEWHERE.items() for name in names.split()}
     found: dict[Any, str] = {}
-    records = [*REGISTRY.values(), *COMPOSITES.values()]
+    records: list[Any] = [*REGISTRY.values(), *COMPOSITES.values()]
     for own_name in (True, False):  # a function's own name before its aliases
         for space in _ORDER:
             module = _space(space)
             # Modules list a function only once somebody has asked for it; the records know all.
             published = [r.name for r in records if r.namespace in (space, space.removeprefix("torch."))]
             for name in (*published, *dir(module)):
-                value = None if name.startswith("_") else getattr(module, name, None)
+                value: Any = None if name.startswith("_") else getattr(module, name, None)
                 if _is_ours(value) and (value.__name__ == name) is own_name:
                     found.setdefault(value, _published(space, name, home))
     return found
@@ -96,11 +96,12 @@ def torch_name(value: Any) -> str | None:
         found = _functions().get(value)
     except TypeError:  # not hashable
         found = None
-    if found is None and inspect.getattr_static(torch.Tensor, value.__name__, None) is value:
-        found = f"torch.Tensor.{value.__name__}"
-    if found is None and getattr(torch, value.__name__, None) is value:
-        found = f"torch.{value.__name__}"
-    return found or f"{public_module(module)}.{value.__name__}"
+    name: str = value.__name__
+    if found is None and inspect.getattr_static(torch.Tensor, name, None) is value:
+        found = f"torch.Tensor.{name}"
+    if found is None and getattr(torch, name, None) is value:
+        found = f"torch.{name}"
+    return found or f"{public_module(module)}.{name}"
 
 
 def public_module(module: str) -> str:

@@ -138,10 +138,9 @@ def _method_name(function: Any) -> str | None:
         found = _methods().get(function)
     except TypeError:
         return None
-    record = getattr(function, "op", None)
-    if found is None and record is not None:  # the method may be another callable of the same op
-        held = inspect.getattr_static(torch.Tensor, record.name, None)
-        found = record.name if getattr(held, "op", None) is record else None
+    if found is None and hasattr(function, "op"):  # the method may be another callable of the same op
+        held = inspect.getattr_static(torch.Tensor, function.op.name, None)
+        found = function.op.name if getattr(held, "op", None) is function.op else None
     return found
 
 

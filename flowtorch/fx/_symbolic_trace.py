@@ -13,6 +13,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import flowtorch as torch
+from flowtorch.nn.container import Sequential
 from flowtorch.nn.module import Module
 from flowtorch.nn.shortcuts import ParameterShortcut, Shortcut
 from flowtorch.utils import _pytree as pytree
@@ -145,7 +146,7 @@ class Tracer(TracerBase):
     def is_leaf_module(self, m: Module, module_qualified_name: str) -> bool:
         """Whether calls of a module become one node; by default those of ``torch.nn`` but Sequential."""
         home = m.__module__.replace("flowtorch", "torch", 1)
-        return home.startswith(("torch.nn", "torch.ao.nn")) and not isinstance(m, torch.nn.Sequential)
+        return home.startswith(("torch.nn", "torch.ao.nn")) and not isinstance(m, Sequential)
 
     def path_of_module(self, mod: Module) -> str:
         """The dotted name of a module in the root."""
@@ -181,7 +182,7 @@ class Tracer(TracerBase):
         if name is None:
             return attr_val
         if name not in parameter_proxy_cache:
-            options = {}
+            options: dict[str, Any] = {}
             if self.param_shapes_constant and isinstance(attr_val, torch.nn.Parameter):
                 options["proxy_factory_fn"] = lambda node: ParameterProxy(self, node, name, attr_val)
             parameter_proxy_cache[name] = self.create_proxy("get_attr", name, (), {}, **options)

@@ -13,7 +13,9 @@ from flowtorch.nn.module import _addindent
 from ._names import CUSTOM_BUILTINS
 
 # Modules whose repr is the call that makes them.
-_WRITTEN = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+_WRITTEN: tuple[type, ...] = tuple(
+    getattr(nn, name) for name in ("Linear", "Conv1d", "Conv2d", "Conv3d", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
+)
 
 
 def write(module: Any, folder: Any, name: str) -> None:

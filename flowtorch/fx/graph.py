@@ -395,7 +395,8 @@ class Graph:
 
 def _is_held(module: Any, qualified_name: str) -> bool:
     """Whether a dotted name is that of a module, parameter or buffer."""
-    from flowtorch import nn
+    from flowtorch.nn.module import Module
+    from flowtorch.nn.parameter import Parameter
 
     path, _, name = qualified_name.rpartition(".")
     try:
@@ -404,11 +405,11 @@ def _is_held(module: Any, qualified_name: str) -> bool:
         warnings.warn(f"Failed to fetch module {path}!", stacklevel=3)
         return False
     held = getattr(holder, name, None)
-    return isinstance(held, (nn.Module, nn.Parameter)) or (hasattr(holder, name) and name in holder._buffers)
+    return isinstance(held, (Module, Parameter)) or (hasattr(holder, name) and name in holder._buffers)
 
 
 def _check_target(node: Node, module: Any) -> None:
-    from flowtorch.nn import Module
+    from flowtorch.nn.module import Module
 
     callable_wanted = node.op == "call_function"
     if not (callable(node.target) if callable_wanted else isinstance(node.target, str)):

@@ -44,7 +44,7 @@ class _WrappedCall:
         try:
             if self.cls_call is not None:
                 return self.cls_call(obj, *args, **kwargs)
-            return super(self.cls, obj).__call__(*args, **kwargs)  # type: ignore[misc]
+            return super(self.cls, obj).__call__(*args, **kwargs)  # type: ignore[misc, arg-type]
         except Exception as error:
             if explain(error):
                 raise error.with_traceback(None)  # noqa: B904

@@ -63,6 +63,22 @@ class Node:
     Nodes are made by the methods of ``Graph``. They stand in a ring (``next``, ``prev``) in the order of execution.
     """
 
+    graph: Any
+    name: str
+    op: str
+    target: Any
+    type: Any
+    meta: dict[str, Any]
+    users: dict[Node, None]
+    _input_nodes: dict[Node, None]
+    _args: tuple
+    _kwargs: dict[str, Any]
+    _erased: bool
+    _repr_fn: Callable[[Node], str] | None
+    _order: int
+    _prev: Node
+    _next: Node
+
     def __init__(
         self, graph: Any, name: str, op: str, target: Target, args: tuple, kwargs: dict, return_type: Any = None
     ) -> None:

@@ -22,7 +22,7 @@ INSTEAD = {
     "torch.jit": "call the function or module itself: nothing is compiled",
     "torch.onnx": "export with PyTorch from the state_dict saved by torch.save",
     "torch.export": "call the module itself, or save its state_dict with torch.save",
-    "torch.fx": "forward hooks, torch.overrides.TorchFunctionMode or torch.func see calls as they run",
+    "torch.fx": "symbolic_trace, Graph, Interpreter, replace_pattern and passes.shape_prop are there; see docs/fx.md",
     "torch.ao": "float dtypes: Tensor.half(), Tensor.bfloat16(), torch.amp.autocast",
     "torch.quantization": "float dtypes: Tensor.half(), Tensor.bfloat16(), torch.amp.autocast",
     "torch.utils.cpp_extension": "torch.autograd.Function or torch.library.custom_op with a numpy or Triton kernel",

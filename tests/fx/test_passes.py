@@ -280,3 +280,48 @@ def test_errors_in_generated_code_show_the_line(capsys):
     with pytest.raises(AttributeError):
         traced(flowtorch.ones(1))
     assert "line 5 of the traced Module's generated forward function" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["net", "conv", "attention"])
+def test_split_module(name):
+    def split(lib):
+        from importlib import import_module
+
+        root, shapes = PROGRAMS[name](lib)
+        numbers = iter(range(1000))
+        names = {}
+        cut = import_module(f"{lib.__name__}.fx.passes.split_module").split_module
+        parts = cut(lib.fx.symbolic_trace(root), root, lambda node: next(numbers) // 4, names)
+        given = [lib.ones(s) for s in shapes]
+        for got, want in zip(*(lib.utils._pytree.tree_leaves(m(*given)) for m in (parts, root)), strict=True):
+            lib.testing.assert_close(got, want)
+        return [parts.code, *(m.code for m in parts.children()), names]
+
+    assert len(same(split)) > 3
+
+
+def test_batch_norms_are_folded():
+    def fold(lib):
+        from importlib import import_module
+
+        root, shapes = PROGRAMS["conv"](lib)
+        fused = import_module(f"{lib.__name__}.fx.experimental.optimization").fuse(root)
+        x = lib.ones(shapes[0])
+        lib.testing.assert_close(fused(x), root(x))
+        return fused.code
+
+    assert "bn1" not in same(fold)
+
+
+def test_graphs_print_as_tables(capsys):
+    traced = flowtorch.fx.symbolic_trace(lambda x: flowtorch.relu(x) + 1)
+    traced.graph.print_tabular()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["opcode", "name", "target", "args", "kwargs"]
+    assert set(lines[1]) == {"-", " "}
+    assert [line.split()[:2] for line in lines[2:]] == [
+        ["placeholder", "x"],
+        ["call_function", "relu"],
+        ["call_function", "add"],
+        ["output", "output"],
+    ]
