@@ -202,8 +202,15 @@ def eigvals(A):
 @op(name="_svd", tensors=("A",), method=False, out=False, node="LinalgSvdBackward0")
 def _svd(A, full_matrices):
     """(U, S, Vh)."""
+    lost = ~np.isfinite(A).all(axis=(-2, -1))
+    if lost.any():                                     # LAPACK may never come back from these
+        _finite("linalg.svd", np.where(np.isinf(A), 0, A), "The algorithm failed to converge because the input matrix "
+                                                           "contained non-finite values.")
+        A = np.where(lost[..., None, None], A.dtype.type(0), A)
     try:
         U, S, Vh = np.linalg.svd(A, full_matrices=full_matrices)
+        if lost.any():
+            U[lost], S[lost], Vh[lost] = np.nan, np.nan, np.nan
         return columns(U), S, columns(Vh)
     except np.linalg.LinAlgError:
         _finite("linalg.svd", A, "The algorithm failed to converge because the input matrix contained non-finite "

@@ -204,10 +204,18 @@ def test_a_small_gpt_trains_as_on_torch(gpt):
 )
 def test_one_planted_fault_in_a_small_gpt(gpt, fault, phase, name, module, text):
     path = gpt / "char_gpt.py"
-    _, analysis, printed = run(path, against=gpt / "dump", args=GPT, fault=fault)
+    folder = gpt / f"failures {name}"
+    _, analysis, printed = run(path, "--database", str(folder), against=gpt / "dump", args=GPT, fault=fault)
     first = analysis["first"]
     found = (first["phase"], first["name"], first["module"], first["line"])
     assert found == (phase, name, module, line_of(path, text)), printed
+    (script,) = folder.glob("*.py")  # the call alone runs with either library, and is small
+    assert f"torch.nn.functional.{name}(" in analysis["script"] and len(analysis["script"].split("\n")) <= 14
+    outputs = [subprocess.run([sys.executable, script, lib], capture_output=True, text=True, cwd=ROOT,
+                              env={**os.environ, "PYTHONPATH": str(ROOT)}) for lib in ("torch", "flowtorch")]  # fmt: skip
+    assert not any(o.returncode for o in outputs) and all("tensor(" in o.stdout for o in outputs)
+    _, _, printed = run(path, "--database", str(folder), against=gpt / "dump", args=GPT)
+    assert f"failed before: nn.functional.{name}" in printed and "mended" in printed and not list(folder.iterdir())
 
 
 def test_the_optimizer_is_compared_too(gpt, tmp_path):

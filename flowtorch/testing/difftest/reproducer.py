@@ -63,7 +63,7 @@ def script(
         leaves = [n for n, a in zip(names, sample.arrays(), strict=True) if a.grad]
         lines += [f"{n}.requires_grad_()" for n in leaves]
         lines += [f"out = {call}", "out = out if isinstance(out, torch.Tensor) else out[0]"]
-        lines.append("out.backward(torch.ones_like(out))")
+        lines.append("out.backward(torch.linspace(1, 2, out.numel()).reshape(out.shape).to(out.dtype))")
         lines.append(f"print({', '.join(n + '.grad' for n in leaves)})")
     else:
         lines += [f"out = {call}", "print(out)"]

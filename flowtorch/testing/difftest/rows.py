@@ -18,6 +18,7 @@ from . import verdict
 from .implementations import Implementation, remembered
 from .measure import Measure, hexed
 from .oracle import Numbers, Oracle, quantised
+from .variations import VARIATIONS
 from .verdict import GOOD, SEVERITY, Finding
 
 
@@ -276,8 +277,11 @@ def unseeded(spec: Spec) -> Spec:
 
 LEVELS = {
     "smoke": ("values", "first_gradients"),
-    "full": (*[c for c in checks.CHECKS if c != "accuracy"], "sweep", "stream"),
+    "full": (*[c for c in checks.CHECKS if c != "accuracy"], *VARIATIONS, "sweep", "stream"),
 }
+# Checks of what is no value: of little use against a reference that only has values.
+UNFAITHFUL = ("outs", "errors", "variants", "promotion", "sizes", "parameters", "autograd")
+ALL_CHECKS = {**checks.CHECKS, **VARIATIONS}
 
 
 def run_ops(
@@ -288,7 +292,7 @@ def run_ops(
     specs = load()
     recorder = Recorder(remembered(candidate), remembered(reference), reruns=reruns)
     if not recorder.reference.faithful:
-        variants = tuple(v for v in variants if v not in ("outs", "errors", "variants", "promotion"))
+        variants = tuple(v for v in variants if v not in UNFAITHFUL)
     for name in names:
         spec = specs[name]
         if smoke or seed:
@@ -302,7 +306,7 @@ def run_ops(
             elif variant == "stream":
                 list(stream(recorder, spec))
             elif recorder.reference.find(name) is not None:
-                list(checks.CHECKS[variant](recorder, spec))
+                list(ALL_CHECKS[variant](recorder, spec))
             if time.perf_counter() - started > 20 and progress is not None:
                 progress(f"{name} {variant} took {time.perf_counter() - started:.0f} s", recorder)
         if progress is not None:

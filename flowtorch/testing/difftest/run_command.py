@@ -29,6 +29,7 @@ def arguments(sub: Any) -> None:
     p.add_argument("--record", type=Path, help="keep the candidate's recording in this folder")
     p.add_argument("--json", type=Path, help="write the analysis here")
     p.add_argument("--html", type=Path, help="write a report for the browser")
+    p.add_argument("--database", type=Path, help="folder of failures, replayed first; the call at fault is added")
     p.add_argument("--limit", type=int, default=50_000, help="calls to record at most")
     p.set_defaults(run=main)
     r = sub.add_parser("record", help="run a program and keep what its calls took and gave")
@@ -72,7 +73,8 @@ def main(options: Any) -> int:
                 return 3
         elif options.against != "oracle" and not Path(folder, "events.json").exists():
             raise ValueError(f"--against: {folder} is neither torch, numpy, oracle nor a recording")
-        asked = {k: str(getattr(options, k) or "") for k in ("preload", "record", "json", "html", "limit")}
+        asked = {k: str(getattr(options, k) or "") for k in ("preload", "record", "json", "html", "limit", "database")}
+        asked["against"] = options.against
         return python(json.dumps({"reference": folder, **asked}), options.script, *options.args, module=MODULE)
 
 
@@ -80,23 +82,55 @@ def candidate(argv: list[str]) -> int:
     """Record the program on flowtorch, then hold it against the reference."""
     import torch  # flowtorch: see below
 
+    from . import narrowing
     from .lockstep import Lockstep, shadow
     from .recording import Trace, run_program
 
     asked, script, *rest = json.loads(argv[0]), *argv[1:]
+    database = Path(asked["database"]) if asked["database"] else None
     ours = run_program("flowtorch", script, rest, asked["preload"], int(asked["limit"]))
     if asked["record"]:
         ours.save(Path(asked["record"]))
     theirs = shadow(ours, torch) if asked["reference"] == "oracle" else Trace.load(Path(asked["reference"]))
     result = Lockstep(ours, theirs, torch)
+    again = narrowing.reference_for(asked["against"], torch) if database or result.first is not None else None
+    if database is not None and again is not None:
+        replay(database, torch, again)
     report(result)
+    small = None if result.first is None or again is None else narrowing.of_step(result, result.first, again)
+    if small is not None:
+        show(small, database)
     if asked["json"]:
-        Path(asked["json"]).write_text(json.dumps(as_json(result), indent=1))
+        found = {**as_json(result), "script": small and small.script}
+        Path(asked["json"]).write_text(json.dumps(found, indent=1))
     if asked["html"]:
         from .report_html import write_run
 
         write_run(Path(asked["html"]), result, f"{script} against {theirs.library}")
     return 1 if result.first is not None else 0
+
+
+def replay(folder: Path, library: Any, reference: Any) -> None:
+    """What failed before, first."""
+    from .failures import Database
+    from .implementations import Library
+    from .narrowing import ENOUGH, judged
+
+    for path, entry, sample in Database(folder).entries():
+        sides = Library(library, "flowtorch"), reference
+        bad = [f for f in judged(entry["name"], entry["variant"], sample, *sides) if f.verdict not in ENOUGH]
+        print(f"failed before: {entry['name']} {sample}: {bad[0].verdict if bad else 'mended'}")
+        if not bad:
+            path.unlink()
+            path.with_suffix(".py").unlink(missing_ok=True)
+
+
+def show(small: Any, database: Path | None) -> None:
+    """The call at fault by itself."""
+    print(f"\nthe call alone, made small ({small.verdict}: {small.text}):\n")
+    print(small.script)
+    if database is not None:
+        print(f"python {small.keep(database)} [torch|flowtorch]")
 
 
 def as_json(result: Any) -> dict:

@@ -49,7 +49,20 @@ def _sizes(sample: Sample, arrays: list[Array]) -> Iterator[Sample]:
     for size in sorted({n for a in arrays for n in a.values.shape if n > 1}, reverse=True):
         for new in dict.fromkeys((1, size // 2, size - 1)):
             if 0 < new < size:
-                yield sample.map_arrays(lambda a, s=size, n=new: _cut(a, s, n))
+                smaller = sample.map_arrays(lambda a, s=size, n=new: _cut(a, s, n))
+                yield smaller
+                told = Sample(_told(smaller.args, size, new), _told(smaller.kwargs, size, new), smaller.jitter)
+                if repr(told) != repr(smaller):  # an argument names the size: layer_norm(x, (16,))
+                    yield told
+
+
+def _told(value: Any, size: int, new: int) -> Any:
+    """An argument in which ``size`` is ``new``."""
+    if isinstance(value, (tuple, list)):
+        return type(value)(_told(v, size, new) for v in value)
+    if isinstance(value, dict):
+        return {k: _told(v, size, new) for k, v in value.items()}
+    return new if type(value) is int and value == size else value
 
 
 def _cut(a: Array, size: int, new: int) -> Array:
