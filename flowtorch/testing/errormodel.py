@@ -60,7 +60,9 @@ def signed_units(got: Any, exact: Any, dtype: str) -> np.ndarray:
         return np.where(np.isfinite(exact) & np.isfinite(got) | (got == exact), error, np.nan)
 
 
-def allowance(exact: np.ndarray, dtype: str, length: float = 1.0, spread: Any = 0.0, factor: float = 1.0) -> np.ndarray:
+def allowance(
+    exact: np.ndarray, dtype: str, length: float = 1.0, spread: Any = 0.0, factor: float = 1.0
+) -> np.ndarray:
     """How far each element may be from ``exact``: see the module. ``length`` is the number of terms of a sum."""
     with np.errstate(all="ignore"):
         size = np.where(np.isfinite(exact), np.abs(exact), 0.0)

@@ -119,7 +119,8 @@ def run(library: Any, function: Callable, sample: Sample, random: bool = False) 
     except Exception as error:
         return Outcome(error)
     flat = [
-        Result(r, memory, identities) if isinstance(r, library.Tensor) else plain(r) for r in flatten(results, library)
+        Result(r, memory, identities) if isinstance(r, library.Tensor) else plain(r)
+        for r in flatten(results, library)
     ]
     return Outcome(None, flat, [Result(t, {}, {}) for t in tensors])
 
@@ -201,13 +202,17 @@ def value_difference(e: np.ndarray, g: np.ndarray, dtype: str, spec: Spec) -> li
     if not wrong.any():
         return []
     at = np.unravel_index(np.argmax(wrong), wrong.shape)
-    return [f"value: {int(wrong.sum())} of {e.size} differ, at {tuple(map(int, at))} expected {e[at]!r}, got {g[at]!r}"]
+    return [
+        f"value: {int(wrong.sum())} of {e.size} differ, at {tuple(map(int, at))} expected {e[at]!r}, got {g[at]!r}"
+    ]
 
 
 # ---------------------------------------------------------------- gradients
 
 
-def gradients(library: Any, function: Callable, sample: Sample, random: bool = False, double: bool = False) -> Outcome:
+def gradients(
+    library: Any, function: Callable, sample: Sample, random: bool = False, double: bool = False
+) -> Outcome:
     """The gradients of all inputs (and with ``double`` those of a sum of them), for fixed incoming gradients."""
     args, kwargs = sample.build(library, grad=True)
     leaves = [t for t in flatten([args, kwargs], library) if isinstance(t, library.Tensor) and t.requires_grad]

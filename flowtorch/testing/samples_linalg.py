@@ -61,7 +61,9 @@ def _definite(make: Maker) -> Iterator[Sample]:
     yield make.call(definite(make, 2, 3, 3))
 
 
-@linalg("linalg.eigvals", "linalg.svd", "svd", "linalg.qr", "qr", "geqrf", gradient=False, layouts=False)
+@linalg(
+    "linalg.eigvals", "linalg.svd", "svd", "linalg.qr", "qr", "geqrf", gradient=False, layouts=False
+)
 def _decomposition(make: Maker) -> Iterator[Sample]:
     yield make.call(regular(make, 3, 3))
     yield make.call(make(3))
@@ -210,8 +212,7 @@ def _norm_except_dim(make: Maker) -> Iterator[Sample]:
     yield make.call(make(2, 3, 4), 3, -1)
 
 
-@samples(
-    "lobpcg", random=True, undefined=True, gradient=False, layouts=False, errors=False, dtypes=("float64", "float32")
-)
+@samples("lobpcg", random=True, undefined=True, gradient=False, layouts=False, errors=False,
+         dtypes=("float64", "float32"))
 def _lobpcg(make: Maker) -> Iterator[Sample]:
     yield make.call(make.given([[float(i == j) * (i + 1) for j in range(9)] for i in range(9)], grad=False), 2)

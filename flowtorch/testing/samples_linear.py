@@ -62,7 +62,9 @@ products(
         ((2, 3), (3,)),
     ),
 )
-products("bilinear", "nn.functional.bilinear", shapes=(((2, 3), (2, 4), (5, 3, 4)), ((2, 3), (2, 4), (5, 3, 4), (5,))))
+products(
+    "bilinear", "nn.functional.bilinear", shapes=(((2, 3), (2, 4), (5, 3, 4)), ((2, 3), (2, 4), (5, 3, 4), (5,)))
+)
 
 
 @samples("cross", "linalg.cross")

@@ -155,7 +155,9 @@ def _linear_cross_entropy(make: Maker) -> Iterator[Sample]:
 def _ctc(make: Maker) -> Iterator[Sample]:
     inputs, targets = make.given([5, 4], "int64"), make.given([2, 3], "int64")
     yield make.call(make(5, 2, 4), make.index(2, 3, below=4, low=1), inputs, targets)
-    yield make.call(make(5, 2, 4), make.index(5, below=4, low=1), (5, 4), (2, 3), reduction="none", zero_infinity=True)
+    yield make.call(
+        make(5, 2, 4), make.index(5, below=4, low=1), (5, 4), (2, 3), reduction="none", zero_infinity=True
+    )
 
 
 @samples("ctc_loss", dtypes=("float64", "float32"), double=False, errors=False, factor=8, layouts=False)

@@ -353,7 +353,9 @@ def _affine_grid_generator(make: Maker) -> Iterator[Sample]:
 def _grid_sample(make: Maker) -> Iterator[Sample]:
     for mode in ("bilinear", "nearest", "bicubic"):
         for padding in ("zeros", "border", "reflection"):
-            yield make.call(make(1, 2, 4, 5), make(1, 3, 3, 2, low=-1.2, high=1.2), mode, padding, align_corners=False)
+            yield make.call(
+                make(1, 2, 4, 5), make(1, 3, 3, 2, low=-1.2, high=1.2), mode, padding, align_corners=False
+            )
     yield make.call(make(1, 2, 3, 4, 3), make(1, 2, 2, 2, 3, low=-1.2, high=1.2), align_corners=True)
 
 

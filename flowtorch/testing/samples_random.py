@@ -130,6 +130,20 @@ def _native_dropout(make: Maker) -> Iterator[Sample]:
     yield make.call(make(0, 4), 1.5, True)
 
 
+@drawn("nn.functional.dropout", "nn.functional.alpha_dropout", "nn.functional.feature_alpha_dropout")
+def _functional_dropout(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(3, 4))
+    yield make.call(make(3, 4), 0.4)
+    yield make.call(make(3, 4), 0.4, training=False)
+    yield make.call(make(3, 4), p=1.0)
+
+
+@drawn("nn.functional.dropout1d", "nn.functional.dropout2d", "nn.functional.dropout3d")
+def _channel_dropout(make: Maker) -> Iterator[Sample]:
+    yield make.call(make(2, 3, 4), 0.4)
+    yield make.call(make(2, 3, 4), 0.4, False)
+
+
 @drawn("nn.functional.gumbel_softmax")
 def _gumbel(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4))

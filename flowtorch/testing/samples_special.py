@@ -134,4 +134,6 @@ def _stft(make: Maker) -> Iterator[Sample]:
 
 @samples("istft", dtypes=("complex128", "complex64"), factor=64)
 def _istft(make: Maker) -> Iterator[Sample]:
-    yield make.call(make(5, 9), 8, window=make.given([1.0] * 8, "float64" if make.dtype == "complex128" else "float32"))
+    yield make.call(
+        make(5, 9), 8, window=make.given([1.0] * 8, "float64" if make.dtype == "complex128" else "float32")
+    )

@@ -140,7 +140,7 @@ gradient(P, "_sigmoid_backward", lambda g: g * 1.5, "wrong in the second order",
 gradient(P, "_silu_backward", lambda g: g * 1.01, "wrong in the second order", 1)
 gradient(P, "square", every_second_time(lambda g: g * 1.5), "wrong every second time")
 gradient(P, "mul", lambda g, x: g.conj() if g.is_complex() else g, "conjugated", 0)
-elsewhere(P, "where: requires_grad lost", ["_where"], flowtorch, "where", wrapped(lambda r, a, k: r.detach()))
+elsewhere(P, "where: requires_grad lost", ["where"], flowtorch, "where", wrapped(lambda r, a, k: r.detach()))
 
 
 def unnoticed(original):
@@ -388,7 +388,7 @@ out(N, "_cross_entropy", shorter(3), "_cross_entropy: float16 loses three bits")
 elsewhere(
     N,
     "dropout: scaled twice",
-    ["bernoulli_", "_bernoulli"],
+    ["nn.functional.dropout"],
     F,
     "dropout",
     wrapped(lambda r, a, k: r * 2 if k.get("training", True) and (a[1:] or (0.5,))[0] else r),
@@ -427,7 +427,9 @@ def statistics_kept(original):
     return altered
 
 
-elsewhere(N, "batch_norm: running statistics not updated", ["_standardize"], F, "batch_norm", statistics_kept)
+elsewhere(
+    N, "batch_norm: running statistics not updated", ["nn.functional.batch_norm"], F, "batch_norm", statistics_kept
+)
 gradient(N, "lstm_layer", lambda g: g * 1.001, "slightly off")
 gradient(N, "_avg_pool", lambda g: g * 1.0001, "slightly off")
 
@@ -447,7 +449,7 @@ elsewhere("errors", "cat: another type of error", ["cat"], flowtorch, "cat", rai
 elsewhere(
     "engine",
     "detach: no longer a view",
-    ["alias"],
+    ["detach"],
     Tensor,
     "detach",
     lambda original: lambda self: original(self.clone()),

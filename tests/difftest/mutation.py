@@ -25,7 +25,7 @@ import held_out_faults
 def functions_that_run():
     """op -> public functions whose samples execute it, the ones of its own name first."""
     from flowtorch.ops import dispatch
-    from flowtorch.testing.outcome import run
+    from flowtorch.testing.outcome import gradients, run
     from flowtorch.testing.samples import find, load
 
     seen = {}
@@ -40,8 +40,11 @@ def functions_that_run():
     try:
         for spec in load().values():
             names, function = set(), find(flowtorch, spec.name)
-            for sample in spec.samples(spec.dtypes[0]) if function else ():
-                run(flowtorch, function, sample, spec.random)
+            for dtype in spec.dtypes[:6] if function else ():
+                for sample in spec.samples(dtype):
+                    run(flowtorch, function, sample, spec.random)
+                    if dtype == "float64" and spec.gradient:  # what only derivatives run
+                        gradients(flowtorch, function, sample, spec.random)
             for name in names:
                 seen.setdefault(name, []).append(spec.name)
     finally:
@@ -49,7 +52,8 @@ def functions_that_run():
         dispatch.compute = original
     plain = str.maketrans("", "", "_")
     for op, specs in seen.items():
-        specs.sort(key=lambda s: s.rpartition(".")[2].translate(plain) != op.translate(plain))
+        own = op.removesuffix("_backward").translate(plain)
+        specs.sort(key=lambda s: s.rpartition(".")[2].translate(plain) != own)
     return seen
 
 
@@ -66,7 +70,7 @@ def hunt(fault, runs, clean, count=4):
     """(how the fault shows, or None; seconds). ``clean`` remembers what is bad without it."""
     _, ops, planted = fault
     started = time.perf_counter()
-    for function in dict.fromkeys(f for op in ops for f in runs.get(op, [])[:count]):
+    for function in dict.fromkeys(f for op in ops for f in runs.get(op, [op])[:count]):
         if function not in clean:
             clean[function] = bad_counts([function])
         with planted():

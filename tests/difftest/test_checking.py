@@ -153,3 +153,55 @@ def test_what_is_mended_leaves_the_database(tmp_path):
     path = database.add("exp", "values", "exp", Sample((Array(np.ones(2), "float32"),), {}), "wrong", "it was")
     count, lines = database.replay(Recorder("flowtorch", "torch"), specs)
     assert (count, lines) == (1, []) and not path.exists()
+
+
+def softened(x, *, out=None):
+    return torch.mul(torch.sigmoid(x), 2, out=out)
+
+
+def test_one_line_gives_every_mode():
+    report = difftest.check(softened, samples=[(X,)], ignore=["stride mismatch"])  # of overlapping memory
+    assert report.ok
+    ran = {r.variant for r in report.rows}
+    assert {
+        "values",
+        "layouts",
+        "views",
+        "dtypes",
+        "double_gradients",
+        "outs",
+        "compiled",
+        "traced",
+        "interpret",
+    } <= ran
+    assert {r.variant for r in difftest.check(softened, samples=[(X,)], modes=["inplace"]).rows} == {"inplace"}
+
+
+class BadOut(Library):
+    """flowtorch, whose mul forgets out=."""
+
+    def run(self, what, sample, random=False):
+        mul = flowtorch.mul
+        flowtorch.mul = lambda *args, out=None: mul(*args)
+        try:
+            return super().run(what, sample, random)
+        finally:
+            flowtorch.mul = mul
+
+
+def test_a_fault_of_one_mode_is_found_in_that_mode():
+    bad = BadOut(flowtorch)
+    assert difftest.check(softened, samples=[(X,)], candidate=bad, modes=["values", "compiled"]).ok
+    with pytest.raises(difftest.DifferenceFound, match="in mode outs: alias mismatch"):
+        difftest.check(softened, samples=[(X,)], candidate=bad, modes=["values", "outs"])
+
+
+def test_the_script_of_a_layout_makes_that_layout():
+    class Straight(Library):
+        def run(self, what, sample, random=False):
+            scattered = any(a.layout == "strided" for a in sample.arrays())
+            return super().run((lambda x: what(x) * 1.01) if scattered else what, sample, random)
+
+    with pytest.raises(difftest.DifferenceFound, match="in mode layouts: wrong") as found:
+        difftest.check(lambda x: torch.exp(x), samples=[(X,)], candidate=Straight(flowtorch), modes=["layouts"])
+    assert "[..., ::2]" in found.value.script

@@ -211,8 +211,11 @@ def test_one_planted_fault_in_a_small_gpt(gpt, fault, phase, name, module, text)
     assert found == (phase, name, module, line_of(path, text)), printed
     (script,) = folder.glob("*.py")  # the call alone runs with either library, and is small
     assert f"torch.nn.functional.{name}(" in analysis["script"] and len(analysis["script"].split("\n")) <= 14
-    outputs = [subprocess.run([sys.executable, script, lib], capture_output=True, text=True, cwd=ROOT,
-                              env={**os.environ, "PYTHONPATH": str(ROOT)}) for lib in ("torch", "flowtorch")]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    outputs = [
+        subprocess.run([sys.executable, script, library], capture_output=True, text=True, cwd=ROOT, env=environment)
+        for library in ("torch", "flowtorch")
+    ]
     assert not any(o.returncode for o in outputs) and all("tensor(" in o.stdout for o in outputs)
     _, _, printed = run(path, "--database", str(folder), against=gpt / "dump", args=GPT)
     assert f"failed before: nn.functional.{name}" in printed and "mended" in printed and not list(folder.iterdir())

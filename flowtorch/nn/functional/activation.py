@@ -226,7 +226,7 @@ def tanhshrink(input):
         return input - input.tanh()
     wide = input.double()
     near = wide * wide
-    return torch.where(near < 1e-6, wide * near * (1 / 3 - near * (2 / 15)), wide - wide.tanh()).to(input.dtype)
+    return torch.where(near < 1e-6, wide * near * (1 / 3 - near * (2 / 15)) + 0.0, wide - wide.tanh()).to(input.dtype)
 
 
 @composite(namespace="nn.functional")

@@ -11,18 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from .. import checks
 from ..samples import Array, Sample, Spec, load
 from ..samples import find as find_name
-from . import reproducer
-from .implementations import Arrays, Implementation, Library, remembered
-from .rows import Recorder, Row
+from . import modes, reproducer
+from .implementations import Arrays, Implementation, Library, make, remembered
+from .rows import ALL_CHECKS, Recorder, Row
 from .shrink import shrink
 from .strategies import laid_out
 from .verdict import GOOD, SEVERITY
 
-MODES = ("values", "layouts", "dtypes", "first_gradients", "double_gradients", "interpret", "reruns")
-NAMED_MODES = (*(c for c in checks.CHECKS if c != "accuracy"), "interpret", "reruns")
+MODES = ("values", "layouts", "views", "dtypes", "first_gradients", "double_gradients", "inplace", "outs", "compiled",
+         "traced", "device", "interpret", "reruns")  # fmt: skip
+NAMED_MODES = (*(c for c in ALL_CHECKS if c != "accuracy"), "interpret", "reruns")
+
+
+LAYOUTS_OF = {"layouts": ("transposed", "strided", "overlapping"), "views": ("offset", "expanded")}
 
 
 class DifferenceFound(AssertionError):
@@ -198,6 +201,14 @@ def retyped(sample: Sample, dtype: str) -> Sample:
     return sample.map_arrays(lambda a: a.with_(dtype=dtype) if "float" in a.dtype else a)
 
 
+def turned(mode: str, sample: Sample) -> list[Sample]:
+    """The calls that a mode makes of one: its tensors in other memory layouts, or of other dtypes."""
+    if mode == "dtypes":
+        kinds = ("float64", "bfloat16") if any("float" in a.dtype for a in sample.arrays()) else ()
+        return [retyped(sample, k) for k in kinds]
+    return [sample.map_arrays(lambda a, k=k: laid_out(a, k)) for k in LAYOUTS_OF[mode]]
+
+
 class _Run:
     """One check: its recorder, and how findings become failures."""
 
@@ -221,14 +232,8 @@ class _Run:
                 if any(a.grad for a in sample.arrays())
                 else []
             )
-        if mode == "layouts":
-            turned = [
-                sample.map_arrays(lambda a, k=k: laid_out(a, k)) for k in ("transposed", "strided", "overlapping")
-            ]
-            return [line for s in turned for line in r.compare(spec.name, spec, s, "")]
-        if mode == "dtypes":
-            kinds = ("float64", "bfloat16") if any("float" in a.dtype for a in sample.arrays()) else ()
-            return [line for k in kinds for line in r.compare(spec.name, spec, retyped(sample, k), "")]
+        if mode in LAYOUTS_OF or mode == "dtypes":
+            return [line for s in turned(mode, sample) for line in r.compare(spec.name, spec, s, "")]
         if mode == "reruns":
             r.reruns = 2
             try:
@@ -236,10 +241,33 @@ class _Run:
             finally:
                 r.reruns = 0
         if mode == "interpret":
-            from .implementations import make
-
             return list(self.against(make("flowtorch-interpret"), sample))
+        if mode in ("compiled", "traced") and isinstance(r.candidate, Library):
+            if isinstance(self.fn, str):
+                return []
+            way = modes.compiled if mode == "compiled" else modes.traced
+            return list(self.against(modes.Wrapped(r.candidate.library, f"{r.candidate.name}-{mode}", way), sample))
+        if mode == "device":
+            other = modes.device(r.candidate)
+            return [] if other is None else list(self.against(other, sample))
+        if mode in ("inplace", "outs"):
+            return self.writing(mode, sample)
         return list(r.compare(spec.name, spec, sample, ""))
+
+    def writing(self, mode: str, sample: Sample) -> list[str]:
+        """The result over the first argument, or into ``out=`` where the snippet takes it."""
+        r, spec = self.recorder, self.spec
+        sides = r.functions(spec.name)
+        if mode == "outs":
+            if sides[1] is None or not modes.takes_out(self.fn):
+                return []
+            calls = modes.outs(sample, r.reference.run(sides[1], sample, spec.random))
+            return [line for s in calls for line in r.compare(spec.name, spec, s, "")]
+        arrays = sample.arrays()
+        both = all(isinstance(side, Library) for side in (r.candidate, r.reference))
+        if not both or None in sides or not arrays or sample.args[0] is not arrays[0]:
+            return []
+        return list(r.compare(tuple(map(modes.written_back, sides)), spec, sample, ""))
 
     def against(self, other: Implementation, sample: Sample) -> Iterator[str]:
         """The candidate by another path of its own."""
@@ -252,10 +280,10 @@ class _Run:
 
     def listed(self, mode: str) -> list[DifferenceFound]:
         """The failures over the listed samples, or over what a check of the matrix makes of them."""
-        if isinstance(self.fn, str) and mode in checks.CHECKS:
+        if isinstance(self.fn, str) and mode in ALL_CHECKS:
             self.recorder.variant = mode
             before = len(self.recorder.rows)
-            if not list(checks.CHECKS[mode](self.recorder, self.spec)):
+            if not list(ALL_CHECKS[mode](self.recorder, self.spec)):
                 return []
             rows = list(self.recorder.rows.values())[before:]
             bad = [row for row in rows if row.worst not in self.good]
@@ -314,6 +342,8 @@ class _Run:
 
             sample = shrink(sample, fails) if fails(sample) else sample
         function = None if isinstance(self.fn, str) else self.fn
+        if row is None and (mode in LAYOUTS_OF or mode == "dtypes"):  # the script makes the call as the mode makes it
+            sample = next((s for s in turned(mode, sample) if self.quiet("values", s)), sample)
         source = reproducer.script(name, sample, function=function, what=text[:110], gradients="gradients" in mode)
         if self.database is not None and function is None:
             from .failures import Database

@@ -1,4 +1,4 @@
-"""From a program to the one call in it that is at fault, made small: a script, and an entry for the failure database."""
+"""From a program to the one call in it that is at fault, made small: a script, to run and to keep."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def alarms(names: list[str], seeds: range, options: Any) -> tuple[int, list[dict
     quiet_threads()
     level = "full" if options.full else "smoke"
     known: set[tuple] = set()
-    calls, found = 0, []
+    calls, found = 0, list[dict[str, Any]]()
     for seed in (0, *seeds):
         recorder = run_ops(names, options.candidate, options.reference, LEVELS[level], not options.full, seed)
         calls += recorder.calls
@@ -62,7 +62,7 @@ def main(options: argparse.Namespace) -> int:
     started, names = time.perf_counter(), chosen(options)
     seeds = range(options.start, options.start + options.count)
     chunks = [names[k :: -(-len(names) // HEAVY)] for k in range(-(-len(names) // HEAVY))]
-    calls, found = 0, []
+    calls, found = 0, list[dict[str, Any]]()
     progress = terminal.Progress(len(names))
     if options.jobs <= 1 or len(chunks) == 1:
         calls, found = alarms(names, seeds, options)

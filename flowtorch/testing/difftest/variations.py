@@ -20,9 +20,8 @@ from .implementations import Library
 FEW = 4  # samples of a function that are varied
 # Results that hang on the last bit of the input: equal eigenvalues, ranks, pivots.
 UNSTABLE = ("linalg.", "svd", "pca", "lu", "qr", "eig", "pinv", "lstsq", "lobpcg", "matrix_exp", "orgqr", "ormqr")
-OPTIONS = frozenset(
-    ["out", "dtype", "layout", "device", "requires_grad", "pin_memory", "memory_format", "generator", "size_average", "reduce", "inplace", "sparse", "sparse_grad"]
-)
+OPTIONS = frozenset(("out", "dtype", "layout", "device", "requires_grad", "pin_memory", "memory_format", "generator",
+                     "size_average", "reduce", "inplace", "sparse", "sparse_grad"))  # fmt: skip
 WORDS = {"mean": ("sum", "none"), "none": ("tanh",), "linear": ("linear",)}
 
 

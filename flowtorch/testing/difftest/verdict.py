@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errormodel import EPS, LARGEST, SUSPICIOUS, UNITS, allowance, signed_units
+from ..errormodel import EPS, LARGEST, SUSPICIOUS, UNITS, allowance, signed_units, unit
 from ..outcome import Outcome, Result, error_difference, meaningful
 from .measure import Measure
 
@@ -52,10 +52,12 @@ class Finding:
 def outcomes(
     expected: Outcome, got: Outcome, exact: Any = None, *, length: float = 1.0, factor: float = 1.0,
     faithful: bool = True, undefined: bool = False, stored: str = "", sums: bool = False, floor: float = 0.0,
+    correct: bool = False, signs: bool = False,
 ) -> list[Finding]:  # fmt: skip
     """Findings on a whole call. ``exact``: a function that gives (values, spreads) when they are needed, or None.
 
-    ``sums``: terms cancel, and may be as large as the largest result, or as ``floor``.
+    ``sums``: terms cancel, and may be as large as the largest result, or as ``floor``. ``correct``: the function
+    rounds its exact result once, or moves numbers. ``signs``: the signs of zeros are part of the result.
     """
     if expected.error is not None or got.error is not None:
         return [_errors(expected, got, faithful)]
@@ -64,7 +66,7 @@ def outcomes(
     known = _Once(exact, sums, floor)
     found = []
     for k, (e, g) in enumerate(zip(expected.results, got.results, strict=True)):
-        found.append(one(e, g, lambda k=k: known.part(k), length, factor, faithful, undefined, stored))
+        found.append(one(e, g, lambda k=k: known.part(k), length, factor, faithful, undefined, stored, correct, signs))
     if faithful:
         judged = {r.alias[1] for r in expected.results if isinstance(r, Result) and r.alias and r.alias[0] == "is"}
         for k, (e, g) in enumerate(zip(expected.arguments or [], got.arguments or [], strict=False)):
@@ -105,8 +107,9 @@ def _errors(expected: Outcome, got: Outcome, faithful: bool) -> Finding:
 
 
 def one(
-    e: Any, g: Any, exact: Any, length: float, factor: float, faithful: bool, undefined: bool, stored: str
-) -> Finding:
+    e: Any, g: Any, exact: Any, length: float, factor: float, faithful: bool, undefined: bool, stored: str,
+    correct: bool = False, signs: bool = False,
+) -> Finding:  # fmt: skip
     """The finding on one result."""
     if not isinstance(e, Result) or not isinstance(g, Result):
         same = type(e) is type(g) and (e == g or (e != e and g != g))
@@ -117,16 +120,31 @@ def one(
     for kind, a, b in (("dtype", e.dtype, g.dtype), ("shape", e.shape, g.shape), ("alias", e.alias, g.alias)):
         if a != b and (faithful or kind == "shape"):
             return Finding(f"{kind} mismatch", f"{kind}: expected {a}, got {b}")
-    if faithful and meaningful(e.strides, e.shape) != meaningful(g.strides, g.shape):
+    if faithful and seen_strides(e) != seen_strides(g):
         return Finding("stride mismatch", f"strides: shape {e.shape} expected {e.strides}, got {g.strides}")
     if undefined:
         return Finding("exact")
-    return values(e.values, g.values, stored or g.dtype, exact, length, factor)
+    found = values(e.values, g.values, stored or g.dtype, exact, length, factor, correct=correct and not stored)
+    if signs and found.verdict in GOOD and (lost := zeros_of_other_sign(e.values, g.values)).any():
+        return Finding("wrong", "sign of zero: " + _describe(lost, e.values, g.values, None), found.measure)
+    return found
+
+
+def seen_strides(r: Result) -> Any:
+    """The strides that mean something: a view's are all its own."""
+    return r.strides if r.alias and 0 not in r.shape else meaningful(r.strides, r.shape)
+
+
+def zeros_of_other_sign(e: np.ndarray, g: np.ndarray) -> np.ndarray:
+    if e.dtype.kind != "f" or g.dtype.kind != "f":
+        return np.zeros(e.shape, bool)
+    return np.asarray((e == 0) & (g == 0) & (np.signbit(e) != np.signbit(g)))
 
 
 def values(
-    e: np.ndarray, g: np.ndarray, dtype: str, exact: Any, length: float = 1.0, factor: float = 1.0, always: bool = False
-) -> Finding:
+    e: np.ndarray, g: np.ndarray, dtype: str, exact: Any, length: float = 1.0, factor: float = 1.0,
+    always: bool = False, correct: bool = False,
+) -> Finding:  # fmt: skip
     """The finding on the values alone. ``exact()`` gives (exact values, spreads) or None; ``always`` asks for it."""
     if dtype not in EPS or e.dtype.kind in "biu" or g.dtype.kind in "biu":
         return _whole_numbers(e, g)
@@ -137,6 +155,8 @@ def values(
     if same.all() and not always:
         measure.add(np.zeros(e.size), e, g)
         return Finding("exact", measure=measure)
+    if correct and e.dtype.kind == "f":
+        return _rounded_once(e, g, dtype, exact, measure)
     if not always and not beyond(e, g, dtype, allowance(e, dtype)).any():
         measure.add(signed_units(g, e, dtype), e, g)
         return Finding("within model", measure=measure)
@@ -169,6 +189,26 @@ def values(
     if (ours & theirs).any():
         found.text += "; the reference is wrong there too"
     return found
+
+
+def _rounded_once(e: np.ndarray, g: np.ndarray, dtype: str, exact: Any, measure: Measure) -> Finding:
+    """Both sides should be the exact value, rounded once: the only finding that needs no model."""
+    if not beyond(e, g, dtype, np.zeros(e.shape)).any():  # but for signs of zeros
+        measure.add(signed_units(g, e, dtype), e, g)
+        return Finding("within model", measure=measure)
+    truth = exact() if exact is not None else None
+    o = e if truth is None else truth[0]
+    half = 0.5001 * unit(o, dtype)
+    ours, theirs = beyond(o, g, dtype, half), beyond(o, e, dtype, half)
+    with np.errstate(all="ignore"):  # nan, or too large for the narrower dtype: there the reference decides
+        unknown = ~(np.abs(o) <= LARGEST[dtype])
+        ours = np.where(unknown, beyond(e, g, dtype, half), ours)
+    measure.add(signed_units(g, o, dtype), o, g, reference=e)
+    if not ours.any():
+        worse = Finding("reference worse", _describe(theirs, e, g, o), measure)
+        return worse if (theirs & ~unknown).any() else Finding("within model", measure=measure)
+    text = "rounded once by the reference: " if not (ours & theirs).any() else ""
+    return Finding("suspicious" if text == "" else "wrong", text + _describe(ours, e, g, o), measure)
 
 
 def _whole_numbers(e: np.ndarray, g: np.ndarray) -> Finding:
