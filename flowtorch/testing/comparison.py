@@ -223,18 +223,13 @@ def _parts(a: Any, e: Any, where: tuple) -> list[tuple[str | None, Any, Any]]:
         return [(None, a, e)]
     kind = layout.removeprefix("sparse_").upper()
     if a._nnz() != e._nnz():
-        raise _Mismatch(
-            f"The number of specified values in sparse {kind} tensors does not match: {a._nnz()} != {e._nnz()}", where
-        )
-    names = {
-        "coo": ("_indices", "_values"),
-        "csr": ("crow_indices", "col_indices", "values"),
-        "csc": ("ccol_indices", "row_indices", "values"),
-    }
+        raise _Mismatch(f"The number of specified values in sparse {kind} tensors does not match: {a._nnz()} != "
+                        f"{e._nnz()}", where)
+    names = {"coo": ("_indices", "_values"), "csr": ("crow_indices", "col_indices", "values"),
+             "csc": ("ccol_indices", "row_indices", "values")}
     names["bsr"], names["bsc"] = names["csr"], names["csc"]
-    return [
-        (f"Sparse {kind} {name.strip('_')}", getattr(a, name)(), getattr(e, name)()) for name in names[kind.lower()]
-    ]
+    return [(f"Sparse {kind} {name.strip('_')}", getattr(a, name)(), getattr(e, name)())
+            for name in names[kind.lower()]]
 
 
 def _tensor_message(a: Any, e: Any, close: Any, rtol: float, atol: float, subject: str = "Tensor-likes") -> str:
