@@ -175,6 +175,47 @@ def load_compiled_function(file: Any, *, f_globals: Any = None, external_data: A
     raise NotImplementedError("torch.compiler.load_compiled_function: flowtorch does not run compiled programs")
 
 
+# ---------------------------------------------------------------- which guards of compiled code to keep
+
+class CacheInfo:
+    """What was found in the compiler's cache, by kind: nothing, for nothing is compiled."""
+
+    def __init__(self, artifacts: Any = None) -> None:
+        self.artifacts: dict[str, list[str]] = {} if artifacts is None else artifacts
+
+
+def skip_all_guards_unsafe(guard_entries: Any) -> list[bool]:
+    """A filter of guards that keeps none."""
+    return [False for _ in guard_entries]
+
+
+def skip_guard_on_globals_unsafe(guard_entries: Any) -> list[bool]:
+    """A filter of guards that keeps those that look at no global variable."""
+    return [not entry.is_global for entry in guard_entries]
+
+
+def keep_tensor_guards_unsafe(guard_entries: Any, keep_parameters: bool = False) -> list[bool]:
+    """A filter of guards that keeps those of tensors, parameters left out."""
+    from flowtorch.nn import Parameter
+
+    return [entry.guard_type == "TENSOR_MATCH" and (keep_parameters or not isinstance(entry.value, Parameter))
+            for entry in guard_entries]
+
+
+def _not_of_modules(guard_entries: Any) -> list[bool]:
+    return ["nn_module" not in str(getattr(entry, "guard_type", "")).lower() for entry in guard_entries]
+
+
+def skip_guard_on_inbuilt_nn_modules_unsafe(guard_entries: Any) -> list[bool]:
+    """A filter of guards that keeps those that look at no module of the library."""
+    return _not_of_modules(guard_entries)
+
+
+def skip_guard_on_all_nn_modules_unsafe(guard_entries: Any) -> list[bool]:
+    """A filter of guards that keeps those that look at no module."""
+    return _not_of_modules(guard_entries)
+
+
 def __getattr__(name: str) -> Any:
     from flowtorch.shim import absent
 

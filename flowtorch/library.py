@@ -12,8 +12,9 @@ from flowtorch.library_schema import infer_schema, parse_name
 from flowtorch.tensor import Tensor
 
 __all__ = [
-    "CustomOpDef", "Library", "custom_op", "define", "impl", "impl_abstract", "infer_schema", "register_autograd",
-    "register_fake", "register_kernel", "register_vmap", "triton_op", "wrap_triton",
+    "CustomOpDef", "Library", "custom_op", "define", "fallthrough_kernel", "get_ctx", "get_kernel", "impl",
+    "impl_abstract", "infer_schema", "opcheck", "register_autocast", "register_autograd", "register_fake",
+    "register_kernel", "register_torch_dispatch", "register_vmap", "triton_op", "wrap_triton",
 ]  # fmt: skip
 
 
@@ -28,6 +29,7 @@ class CustomOpDef:
         self._setup: Callable | None = None
         self._fake: Callable | None = None
         self._vmap: Callable | None = None
+        self._autocast: dict[str, Any] = {}
         self.tags = tags
         ops_namespace.register(namespace, name, self)
         if fn is not None:
@@ -63,7 +65,28 @@ class CustomOpDef:
         self._vmap = func
         return func
 
+    def register_autocast(self, device_type: str, cast_inputs: Any) -> None:
+        """Have float inputs cast to a dtype while autocast is on for a kind of device."""
+        self._autocast[device_type] = cast_inputs
+
+    def _called_under_autocast(self, device_type: str, args: tuple, kwargs: dict) -> Any:
+        from flowtorch.amp import autocast
+
+        def cast(value: Any) -> Any:
+            if isinstance(value, Tensor) and value.is_floating_point() and value.device.type == device_type:
+                return value.to(self._autocast[device_type])  # type: ignore[attr-defined]
+            return value
+
+        with autocast(device_type, enabled=False):
+            return self(*[cast(x) for x in args], **{k: cast(x) for k, x in kwargs.items()})
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._autocast:
+            from flowtorch.amp.state import is_autocast_enabled
+
+            for kind in self._autocast:
+                if is_autocast_enabled(kind):
+                    return self._called_under_autocast(kind, args, kwargs)
         if self._backward is None:
             return self._run(*args, **kwargs)
         bound = inspect.signature(self._init_fn or self._run).bind(*args, **kwargs)
@@ -240,6 +263,49 @@ class Library:
     def fallback(self, fn: Callable, dispatch_key: str = "", *, with_keyset: bool = False) -> None:
         """Give a kernel for every operator: not supported."""
         raise NotImplementedError("torch.library.Library.fallback: flowtorch has no dispatch keys to fall through")
+
+
+def fallthrough_kernel() -> None:
+    """Stands for a kernel that leaves the call to the next dispatch key; it is never called."""
+    raise NotImplementedError("fallthrough_kernel() should never be called.")
+
+
+def get_ctx() -> None:
+    """What a shape function may ask about sizes that depend on data: None, for sizes are always known."""
+
+
+def register_autocast(op: Any, device_type: str, cast_inputs: Any, /, *, lib: Any = None) -> None:
+    """Have an operator's float inputs cast to a dtype while autocast is on for a kind of device."""
+    if device_type not in ("cpu", "cuda"):
+        raise ValueError(f"Unknown device type: {device_type}")
+    _lookup(op).register_autocast(device_type, cast_inputs)
+
+
+def register_torch_dispatch(op: Any, torch_dispatch_class: Any, func: Callable | None = None, /, *,
+                            lib: Any = None) -> Any:  # fmt: skip
+    """Give what a class with ``__torch_dispatch__`` does with one operator: not supported."""
+    _lookup(op)
+    raise NotImplementedError("torch.library.register_torch_dispatch: handle the operator inside "
+                              f"{torch_dispatch_class.__name__}.__torch_dispatch__")  # fmt: skip
+
+
+def get_kernel(op: Any, dispatch_key: Any) -> Callable:
+    """The kernel of an operator for a dispatch key ("CPU", "CUDA")."""
+    kernels = _lookup(op)._kernels
+    kind = getattr(dispatch_key, "name", str(dispatch_key)).lower()
+    if kind not in kernels and None not in kernels:
+        raise RuntimeError(f"No kernel registered for {op} with dispatch key {dispatch_key}")
+    return kernels.get(kind, kernels.get(None))  # type: ignore[return-value]
+
+
+def opcheck(op: Any, args: tuple, kwargs: dict | None = None, *, test_utils: Any = (
+        "test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_dynamic"),
+        raise_exception: bool = True, atol: Any = None, rtol: Any = None) -> dict[str, str]:  # fmt: skip
+    """Check an operator by a call: its inputs stay as they are, and its shape function agrees with its kernel."""
+    from flowtorch.library_check import check
+
+    return check(op, args, kwargs or {}, (test_utils,) if isinstance(test_utils, str) else tuple(test_utils),
+                 raise_exception)  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,9 @@ from typing import Any, NoReturn
 
 __path__: list[str] = []  # a package, as in PyTorch: imports below it are asked for by name
 __all__ = [
+    "Event", "compile_shader",
     "current_allocated_memory", "device_count", "driver_allocated_memory", "empty_cache", "get_rng_state",
-    "is_available", "manual_seed", "recommended_max_memory", "seed", "set_per_process_memory_fraction",
+    "is_available", "load_metallib", "manual_seed", "recommended_max_memory", "seed", "set_per_process_memory_fraction",
     "set_rng_state", "synchronize",
 ]  # fmt: skip
 
@@ -73,3 +74,20 @@ def manual_seed(seed: int) -> None:
 def seed() -> None:
     """RuntimeError: there is no device."""
     _none("getDefaultGenerator")
+
+
+class Event:
+    """A mark in the device's queue: RuntimeError, there is no device."""
+
+    def __init__(self, enable_timing: bool = False) -> None:
+        _none("acquireEvent")
+
+
+def compile_shader(source: str) -> NoReturn:
+    """RuntimeError: there is no device."""
+    raise RuntimeError("MPS is not available: write the kernel for numpy or Triton, see torch.library.custom_op")
+
+
+def load_metallib(source: Any) -> NoReturn:
+    """RuntimeError: there is no device."""
+    raise RuntimeError("MPS is not available: write the kernel for numpy or Triton, see torch.library.custom_op")

@@ -7,7 +7,8 @@ from typing import Any
 
 fp32_precision = "none"
 
-_MODULES = ("cpu", "cuda", "cudnn", "mha", "mkl", "mkldnn", "mps", "nnpack", "openmp", "opt_einsum")
+_MODULES = ("cpu", "cuda", "cudnn", "cusparselt", "kleidiai", "mha", "miopen", "mkl", "mkldnn", "mps", "nnpack",
+            "openmp", "opt_einsum", "quantized")
 
 
 def __getattr__(name: str) -> Any:

@@ -429,9 +429,28 @@ def can_device_access_peer(device: Any, peer_device: Any) -> bool:
     return False
 
 
+_ELSEWHERE = {
+    **dict.fromkeys((
+        "clock_rate", "device_memory_used", "list_gpu_processes", "memory_usage", "power_draw", "temperature",
+        "utilization"), "monitoring"),
+    **dict.fromkeys((
+        "CUDAPluggableAllocator", "MemPool", "caching_allocator_alloc", "caching_allocator_delete",
+        "caching_allocator_disabled", "caching_allocator_enable", "change_current_allocator", "get_allocator_backend",
+        "get_per_process_memory_fraction", "host_memory_stats", "host_memory_stats_as_nested_dict", "memory_snapshot",
+        "memory_stats_as_nested_dict", "reset_accumulated_host_memory_stats", "reset_accumulated_memory_stats",
+        "reset_peak_host_memory_stats", "set_per_process_memory_fraction", "use_mem_pool"), "allocator"),
+    **dict.fromkeys((
+        "CudaError", "GreenContext", "check_error", "cudaStatus", "cudart", "current_blas_handle",
+        "current_solver_handle", "get_gencode_flags", "get_stream_from_external", "get_sync_debug_mode",
+        "is_tf32_supported", "set_sync_debug_mode"), "runtime"),
+}  # fmt: skip
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("amp", "graphs", "memory", "nvtx", "random", "streams"):
+    if name in ("amp", "graphs", "memory", "nccl", "nvtx", "profiler", "random", "streams"):
         return importlib.import_module(f"flowtorch.cuda.{name}")
+    if name in _ELSEWHERE:
+        return getattr(importlib.import_module(f"flowtorch.cuda.{_ELSEWHERE[name]}"), name)
     if name.endswith("Tensor"):
         from flowtorch.legacy_types import CUDA_TYPES
 

@@ -1,6 +1,8 @@
 """Window functions (torch.signal.windows)."""
 from __future__ import annotations
 
+import sys
+
 from flowtorch.ops.windows import (
     bartlett,
     blackman,
@@ -28,3 +30,5 @@ __all__ = [
     "kaiser",
     "nuttall",
 ]
+
+windows = sys.modules[__name__]  # PyTorch's package has a module of its own name

@@ -43,6 +43,11 @@ def __getattr__(name: str) -> Any:
 
         if name in TYPES:
             return TYPES[name]
+    if "emi_structured" in name or name.startswith("SparseSemiStructured"):
+        import importlib
+
+        module = importlib.import_module("flowtorch.sparse.semi_structured")
+        return module if name == "semi_structured" else getattr(module, name)
     raise AttributeError(f"module 'torch.sparse' has no attribute '{name}' (flowtorch does not provide it)")
 
 
