@@ -102,6 +102,10 @@ def _binary(mp: Any) -> list[Function]:
     def remainder(x: Any, y: Any) -> Any:
         return x - y * mp.floor(x / y)
 
+    def zeta(x: Any, q: Any) -> Any:
+        with mp.workdps(160):                         # mpmath's digits are those after the point: results go to 1e-107
+            return mp.zeta(x, q)
+
     moderate = {"operands": 2, "size": (1e-6, 1e3)}
     return [
         Function("atan2", mp.atan2, operands=2),
@@ -116,7 +120,7 @@ def _binary(mp: Any) -> list[Function]:
                  size=(1e-15, 1e15)),
         Function("special.xlog1py", lambda x, y: x * mp.log1p(y), operands=2, signs="positive", dense=(0.01, 20.0),
                  size=(1e-15, 1e15)),
-        Function("special.zeta", mp.zeta, operands=2, signs="positive", size=(1.5, 60.0), dense=(1.1, 30.0)),
+        Function("special.zeta", zeta, operands=2, signs="positive", size=(1.5, 60.0), dense=(1.1, 30.0)),
         Function("igamma", lambda a, x: mp.gammainc(a, 0, x, regularized=True), operands=2, signs="positive",
                  size=(0.1, 60.0), dense=(0.1, 30.0)),
         Function("igammac", lambda a, x: mp.gammainc(a, x, mp.inf, regularized=True), operands=2, signs="positive",

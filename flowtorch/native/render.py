@@ -72,7 +72,7 @@ def _gauss(value: Value) -> Value | None:
     """The x of erfc(x * -sqrt(0.5)), twice the normal distribution."""
     if value.op == "erfc" and value.args[0].op == "mul":
         for factor, x in (value.args[0].args, value.args[0].args[::-1]):
-            if factor.op == "constant" and abs(float(factor.payload) + 0.5**0.5) < 1e-9:
+            if factor.op == "constant" and abs(float(str(factor.payload)) + 0.5**0.5) < 1e-9:
                 return x
     return None
 

@@ -25,6 +25,25 @@ def _averaging(n: int, out: int, dtype: np.dtype) -> np.ndarray:
     return matrix
 
 
+def _means(x: np.ndarray, out: int) -> np.ndarray:
+    """The means over ``out`` windows of the last dimension."""
+    n = x.shape[-1]
+    means = np.matmul(x, _averaging(n, out, x.dtype).T)
+    if np.isfinite(means).all():
+        return means
+    return np.stack([x[..., a:b].sum(-1) / (b - a) for a, b in _bins(n, out)], -1)    # each keeps its nan to itself
+
+
+def _shares(g: np.ndarray, n: int) -> np.ndarray:
+    """The adjoint of ``_means`` of ``n`` elements."""
+    shares = np.matmul(g, _averaging(n, g.shape[-1], g.dtype))
+    if not np.isfinite(shares).all():
+        shares = np.zeros((*g.shape[:-1], n), g.dtype)
+        for i, (a, b) in enumerate(_bins(n, g.shape[-1])):
+            shares[..., a:b] += g[..., i : i + 1] / (b - a)
+    return shares
+
+
 @op(
     name="_adaptive_avg_pool",
     tensors=("input",),
@@ -37,10 +56,15 @@ def _averaging(n: int, out: int, dtype: np.dtype) -> np.ndarray:
 )
 def _adaptive_avg_pool(input, size):
     """Means of (N, C, *S) over windows that give ``size``: one averaging matrix per dimension."""
+    if 0 in input.shape[2:]:
+        if all(n == 1 for n in size):
+            return np.full((*input.shape[:2], *size), np.nan, input.dtype)     # the mean of nothing
+        name = "adaptive_avg_pool3d" if len(size) == 3 else "adaptive_avg_pool2d"
+        raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
+                           f"{list(input.shape)} with dimension {input.shape.index(0, 2)} being empty")
     out = input
     for d, n in enumerate(size):
-        matrix = _averaging(out.shape[2 + d], n, out.dtype)
-        out = np.moveaxis(np.matmul(np.moveaxis(out, 2 + d, -1), matrix.T), -1, 2 + d)
+        out = np.moveaxis(_means(np.moveaxis(out, 2 + d, -1), n), -1, 2 + d)
     return np.ascontiguousarray(out)
 
 
@@ -62,8 +86,7 @@ def _adaptive_avg_pool_backward(grad, size):
     """The adjoint of ``_adaptive_avg_pool``."""
     out = grad
     for d, n in enumerate(size):
-        matrix = _averaging(n, grad.shape[2 + d], grad.dtype)
-        out = np.moveaxis(np.matmul(np.moveaxis(out, 2 + d, -1), matrix), -1, 2 + d)
+        out = np.moveaxis(_shares(np.moveaxis(out, 2 + d, -1), n), -1, 2 + d)
     return np.ascontiguousarray(out)
 
 
