@@ -60,8 +60,8 @@ def _adaptive_avg_pool(input, size):
         if all(n == 1 for n in size):
             return np.full((*input.shape[:2], *size), np.nan, input.dtype)     # the mean of nothing
         name = "adaptive_avg_pool3d" if len(size) == 3 else "adaptive_avg_pool2d"
-        raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has sizes "
-                           f"{list(input.shape)} with dimension {input.shape.index(0, 2)} being empty")
+        raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has "
+                           f"sizes {list(input.shape)} with dimension {input.shape.index(0, 2)} being empty")
     out = input
     for d, n in enumerate(size):
         out = np.moveaxis(_means(np.moveaxis(out, 2 + d, -1), n), -1, 2 + d)

@@ -267,9 +267,13 @@ def _trunc_divide(input, other):
 @pointwise(numbers=_BOTH, expr="remainder(input, other)", dunder="mod", rejects=("complex", "bool"),
            vjp=(lambda g: g, lambda g, input, other: -g * input.div(other, rounding_mode="floor")))
 def remainder(input, other):
-    """The remainder with the sign of ``other``."""
+    """The remainder with the sign of ``other``; zero has that of ``input``."""
     _check_zero(other)
-    return np.remainder(input, other)
+    out = np.remainder(input, other)
+    if input.dtype.kind in "biu":
+        return out
+    out = np.asarray(out)
+    return np.copysign(out, input, out=out, where=out == 0)
 
 
 @pointwise(expr="fmod(input, other)", rejects=("complex", "bool"),
@@ -462,11 +466,12 @@ def logaddexp(input, other):
         a = np.where(input.real >= other.real, input, other)
         b = np.where(input.real >= other.real, other, input)
         return np.where(np.isinf(a.real) & (a == b), a, a + np.log1p(np.exp(b - a)))
+    if input.dtype == np.float32:                     # a result near 0 loses the digits that cancel
+        return np.logaddexp(input, other, dtype=np.float64).astype(np.float32)
     return np.logaddexp(input, other)
 
 
 @pointwise(
-    numpy=np.logaddexp2,
     numbers=(),
     expr="logaddexp2(input, other)",
     rejects=("complex", "integer", "bool"),
@@ -478,6 +483,9 @@ def logaddexp(input, other):
 )
 def logaddexp2(input, other):
     """log2(2**input + 2**other), without overflow."""
+    if input.dtype == np.float32:
+        return np.logaddexp2(input, other, dtype=np.float64).astype(np.float32)
+    return np.logaddexp2(input, other)
 
 
 @pointwise(numpy=np.copysign, expr="copysign(input, other)", promote="float", low="keep", rejects=("complex",),

@@ -11,6 +11,7 @@ from flowtorch.ops.arguments import need_int
 from flowtorch.ops.erf import erf as erf_of
 from flowtorch.ops.erf import erfc as erfc_of
 from flowtorch.ops.families import pointwise
+from flowtorch.ops.hurwitz import zeta
 from flowtorch.ops.op import composite
 from flowtorch.ops.order import astype, copy_of, empty_like
 from flowtorch.ops.pointwise import conj, need_tensors
@@ -477,21 +478,19 @@ def _polygamma_body(input, n):
     wide = input.astype(np.float64)
     if n == 1:
         return (
-            scipy.special.zeta(2.0, wide).astype(input.dtype)
+            zeta(2.0, wide).astype(input.dtype)
             if (wide > 0).all()
             else _trigamma(wide).astype(input.dtype)
         )
     factor = (-1.0) ** (n + 1) * scipy.special.factorial(n)
-    return (factor * scipy.special.zeta(n + 1.0, wide)).astype(input.dtype)
+    return (factor * zeta(n + 1.0, wide)).astype(input.dtype)
 
 
 def _trigamma(x: np.ndarray) -> np.ndarray:
     """psi_1 on the whole real line, by reflection for negative arguments."""
-    import scipy.special
-
     negative = x < 0.5
     y = np.where(negative, 1 - x, x)
-    value = scipy.special.zeta(2.0, y)
+    value = zeta(2.0, y)
     return np.where(negative, (np.pi / np.sin(np.pi * x)) ** 2 - value, value)
 
 

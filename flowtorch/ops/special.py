@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops import hurwitz
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.erf import erfcx as erfcx_of
 from flowtorch.ops.erf import log_ndtr as log_ndtr_of
@@ -131,8 +132,7 @@ def xlog1py(input, other):
            vjp=(lambda g: _refuse("zeta"), lambda g, input, other: g * (-input * zeta(input + 1, other))))
 def zeta(input, other):
     """The Hurwitz zeta function: the sum of ``(k + other) ** -input`` over k = 0, 1, ..."""
-    out = np.asarray(_scipy("zeta")(input, other))
-    return out.astype(input.dtype, copy=False)
+    return hurwitz.zeta(input, other).astype(input.dtype, copy=False)
 
 
 def _refuse(name: str) -> Any:
