@@ -139,8 +139,9 @@ def _method_name(function: Any) -> str | None:
     except TypeError:
         return None
     if found is None and hasattr(function, "op"):  # the method may be another callable of the same op
-        held = inspect.getattr_static(torch.Tensor, function.op.name, None)
-        found = function.op.name if getattr(held, "op", None) is function.op else None
+        op: Any = function.op
+        held = inspect.getattr_static(torch.Tensor, op.name, None)
+        found = op.name if getattr(held, "op", None) is op else None
     return found
 
 

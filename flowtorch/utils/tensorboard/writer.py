@@ -11,7 +11,7 @@ from typing import Any
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from . import summaries
+from . import plugin_summaries, summaries
 
 
 class FileWriter:
@@ -34,6 +34,13 @@ class FileWriter:
     def add_summary(self, summary: Any, global_step: int | None = None, walltime: float | None = None) -> None:
         """Write a summary."""
         self.add_event(event_pb2.Event(summary=summary), global_step, walltime)
+
+    def add_graph(self, graph_profile: Any, walltime: float | None = None) -> None:
+        """Write a graph and what running it took."""
+        graph, profile = graph_profile
+        self.add_event(event_pb2.Event(graph_def=graph.SerializeToString()), None, walltime)
+        run = event_pb2.TaggedRunMetadata(tag="step1", run_metadata=profile.SerializeToString())
+        self.add_event(event_pb2.Event(tagged_run_metadata=run), None, walltime)
 
     def flush(self) -> None:
         """Write to disk what waits."""
@@ -140,10 +147,107 @@ class SummaryWriter:
         for tag, value in metric_dict.items():
             writer.add_summary(summaries.scalar(tag, value), global_step)
 
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("add_"):
-            raise NotImplementedError(f"flowtorch's SummaryWriter does not have {name}()")
-        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
+    def add_tensor(self, tag: str, tensor: Any, global_step: int | None = None, walltime: float | None = None) -> None:
+        """A whole tensor."""
+        self._get_file_writer().add_summary(plugin_summaries.tensor(tag, tensor), global_step, walltime)
+
+    def add_histogram_raw(
+        self, tag: str, min: float, max: float, num: float, sum: float, sum_squares: float, bucket_limits: Any,
+        bucket_counts: Any, global_step: int | None = None, walltime: float | None = None,
+    ) -> None:  # fmt: skip
+        """A distribution that has been counted already."""
+        figures = {"min": min, "max": max, "num": num, "sum": sum, "sum_squares": sum_squares}
+        summary = plugin_summaries.histogram_raw(tag, bucket_limits, bucket_counts, **figures)
+        self._get_file_writer().add_summary(summary, global_step, walltime)
+
+    def add_image_with_boxes(
+        self, tag: str, img_tensor: Any, box_tensor: Any, global_step: int | None = None,
+        walltime: float | None = None, rescale: float = 1, dataformats: str = "CHW", labels: Any = None,
+    ) -> None:  # fmt: skip
+        """A picture with boxes (left, top, right, bottom) and, if there is one for each, their labels."""
+        labels = [labels] if isinstance(labels, str) else labels
+        if labels is not None and len(labels) != len(box_tensor):
+            labels = None
+        drawn = plugin_summaries.image_with_boxes(tag, img_tensor, box_tensor, rescale, dataformats, labels)
+        self._get_file_writer().add_summary(drawn, global_step, walltime)
+
+    def add_video(self, tag: str, vid_tensor: Any, global_step: int | None = None, fps: float = 4,
+                  walltime: float | None = None) -> None:
+        """Films (N, T, C, H, W): floats in [0, 1] or bytes."""
+        self._get_file_writer().add_summary(plugin_summaries.video(tag, vid_tensor, fps), global_step, walltime)
+
+    def add_audio(self, tag: str, snd_tensor: Any, global_step: int | None = None, sample_rate: int = 44100,
+                  walltime: float | None = None) -> None:
+        """A sound of one channel, its samples in [-1, 1]."""
+        summary = plugin_summaries.audio(tag, snd_tensor, sample_rate)
+        self._get_file_writer().add_summary(summary, global_step, walltime)
+
+    def add_pr_curve(self, tag: str, labels: Any, predictions: Any, global_step: int | None = None,
+                     num_thresholds: int = 127, weights: Any = None, walltime: float | None = None) -> None:
+        """The precision-recall curve of predictions in [0, 1] for labels 0 and 1."""
+        count = min(num_thresholds, 127)
+        rows = plugin_summaries.precision_recall(labels, predictions, count, weights)
+        self._get_file_writer().add_summary(plugin_summaries.pr_curve(tag, rows, count), global_step, walltime)
+
+    def add_pr_curve_raw(
+        self, tag: str, true_positive_counts: Any, false_positive_counts: Any, true_negative_counts: Any,
+        false_negative_counts: Any, precision: Any, recall: Any, global_step: int | None = None,
+        num_thresholds: int = 127, weights: Any = None, walltime: float | None = None,
+    ) -> None:  # fmt: skip
+        """A precision-recall curve that has been computed already."""
+        rows = (true_positive_counts, false_positive_counts, true_negative_counts, false_negative_counts, precision,
+                recall)  # fmt: skip
+        summary = plugin_summaries.pr_curve(tag, rows, num_thresholds)
+        self._get_file_writer().add_summary(summary, global_step, walltime)
+
+    def add_custom_scalars(self, layout: dict) -> None:
+        """Which scalars are drawn together: category -> title -> ["Multiline" or "Margin", tags]."""
+        self._get_file_writer().add_summary(plugin_summaries.custom_scalars(layout))
+
+    def add_custom_scalars_multilinechart(self, tags: list[str], category: str = "default",
+                                          title: str = "untitled") -> None:
+        """Several scalars in one chart."""
+        self.add_custom_scalars({category: {title: ["Multiline", tags]}})
+
+    def add_custom_scalars_marginchart(self, tags: list[str], category: str = "default",
+                                       title: str = "untitled") -> None:
+        """A scalar between a lower and an upper one: three tags."""
+        self.add_custom_scalars({category: {title: ["Margin", tags]}})
+
+    def add_mesh(self, tag: str, vertices: Any, colors: Any = None, faces: Any = None, config_dict: dict | None = None,
+                 global_step: int | None = None, walltime: float | None = None) -> None:
+        """Meshes or point clouds: vertices (N, V, 3), colours (N, V, 3), triangles (N, F, 3)."""
+        summary = plugin_summaries.mesh(tag, vertices, colors, faces, config_dict)
+        self._get_file_writer().add_summary(summary, global_step, walltime)
+
+    def add_embedding(
+        self, mat: Any, metadata: Any = None, label_img: Any = None, global_step: int | None = None,
+        tag: str = "default", metadata_header: list[str] | None = None,
+    ) -> None:  # fmt: skip
+        """Points (N, D) for the projector, with labels and pictures (N, C, H, W)."""
+        from google.protobuf import text_format
+        from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
+
+        from . import embedding
+
+        logdir = self._get_file_writer().get_logdir()
+        info = embedding.write(logdir, mat, metadata, label_img, global_step or 0, tag, metadata_header)
+        if not hasattr(self, "_projector_config"):
+            self._projector_config = ProjectorConfig()
+        self._projector_config.embeddings.extend([info])
+        with open(os.path.join(logdir, "projector_config.pbtxt"), "w") as f:
+            f.write(text_format.MessageToString(self._projector_config))
+
+    def add_graph(self, model: Any, input_to_model: Any = None, verbose: bool = False,
+                  use_strict_trace: bool = True) -> None:
+        """The graph of a model, found by running it on ``input_to_model`` in evaluation mode."""
+        from . import model_graph
+
+        self._get_file_writer().add_graph(model_graph.graph(model, input_to_model, verbose))
+
+    def add_onnx_graph(self, prototxt: Any) -> None:
+        """The graph of an ONNX file: not supported."""
+        raise NotImplementedError("flowtorch's SummaryWriter does not read ONNX files: give add_graph the model itself")
 
     def flush(self) -> None:
         """Write to disk what waits."""
