@@ -139,6 +139,8 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pi
 
 
 def _like(name: str, fill: Any, doc: str) -> Any:
+    quick: Any = getattr(calls.module, "filled", None)
+
     def make(
         input: Any,
         *args: Any,
@@ -160,6 +162,11 @@ def _like(name: str, fill: Any, doc: str) -> Any:
         t = input._type
         target = tensor_type(t.dtype if dtype is None else dtype,
                              t.device if device is None else devices.resolve(device), True, grad_mode.inference)
+        if quick is not None and not args and not requires_grad and memory_format is preserve_format and (
+                input._type.simple and input._array.flags.c_contiguous):
+            made = quick(fill, input._array.shape, target)
+            if made is not None:
+                return made
         value = args[0] if args else fill
         if args:
             value = target.scalar(value.item() if isinstance(value, Tensor) else value).astype(target.numpy)
