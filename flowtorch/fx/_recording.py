@@ -71,6 +71,8 @@ def _exchanges() -> dict[FunctionType, tuple[FunctionType, CodeType]]:
         function = getattr(op.public, "__wrapped__", op.public)
         if isinstance(function, FunctionType):
             own = function.__code__
+            if "__signature__" not in function.__dict__:  # what the code tells is not the op's while it is exchanged
+                function.__signature__ = inspect.signature(op.public)  # type: ignore[attr-defined]
             original = FunctionType(own, function.__globals__, op.name, function.__defaults__, function.__closure__)
             table[function] = original, interception._code(_shown(op.public, original), own)
     return table
@@ -139,9 +141,9 @@ def _method_name(function: Any) -> str | None:
     except TypeError:
         return None
     if found is None and hasattr(function, "op"):  # the method may be another callable of the same op
-        op: Any = function.op
-        held = inspect.getattr_static(torch.Tensor, op.name, None)
-        found = op.name if getattr(held, "op", None) is op else None
+        name: str = function.__name__
+        held = inspect.getattr_static(torch.Tensor, name, None)
+        found = name if getattr(held, "op", None) is getattr(function, "op", held) else None
     return found
 
 

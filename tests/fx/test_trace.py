@@ -159,3 +159,13 @@ def test_nothing_stays_exchanged_after_a_trace():
     assert flowtorch.nn.Module.__call__ is call
     assert (interception._holders, len(overrides.symbolic)) == (holders, listeners)
     assert after is codes
+
+
+def test_functions_show_their_signatures_while_proxies_are_about():
+    import inspect
+
+    before = [inspect.signature(f) for f in (flowtorch.cat, flowtorch.nn.functional.softmax, flowtorch.relu)]
+    flowtorch.fx.Proxy(flowtorch.fx.Graph().placeholder("x"))
+    after = [inspect.signature(f) for f in (flowtorch.cat, flowtorch.nn.functional.softmax, flowtorch.relu)]
+    assert after == before
+    assert flowtorch.cat([flowtorch.ones(1), flowtorch.zeros(1)], dim=0).tolist() == [1.0, 0.0]
