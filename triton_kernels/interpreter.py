@@ -283,7 +283,6 @@ def _give_libdevice_bodies() -> None:
     table = {name: getattr(np, name) for name in same}
     table |= {f"a{name}": getattr(np, f"arc{name}") for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "tan2")}
     table |= {"pow": np.power, "nearbyint": np.rint, "rsqrt": lambda x: 1 / np.sqrt(x)}
-    table |= {"sinpi": lambda x: np.sin(np.pi * x), "cospi": lambda x: np.cos(np.pi * x)}
     table |= {name: by_element(getattr(math, name)) for name in ("erf", "erfc", "lgamma")}
     table["erfinv"] = by_element(_erfinv)
     for name, function in table.items():

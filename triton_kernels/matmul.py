@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import triton
@@ -71,16 +71,26 @@ def prepare(
     batch:   of every batch dimension, outermost first: its size, and the strides of each operand.
     scaled:  alpha and beta are arguments of the kernel, after the operands; otherwise both are 1.
     """
+    chosen = {} if tile else tuning.find("matmul", tuning.matmul_class(dtypes[0], *sizes))
+    tile = tile or _fitted(chosen, *sizes[:2]) or _tile(dtypes[0], *sizes)
+    resources = chosen.get("warps", 0), chosen.get("stages", 3)
+    return _prepared(dtypes, sizes, strides, batch, wide, aligned, tile, scaled, activation, resources)
+
+
+@lru_cache(maxsize=4096)
+def _prepared(
+    dtypes: tuple[str, ...], sizes: tuple[int, int, int], strides: tuple[tuple[int, int], ...],
+    batch: tuple[tuple[int, ...], ...], wide: bool, aligned: bool, tile: tuple[int, int, int], scaled: bool,
+    activation: str, resources: tuple[int, int],
+) -> Call:  # fmt: skip
     rows, cols, inner = sizes
-    chosen = {} if tile else tuning.find("matmul", tuning.matmul_class(dtypes[0], rows, cols, inner))
-    tile = tile or _fitted(chosen, rows, cols) or _tile(dtypes[0], rows, cols, inner)
     unit = tuple(1 if own[1] == 1 else 0 if own[0] == 1 else -1 for own in strides)
     steps = [step for own in strides for step in own if step != 1]
     steps += [step for _, *own in batch for step in own]
     variant = Variant(
         dtypes, len(batch), unit, inner % tile[2] == 0, wide,
         aligned and all(step % 16 == 0 for step in steps), tile, scaled,
-        (rows % 16 == 0, cols % 16 == 0, inner % 16 == 0), activation, chosen.get("warps", 0), chosen.get("stages", 3),
+        (rows % 16 == 0, cols % 16 == 0, inner % 16 == 0), activation, *resources,
     )  # fmt: skip
     count = math.prod(size for size, *_ in batch)
     grid = triton.cdiv(rows, tile[0]) * triton.cdiv(cols, tile[1]) * count

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 
 import triton
 
@@ -75,6 +75,7 @@ def accumulator(rule: str, input: str, output: str) -> str:
     return "int64"
 
 
+@lru_cache(maxsize=4096)
 def prepare(
     rule: str,
     input: str,

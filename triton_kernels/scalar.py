@@ -4,6 +4,13 @@ import triton
 import triton.language as tl
 from triton.language.extra import libdevice
 
+_COSINE = tl.constexpr((
+    -7.700707130601346e-11, 3.6047307974624982e-09, -1.387895246221376e-07, 4.303069587032944e-06,
+    -0.00010463810492484565, 0.001929574309403922, -0.02580689139001405, 0.23533063035889312,
+    -1.3352627688545893, 4.058712126416768, -4.934802200544679, 1.0,
+))  # fmt: skip
+"""The coefficients of cos(pi * z), the highest power first."""
+
 
 @triton.jit
 def divide(a, b):
@@ -76,7 +83,7 @@ def integer_power(base, exponent, BITS: tl.constexpr):
     result = base * 0 + 1
     factor = base
     left = exponent
-    for _ in tl.static_range(BITS):
+    for _ in range(BITS):
         result = tl.where((left & 1) != 0, result * factor, result)
         factor = factor * factor
         left = left >> 1
@@ -131,6 +138,19 @@ def digamma(x):
     pole = (x <= 0) & (x == tl.floor(x))
     reflected = tl.where(pole, tl.where(x == 0, libdevice.copysign(one / 0, x * -1.0), float("nan")), reflected)
     return tl.where(below, reflected, result)
+
+
+@triton.jit
+def cosine_of_half_turns(x):
+    """cos(pi * x) by its series on a quarter of a turn; not all devices' libraries have it."""
+    away = tl.abs(x - 2 * tl.floor(x * 0.5 + 0.5))
+    far = away > 0.5
+    z = tl.where(far, 1 - away, away)
+    square = z * z
+    series = tl.zeros_like(x)
+    for k in tl.static_range(12):
+        series = series * square + _COSINE[k]
+    return tl.where(far, -series, series)
 
 
 @triton.jit

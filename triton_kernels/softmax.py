@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 
 import triton
 
@@ -38,6 +38,7 @@ class Variant:
     tile: tuple[int, int]
 
 
+@lru_cache(maxsize=4096)
 def prepare(
     log: bool,
     dtypes: tuple[str, ...],

@@ -65,6 +65,21 @@ def polygamma(n, x):
 
 
 @triton.jit
+def normal_quantile(p):
+    """Where the normal distribution reaches p: Abramowitz and Stegun 26.2.23, then two of Halley's steps."""
+    tail = tl.minimum(p, 1 - p)
+    q = tl.where(tail > 0, tail, 0.25)
+    t = tl.sqrt(-2 * libdevice.log(q))
+    x = t - (2.515517 + t * (0.802853 + t * 0.010328)) / (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)))
+    for _ in tl.static_range(2):
+        away = libdevice.erfc(x * 0.7071067811865476) * 0.5 - q
+        u = away * 2.5066282746310002 * libdevice.exp(x * x * 0.5)
+        x += u / (1 - x * u * 0.5)
+    x = tl.where(tail > 0, x, tl.where(tail == 0, float("inf"), float("nan")))
+    return tl.where(p < 0.5, -x, x)
+
+
+@triton.jit
 def _gamma_weight(a, x):
     """x ** a * exp(-x) / gamma(a + 1)"""
     return libdevice.exp(a * libdevice.log(x) - x - libdevice.lgamma(a + 1))

@@ -35,9 +35,38 @@ def grid_map(
     numbers:         integers; scalars: (value, dtype) of numbers of a stated dtype.
     """
     shape = tuple(shape)
-    total = math.prod(shape)
-    if not total:
+    if 0 in shape:
         return
+    arrays = (*inputs.values(), *outputs.values())
+    places = [address(array) for array in arrays]
+    aligned = not any(place & 15 for place in places)
+    key = (
+        name, shape, tuple(lines), aligned, block,
+        *[(array.dtype, array.shape, array.strides) for array in arrays], len(inputs), *inputs, *outputs,
+        *[(key, array.dtype, _reach(array)) for key, array in tables.items()],
+        *[(key, -(2**31) <= value < 2**31) for key, value in numbers.items()],
+        *[(key, dtype) for key, (_, dtype) in scalars.items()], *constants.items(),
+    )  # fmt: skip
+    call = _plans.get(key)
+    if call is None:
+        if len(_plans) > 4096:  # ever new shapes must not grow it for ever
+            _plans.clear()
+        rest = (tables, numbers, scalars, constants, block, aligned)
+        call = _plans[key] = _plan(name, shape, lines, inputs, outputs, *rest)
+    places += [address(array) for array in tables.values()]
+    values = [value for value, _ in scalars.values()]
+    kernel_module("launch").launch(call.kernel, call.grid, (*places, *values, *numbers.values(), *call.integers))
+
+
+_plans: dict[tuple, Any] = {}
+
+
+def _plan(
+    name: str, shape: tuple, lines: Sequence[str], inputs: Mapping, outputs: Mapping, tables: Mapping, numbers: Mapping,
+    scalars: Mapping, constants: Mapping, block: int, aligned: bool,
+) -> Any:  # fmt: skip
+    """The call of a mapping kernel for operands of one layout, but for addresses, scalars and numbers."""
+    total = math.prod(shape)
     mapping = kernel_module("mapping")
     arrays = [*inputs.values(), *outputs.values()]
     strides = [planner.broadcast_strides(a.shape, element_strides(a), shape) for a in arrays]
@@ -59,13 +88,10 @@ def grid_map(
         tuple((key, not -(2**31) <= value < 2**31) for key, value in numbers.items()),
         tuple(constants.items()),
         wide,
-        _round(total, shape, strides, kinds) and not any(address(a) & 15 for a in arrays),
+        aligned and _round(total, shape, strides, kinds),
         mapping.block_size(total, block),
     )
-    call = mapping.prepare(made, shape, tuple(strides), tuple(numbers.values()))
-    places = [address(a) for a in (*arrays, *tables.values())]
-    values = [value for value, _ in scalars.values()]
-    kernel_module("launch").launch(call.kernel, call.grid, (*places, *values, *call.integers))
+    return mapping.prepare(made, shape, tuple(strides), ())
 
 
 def _round(total: int, shape: tuple, strides: list, kinds: list) -> bool:
@@ -78,32 +104,35 @@ def run(
     function: Any, grid: tuple[int, ...], *arguments: Any, warps: int = 4, stages: int = 3, **constants: Any
 ) -> None:
     """Launch the Triton function over `grid`: arrays become pointers, ints i32 or i64, floats fp32."""
-    pointer = kernel_module("compile").POINTER
     types: list[str] = []
     values: list[Any] = []
+    round: list[bool] = []  # as Triton's own launcher does: a multiple of 16 lets the kernel move 16 bytes at once
+    pointer = kernel_module("compile").POINTER
     for value in arguments:
         if isinstance(value, (int, np.integer)):
             types.append("i32" if -(2**31) <= value < 2**31 else "i64")
             values.append(int(value))
-        elif isinstance(value, np.float64) and type(value) is not float:
-            types.append("fp64")
-            values.append(value)
+            round.append(not value & 15)
         elif isinstance(value, float):
-            types.append("fp32")
+            types.append("fp32" if type(value) is float else "fp64")  # numpy's float64 is a float, too
             values.append(value)
+            round.append(False)
         else:
             types.append(pointer[value.dtype.name])
             values.append(address(value))
-    names = [name for name in function.arg_names if name not in constants]
-    # as Triton's own launcher does: what is a multiple of 16 lets the kernel move 16 bytes at once
-    divisible = frozenset(
-        name for name, kind, value in zip(names, types, values, strict=False)
-        if not kind.startswith("fp") and value % 16 == 0
-    )  # fmt: skip
-    kernel = kernel_module("direct").variant(
-        function, tuple(types), tuple(constants.items()), divisible, warps=warps, stages=stages
-    )
+            round.append(not values[-1] & 15)
+    key = function, tuple(types), tuple(round), warps, stages, *constants.items()
+    kernel = _variants.get(key)
+    if kernel is None:
+        names = [name for name in function.arg_names if name not in constants]
+        divisible = frozenset([name for name, whole in zip(names, round, strict=False) if whole])
+        kernel = _variants[key] = kernel_module("direct").variant(
+            function, tuple(types), tuple(constants.items()), divisible, warps=warps, stages=stages
+        )
     kernel_module("launch").launch(kernel, grid, tuple(values))
+
+
+_variants: dict[tuple, Any] = {}
 
 
 def _reach(array: Any) -> bool:

@@ -7,6 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+import flowtorch as ft
 from flowtorch.codegen import triton_kernel as kernels
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -191,3 +192,35 @@ def test_many_tiles_are_each_computed_once():
     """More rows of tiles than walk together, and a last group that is not full."""
     left, right = numbers(16 * 11 + 3, 5), numbers(5, 16 * 3 + 1)
     np.testing.assert_allclose(kernels.matmul(left, right, tile=(16, 16, 16)), left @ right, rtol=1e-5, atol=1e-5)
+
+
+ALIKE = {
+    "pointwise": lambda x: x * 2 + x,
+    "formula": lambda x: ft.nn.functional.gelu(x),
+    "map": lambda x: x.tril(1),
+    "fill": lambda x: ft.zeros_like(x),
+    "reduction": lambda x: x.sum(0),
+    "softmax": lambda x: x.softmax(-1),
+    "product": lambda x: x @ x,
+    "norm": lambda x: ft.nn.functional.layer_norm(x, (16,)),
+    "scan": lambda x: x.cumsum(1),
+    "sort": lambda x: x.sort(1)[0],
+    "convolution": lambda x: ft.nn.functional.conv2d(x[None, None], x[None, None, :3, :3]),
+    "list": lambda x: ft._foreach_mul([x, x], 2.0)[0],
+}
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_a_call_like_an_earlier_one_plans_nothing(name, monkeypatch):
+    from flowtorch.array import cuda
+    from flowtorch.codegen import triton_kernel, triton_map
+
+    x, y = ft.rand(16, 16, device="cuda"), ft.rand(16, 16, device="cuda")
+    for given in (x, y, x):
+        expected = ALIKE[name](given)
+    monkeypatch.setattr(triton_map, "_plan", None)
+    monkeypatch.setattr(triton_kernel.TritonKernel, "plan", None)
+    for module, function in (("direct", "variant"), ("reduction", "build"), ("softmax", "build"), ("matmul", "build"),
+                             ("multi_tensor", "build"), ("compile", "define")):  # fmt: skip
+        monkeypatch.setattr(cuda.kernel_module(module), function, None)
+    np.testing.assert_array_equal(ALIKE[name](x).cpu(), expected.cpu())

@@ -73,7 +73,7 @@ def uniform_(gen: Any, out: Any, low: float = 0.0, high: float = 1.0) -> Any:
     return _draw("uniform", gen, out, lines, {"low": low, "high": high})
 
 
-_NORMAL = "z = tl.sqrt(-2 * libdevice.log(w)) * libdevice.cospi(2 * u)"
+_NORMAL = "z = tl.sqrt(-2 * libdevice.log(w)) * scalar.cosine_of_half_turns(2 * u)"
 
 
 def normal_(gen: Any, out: Any, mean: float = 0.0, std: float = 1.0) -> Any:
@@ -93,7 +93,8 @@ def exponential_(gen: Any, out: Any, rate: float) -> Any:
 
 
 def cauchy_(gen: Any, out: Any, median: float, sigma: float) -> Any:
-    line = "y = median + sigma * scalar.divide(libdevice.sinpi(u - 0.5), libdevice.cospi(u - 0.5))"
+    turned = "scalar.cosine_of_half_turns(u - {})"
+    line = f"y = median + sigma * scalar.divide({turned.format(1)}, {turned.format(0.5)})"
     return _draw("cauchy", gen, out, [line], {"median": median, "sigma": sigma}, double=True)
 
 
@@ -177,7 +178,7 @@ def gamma(gen: Any, alpha: Any) -> Any:
         "c = 1 / tl.sqrt(9 * d)",
         "y = tl.zeros_like(a)",
         *_LOOP,
-        "    z = tl.sqrt(-2 * libdevice.log(f0)) * libdevice.cospi(2 * f1)",
+        "    z = tl.sqrt(-2 * libdevice.log(f0)) * scalar.cosine_of_half_turns(2 * f1)",
         "    v = 1 + c * z",
         "    v = v * v * v",
         "    fits = (v > 0) & (libdevice.log(f2) < 0.5 * z * z + d - d * v + d * libdevice.log(tl.maximum(v, 1e-30)))",

@@ -58,8 +58,8 @@ _ELEMENTWISE = {
     "bessel_j1": ["y = libdevice.j1(x)"],
     "bessel_y0": ["y = libdevice.y0(x)"],
     "bessel_y1": ["y = libdevice.y1(x)"],
-    "ndtr": ["y = libdevice.normcdf(x)"],
-    "ndtri": ["y = libdevice.normcdfinv(x)"],
+    "ndtr": ["y = libdevice.erfc(x * -0.7071067811865476) * 0.5"],
+    "ndtri": ["y = special.normal_quantile(x)"],
     "erfcx": ["y = libdevice.erfcx(x)"],
     "log_ndtr": [
         "t = x * 0.7071067811865476",
@@ -78,8 +78,7 @@ _ELEMENTWISE = {
     ],
 }
 _SCIPY = {
-    "cyl_bessel_i0": "i0", "cyl_bessel_i1": "i1", "j0": "j0", "j1": "j1", "y0": "y0", "y1": "y1", "normcdf": "ndtr",
-    "normcdfinv": "ndtri", "erfcx": "erfcx",
+    "cyl_bessel_i0": "i0", "cyl_bessel_i1": "i1", "j0": "j0", "j1": "j1", "y0": "y0", "y1": "y1", "erfcx": "erfcx",
 }  # fmt: skip
 
 
