@@ -268,6 +268,6 @@ def airy(x):
         else:
             q -= term
     turn = size + _PI / 4
-    below = (libdevice.sin(turn) * p - libdevice.cos(turn) * q) / tl.sqrt(_PI * tl.sqrt(left))
+    below = (libdevice.sin(turn) * p - libdevice.cos(turn) * q) / tl.sqrt(tl.sqrt(left) * _PI)
     value = tl.where(middle, near, tl.where(x >= 3, above, below))
     return tl.where(x == float("inf"), 0.0, tl.where(x == float("-inf"), float("nan"), value))

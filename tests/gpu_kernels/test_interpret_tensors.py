@@ -221,9 +221,8 @@ def test_a_network_trains_on_the_device():
 
 def test_an_op_without_a_kernel_says_so_by_name():
     x = numbers(4, 4).to("cuda")
-    for call, name in ((lambda: flowtorch.special.airy_ai(x), "airy_ai"), (lambda: flowtorch.geqrf(x), "_geqrf")):
-        with pytest.raises(NotImplementedError, match=rf"'{name}' on device 'cuda'"):
-            call()
+    with pytest.raises(NotImplementedError, match="'_geqrf' on device 'cuda'"):
+        flowtorch.geqrf(x)
 
 
 def test_in_place_and_out():
