@@ -17,13 +17,13 @@ pytest.importorskip("triton.language")
 from flowtorch.testing import samples
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
-PART = 20
+PART = 40
 """One function in so many is compiled here; which ones, their names decide."""
 SAMPLED = sorted(name for name in samples.load() if zlib.crc32(name.encode()) % PART == 0)
 TARGETS = ("sm_90", "gfx942", "sm_80")
 SPILLING = re.compile(
     r"(sin|cos|tan|sinc|exp|digamma|polygamma|bessel_[jy][01]|spherical_bessel_j0|airy_ai|_gamma_grad|"
-    r"_dirichlet_gradient)_\w+|input_gradient|weight_gradient|forward"
+    r"_dirichlet_gradient)_\w+|input_gradient|weight_gradient|key_gradient|forward"
 )
 """Kernels that may keep a few bytes in local memory: CUDA's reduction of large angles, and convolutions of volumes."""
 
