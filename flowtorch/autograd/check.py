@@ -154,9 +154,7 @@ def _check_fast(
 
     watched = _watched(inputs)
     candidates = _outputs_of(func, inputs)
-    if not candidates:
-        raise ValueError("gradcheck expects at least one floating point or complex output")
-    if not _outputs(func, inputs):
+    if not candidates or not _outputs(func, inputs):
         _check_constant(func, inputs, watched, eps, atol)
         return
     directions = Directions(lambda *args: _outputs_of(func, args), inputs, eps)
@@ -195,6 +193,10 @@ def _check_batched(func: Any, inputs: tuple, backward: bool, forward: bool) -> N
             raise GradcheckError(problem)
 
 
+def _steps(t: Tensor) -> tuple:
+    return t.stride() if t.layout is torch.strided else (1,) * t.dim()   # type: ignore[attr-defined]
+
+
 def _watched(inputs: tuple) -> list[int]:
     watched = [i for i, t in enumerate(inputs) if isinstance(t, Tensor) and t.requires_grad]
     if not watched:
@@ -224,12 +226,16 @@ def _check(
                 "likely fail if all the inputs are not of double precision floating point or complex.",
                 stacklevel=3,
             )
+        if any(step == 0 and n > 1 for step, n in zip(_steps(t), t.shape, strict=True)):
+            raise RuntimeError(f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that "
+                               "are non-overlapping to be able to compute the numerical gradients correctly. "
+                               "You should call .contiguous on the input before passing it to gradcheck.")
         if not t.is_leaf:
             t.retain_grad()
     outputs = _outputs(func, inputs)
     candidates = _outputs_of(func, inputs)
-    if not candidates:
-        raise ValueError("gradcheck expects at least one floating point or complex output")
+    if not candidates:                               # whole numbers have no derivative that could be wrong
+        return True
     if not outputs:
         return _check_constant(func, inputs, watched, eps, atol)
     for i in watched:
@@ -331,6 +337,12 @@ def gradgradcheck(
     masked: bool = False,
 ) -> bool:
     """``gradcheck`` of the gradient: second derivatives in the inputs and in ``grad_outputs`` (random by default)."""
+    if not (check_fwd_over_rev or check_rev_over_rev):
+        raise AssertionError("Expected at least one of check_fwd_over_rev or check_rev_over_rev to be True")
+    if check_undefined_grad and not check_rev_over_rev:
+        raise AssertionError("Setting check_undefined_grad=True requires check_rev_over_rev to be True")
+    if check_batched_grad and not check_rev_over_rev:
+        raise AssertionError("Setting check_batched_grad=True requires check_rev_over_rev to be True")
     inputs = _tuple(inputs)
     outputs = _outputs(func, inputs)
     if grad_outputs is None:

@@ -36,6 +36,7 @@ class _Current(threading.local):
 
     node: Any = None
     pass_id = 0
+    partial = False             # only some inputs' gradients are asked for
     roots: Sequence[Any] = ()
     modes: Sequence[Any] = ()
 
@@ -80,8 +81,8 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
         needed = _needed(roots, capture)
     previous = grad_mode.enabled
     grad_mode.enabled = create_graph
-    outer = current.node, current.pass_id, current.roots
-    current.pass_id, current.roots = next(_pass_ids), roots
+    outer = current.node, current.pass_id, current.roots, current.partial
+    current.pass_id, current.roots, current.partial = next(_pass_ids), roots, inputs is not None
     modes = overrides.state.modes           # they see the call of backward, not what it computes; user functions do
     if modes:
         current.modes, overrides.state.modes = modes, []
@@ -150,7 +151,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
         raise
     finally:
         grad_mode.enabled = previous
-        current.node, current.pass_id, current.roots = outer
+        current.node, current.pass_id, current.roots, current.partial = outer
         if modes:
             current.modes, overrides.state.modes = (), modes
     return results
@@ -383,8 +384,8 @@ class _NativePass:
     added = staticmethod(added)
 
     def __init__(self, roots: Sequence[Any]) -> None:
-        self.outer = current.node, current.pass_id, current.roots
-        current.pass_id, current.roots = next(_pass_ids), roots
+        self.outer = current.node, current.pass_id, current.roots, current.partial
+        current.pass_id, current.roots, current.partial = next(_pass_ids), roots, False
         self.leaves = _HookedLeaves(roots)
 
     def send(self, leaf: Tensor, g: Any, source: Any) -> None:
@@ -409,7 +410,7 @@ class _NativePass:
         if error is not None and node is not None:
             current.node = node
             _name_place(error)
-        current.node, current.pass_id, current.roots = self.outer
+        current.node, current.pass_id, current.roots, current.partial = self.outer
 
 
 _native_pass = calls.backward_pass(_NativePass, current, RELEASED, _leaf_lock)
@@ -422,9 +423,7 @@ def _run_tensor_hooks(hooks: dict, g: Any) -> Any:
         new = hook(g)
         if new is not None:
             if not isinstance(new, Tensor):
-                raise TypeError(f"hook '{getattr(hook, '__name__', hook)}' has returned an incompatible value: "
-                                "expected "
-                                f"Variable, but got {type(new).__name__}")
+                raise TypeError(f"expected Variable, but hook returned '{type(new).__name__}'")
             if new.shape != g.shape:
                 raise RuntimeError(f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value")
             g = new

@@ -25,6 +25,9 @@ class saved_tensors_hooks:
     def __enter__(self) -> None:
         if _disabled.message is not None:
             raise RuntimeError(_disabled.message)
+        if not (callable(self.pack_hook) and callable(self.unpack_hook)):
+            raise TypeError("_push_saved_tensors_default_hooks(): incompatible function arguments. pack_hook and "
+                            "unpack_hook must be callable")
         saved_hooks.stack = [*saved_hooks.stack, (self.pack_hook, self.unpack_hook)]
         overrides.active.append(self)          # every call goes through `interpret`, which packs what it keeps
 

@@ -325,8 +325,8 @@ class Packed:
 
     def __init__(self, t: Tensor) -> None:
         pack, self.unpack = saved_hooks.stack[-1]
-        self.edge = t._node
         self.requires_grad = t.requires_grad
+        self.edge = edge(t)
         with _without_hooks():
             self.value = pack(t.detach() if t.requires_grad and t._node is not None else t)   # type: ignore[attr-defined]
 
@@ -336,10 +336,20 @@ class Packed:
         if not isinstance(t, Tensor):
             raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
                             f"{type(t).__name__}")
-        if self.requires_grad and self.edge is not None:
-            t = _detached_alias(t)
-            t._node, t._requires_grad = self.edge, True
+        if self.edge is None:
+            return t
+        if isinstance(self.edge, Tensor):                # a leaf: what the hook returns stands in for it
+            return t if t is self.edge or not grad_mode.enabled else _standing_in(self.edge, t)
+        t = _detached_alias(t)
+        t._node, t._requires_grad = self.edge, True
         return t
+
+
+def _standing_in(leaf: Tensor, t: Tensor) -> Tensor:
+    """``t`` with gradients that go to ``leaf``."""
+    alias = _detached_alias(t)
+    alias._node, alias._requires_grad = leaf.view_as(leaf)._node, True   # type: ignore[attr-defined]
+    return alias
 
 
 class _without_hooks:

@@ -16,7 +16,7 @@ from flowtorch.ops.op import Op
 from flowtorch.tensor import Tensor
 
 _DATA = (
-    "vmap: It looks like you're calling .item() on a Tensor. We don't support it: "
+    "vmap: It looks like you're calling .item() on a Tensor. We don't support vmap over calling .item() on a Tensor: "
     "in the batch it has many values. Use operations on tensors instead, or call it outside of vmap"
 )
 _FLOW = (

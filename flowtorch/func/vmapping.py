@@ -189,10 +189,14 @@ def _chunked(
 ) -> Any:
     """``run`` on chunks of the batch, the results joined."""
     from flowtorch.ops.join import cat
+    from flowtorch.random import get_rng_state, set_rng_state
 
     parts = []
+    state = get_rng_state() if randomness == "same" else None
     structure: Any = None
     for start in range(0, size, chunk_size):
+        if state is not None:                        # every chunk draws what the first one drew
+            set_rng_state(state)
         n = min(chunk_size, size - start)
         piece = [
             arg if dim is None else arg.narrow(dim, start, n)

@@ -392,7 +392,8 @@ def randperm(
         dtype = dtypes.int64
 
     def draw(array: np.ndarray, gen: Generator) -> None:
-        integers.randperm(gen, array)
+        for row in [array] if array.ndim == 1 else array.reshape(-1, n):        # a vmap asks for one per example
+            integers.randperm(gen, row)
 
     shape = factory._shape((n,), "randperm")
     return draw_new("randperm", shape, draw, generator, out, dtype, device, requires_grad)

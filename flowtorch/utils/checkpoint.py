@@ -9,6 +9,7 @@ from typing import Any
 
 import flowtorch as torch
 from flowtorch.autograd.engine import backward as _backward
+from flowtorch.autograd.engine import current
 from flowtorch.autograd.graph import saved_tensors_hooks
 from flowtorch.tensor import Tensor
 
@@ -138,6 +139,10 @@ class CheckpointFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
+        if current.partial:
+            raise RuntimeError("When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing "
+                               "an `inputs` parameter to .backward(). Use it with use_reentrant=False, or call "
+                               ".backward() without `inputs`.")
         inputs = list(ctx.inputs)
         for i, t in zip(ctx.tensor_indices, ctx.saved_tensors, strict=True):
             inputs[i] = t
