@@ -18,6 +18,7 @@ import numpy as np
 from flowtorch import overrides
 from flowtorch.array.place import contiguous
 from flowtorch.autograd import anomaly
+from flowtorch.autograd.levels import levels
 from flowtorch.autograd.gradient_dtype import gradient_type, in_use
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.autograd.node import RELEASED, AccumulateGrad, Node, Output, edge
@@ -86,6 +87,8 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
     modes = overrides.state.modes           # they see the call of backward, not what it computes; user functions do
     if modes:
         current.modes, overrides.state.modes = modes, []
+    disabled = overrides.state.subclasses_disabled
+    overrides.state.subclasses_disabled = True
     owned: set[int] = set()                 # ids of pending sums that this pass made: free to be added to in place
     pending: dict[Node, Any] = {}
     heap: list = []
@@ -152,6 +155,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
     finally:
         grad_mode.enabled = previous
         current.node, current.pass_id, current.roots, current.partial = outer
+        overrides.state.subclasses_disabled = disabled
         if modes:
             current.modes, overrides.state.modes = (), modes
     return results
@@ -490,7 +494,8 @@ def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
             if type(t) is Tensor and t._type.fast and not active:
                 result.append(wrap(np.ones_like(t._array), t._type))
             else:
-                result.append(t.new_ones(t.shape))                      # type: ignore[attr-defined]
+                with overrides.DisableTorchFunctionSubclass():          # gradients of subclasses are plain tensors
+                    result.append(_ones_like(t))
         elif isinstance(g, Tensor):
             if g.shape != t.shape:
                 raise RuntimeError(f"Mismatch in shape: grad_output[{len(result)}] has a shape of {g.shape} and "
@@ -504,6 +509,12 @@ def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
         else:
             raise TypeError("gradients can be either Tensors or None, but got " + type(g).__name__)
     return result
+
+
+def _ones_like(t: Tensor) -> Tensor:
+    from flowtorch.ops.factory import ones_like
+
+    return ones_like(t)
 
 
 def _start(t: Tensor, what: str, i: int) -> Any:
@@ -520,6 +531,9 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     if grad_variables is not None:
         warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
         grad_tensors = grad_variables
+    if levels.open:
+        raise RuntimeError("backward() called inside a functorch transform. This is not supported, please use "
+                           "torch.func.grad or torch.func.vjp instead, or call backward() outside of transforms.")
     if inputs is not None and not isinstance(inputs, Tensor) and len(inputs) == 0:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     tensors = _tuple(tensors)
@@ -553,6 +567,12 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         from flowtorch.func import vmap
 
         weights = _tuple(grad_outputs)
+        for i, (o, w) in enumerate(zip(outputs, weights, strict=False)):
+            if isinstance(w, Tensor) and w.shape[1:] != o.shape:
+                raise RuntimeError("If `is_grads_batched=True`, we interpret the first dimension of each grad_output "
+                                   "as the batch dimension. The sizes of the remaining dimensions are expected to "
+                                   f"match the shape of the corresponding output, but grad_output[{i}] has a shape of "
+                                   f"{w.shape} and output[{i}] has a shape of {o.shape}.")
         return vmap(lambda *w: grad(outputs, targets, w, True, create_graph, True, allow_unused, False,
                                     materialize_grads), in_dims=0)(*weights)
     keep = create_graph if retain_graph is None else retain_graph

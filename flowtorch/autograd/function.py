@@ -59,13 +59,13 @@ def user_code(f: Callable, *args: Any) -> Any:
     """Call a user's function in backward, seen by the function modes that the engine's own work is hidden from."""
     from flowtorch.autograd.engine import current
 
-    if not current.modes or overrides.state.modes:
-        return f(*args)
-    overrides.state.modes = list(current.modes)
+    state = overrides.state
+    engine = state.modes, state.subclasses_disabled
+    state.modes, state.subclasses_disabled = state.modes or list(current.modes), False
     try:
         return f(*args)
     finally:
-        overrides.state.modes = []
+        state.modes, state.subclasses_disabled = engine
 
 
 class FunctionNode(Node, FunctionCtx):
@@ -77,6 +77,9 @@ class FunctionNode(Node, FunctionCtx):
     materialize_grads = True
     to_save: tuple | None = None
     dirty_tensors: tuple = ()
+
+    def __repr__(self) -> str:
+        return f"<torch.autograd.function.{type(self).__name__} object at {id(self):#x}>"
     non_differentiable: tuple = ()
     needs_input_grad: tuple = ()
 
@@ -170,7 +173,7 @@ class FunctionNode(Node, FunctionCtx):
                                    f"{i + 1}, but the "
                                    "corresponding forward input was not a Variable")
             if r is not None and not isinstance(r, Tensor):
-                raise TypeError(f"expected Variable or None (got {type(r).__name__})")
+                raise RuntimeError(f"expected Variable or None (got {type(r).__name__})")
         return tuple(result[i] for i in self.tensor_positions)
 
 
@@ -289,7 +292,7 @@ def _finish(cls: type, node: Any, args: tuple, tensors: list, edges: tuple, reco
     dirty = {id(t) for t in node.dirty_tensors}
     for t in node.dirty_tensors:
         if recording and t._requires_grad and t._node is None and t._view is None and any(t is a for _, a in tensors):
-            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+            raise RuntimeError("a leaf Variable that requires grad has been used in an in-place operation.")
     wired: list[Any] = []
     given = {id(a) for _, a in tensors}
     for o in outputs:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.array.place import host_strided
-from flowtorch.autograd.levels import Level, Wrapped, make_wrapper
+from flowtorch.autograd.levels import Level, Wrapped, levels, make_wrapper
 from flowtorch.ops.dispatch import as_call, check_stored, flat_inputs
 from flowtorch.ops.families import return_type
 from flowtorch.ops.op import Op
@@ -215,6 +215,9 @@ def find_rule(op: Op) -> Rule | None:
 
 def apply(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
     """Run ``op`` on batches of this level."""
+    if level not in levels.open:
+        raise RuntimeError("Either your tensor may have escaped from inside a function being vmapped and this is a user "
+                           "error (let the function return it), or there is an internal error.")
     if out is not None:
         raise RuntimeError(
             f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on out= "

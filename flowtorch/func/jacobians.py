@@ -26,6 +26,13 @@ def _basis(tensors: list) -> list:
     return parts
 
 
+def _check_real(name: str, kind: str, tensors: list) -> None:
+    for i, t in enumerate(tensors):
+        if isinstance(t, Tensor) and t.is_complex():
+            raise RuntimeError(f"{name}: Expected all {kind}s to be real but received complex tensor at flattened "
+                               f"{kind} idx: {i}")
+
+
 def jacrev(
     func: Callable,
     argnums: Argnums = 0,
@@ -46,6 +53,7 @@ def jacrev(
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         nums = check_argnums(argnums, len(args))
         chosen = pick(args, nums)
+        _check_real("jacrev", "input", tree_flatten(chosen)[0])
         single = isinstance(nums, int)
 
         def of(*inputs: Any) -> Any:
@@ -53,6 +61,7 @@ def jacrev(
 
         outputs, vjp_fn, *aux = vjp(of, *((chosen,) if single else chosen), has_aux=has_aux)
         flat, out_spec = tree_flatten(outputs)
+        _check_real("jacrev", "output", flat)
         for o in flat:
             if not (o.is_floating_point() or o.is_complex()):
                 raise RuntimeError(
@@ -97,6 +106,8 @@ def jacfwd(
                     f"jvp(f, primals, tangents): Expected primals to only contain Tensors, got {type(x)}"
                 )
 
+        _check_real("jacfwd", "input", flat)
+
         def of(*inputs: Any) -> Any:
             return func(*replace(args, nums, inputs[0] if single else inputs), **kwargs)
 
@@ -106,6 +117,7 @@ def jacfwd(
         columns = vmap(push, randomness=randomness)(*_basis(flat))
         slopes = columns[0]
         leaves, out_spec = tree_flatten(slopes)
+        _check_real("jacfwd", "output", leaves)
         sizes = [x.numel() for x in flat]
         blocks = []
         for leaf in leaves:
