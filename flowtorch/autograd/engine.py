@@ -18,8 +18,8 @@ import numpy as np
 from flowtorch import overrides
 from flowtorch.array.place import contiguous
 from flowtorch.autograd import anomaly
-from flowtorch.autograd.levels import levels
 from flowtorch.autograd.gradient_dtype import gradient_type, in_use
+from flowtorch.autograd.levels import levels
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.autograd.node import RELEASED, AccumulateGrad, Node, Output, edge
 from flowtorch.dtypes import contiguous_format

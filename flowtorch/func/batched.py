@@ -216,8 +216,8 @@ def find_rule(op: Op) -> Rule | None:
 def apply(level: int, op: Op, values: list, out: Any, inplace: bool) -> Any:
     """Run ``op`` on batches of this level."""
     if level not in levels.open:
-        raise RuntimeError("Either your tensor may have escaped from inside a function being vmapped and this is a user "
-                           "error (let the function return it), or there is an internal error.")
+        raise RuntimeError("Either your tensor may have escaped from inside a function being vmapped and this is a "
+                           "user error (let the function return it), or there is an internal error.")
     if out is not None:
         raise RuntimeError(
             f"Batching rule not implemented for aten::{op.name}.out; the fallback path doesn't work on out= "

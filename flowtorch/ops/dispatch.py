@@ -107,7 +107,8 @@ def find_special(op: Op, values: list, out: Any) -> list:
             if not v._type.plain:
                 found.append(v)
         elif isinstance(v, (list, tuple)):
-            found.extend(t for t in v if isinstance(t, Tensor) and not t._type.plain)
+            found.extend(t for t in v if (
+                not t._type.plain if isinstance(t, Tensor) else hasattr(type(t), "__torch_function__")))
         elif v is not None and hasattr(type(v), "__torch_function__"):
             found.append(v)
     if isinstance(out, Tensor) and not out._type.plain:
