@@ -107,10 +107,13 @@ def get_default_device() -> device:
     return default_device()
 
 
-def set_default_device(d: Any) -> None:
-    """Make ``d`` the device of tensors made without one; ``None`` sets the CPU again."""
+def set_default_device(device: Any) -> None:
+    """Make ``device`` the device of tensors made without one; ``None`` sets the CPU again."""
     global _default
-    _default = cpu if d is None else device(d)
+    _default = cpu if device is None else _device(device)
+
+
+_device = device
 
 
 def interpreted_cuda() -> bool:

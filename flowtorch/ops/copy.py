@@ -239,13 +239,13 @@ _copy.public = _copy.family.fast(_copy)
 
 
 @composite(namespace="Tensor", method=True)
-def copy_(self, src, non_blocking=False):
-    """Copy ``src`` into this tensor (converted, broadcast) and return it."""
-    if (isinstance(src, Tensor) and self._type.plain and src._type.plain and not dispatch.active
-            and not ((self.requires_grad or src.requires_grad) and grad_mode.enabled)
-            and not overlap.has_internal_overlap(self._array) and not overlap.shares(self._array, src._array)
-            and src._type.device.type != "meta"):
-        source = src._array
+def copy_(self, other, non_blocking=False):
+    """Copy ``other`` into this tensor (converted, broadcast) and return it."""
+    if (isinstance(other, Tensor) and self._type.plain and other._type.plain and not dispatch.active
+            and not ((self.requires_grad or other.requires_grad) and grad_mode.enabled)
+            and not overlap.has_internal_overlap(self._array) and not overlap.shares(self._array, other._array)
+            and other._type.device.type != "meta"):
+        source = other._array
         try:
             if source.dtype.kind == "c" and self._array.dtype.kind not in "cW":
                 source = source.real
@@ -257,7 +257,7 @@ def copy_(self, src, non_blocking=False):
             return self
     if self._type.device.type == "meta":
         return self                  # nothing to write
-    return dispatch.interpret_inplace(_copy, (self, src, non_blocking), {})
+    return dispatch.interpret_inplace(_copy, (self, other, non_blocking), {})
 
 
 _copy.public_inplace = copy_

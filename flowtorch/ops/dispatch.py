@@ -27,7 +27,7 @@ from flowtorch.dtypes import can_cast
 from flowtorch.native import calls
 from flowtorch.ops import overlap
 from flowtorch.ops.autocast import LISTED, watch
-from flowtorch.ops.op import NUMPY_NAMES, REGISTRY, Composite, Op, pytorch_names
+from flowtorch.ops.op import NUMPY_NAMES, PARSER_NAMES, REGISTRY, Composite, Op, pytorch_names
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
 active = overrides.active
@@ -575,7 +575,7 @@ def checked(record: Composite, f: Callable) -> Callable:
 
 def renamed(f: Callable, kwargs: dict) -> dict:
     """Keyword arguments with numpy's names replaced by those of ``f``; else the error in flight goes on."""
-    if NUMPY_NAMES.keys().isdisjoint(kwargs):
+    if NUMPY_NAMES.keys().isdisjoint(kwargs) and PARSER_NAMES.keys().isdisjoint(kwargs):
         raise
     inner: Any = f
     while hasattr(inner, "__wrapped__"):

@@ -213,10 +213,9 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
             return slow(input, other, {})
 
     name_function(call, op)
-    second = op.names[1]
-    if second != "other" and not reverse:  # torch.pow(x, exponent=2): the op's own name for its second operand
-        code = call.__code__
-        call.__code__ = code.replace(co_varnames=tuple(second if n == "other" else n for n in code.co_varnames))
+    if op.names[:2] != ("input", "other") and not reverse:  # torch.pow(x, exponent=2): the op's names for its operands
+        code, own = call.__code__, dict(zip(("input", "other"), op.names[:2], strict=True))
+        call.__code__ = code.replace(co_varnames=tuple(own.get(n, n) for n in code.co_varnames))
     return calls.pointwise("reflected" if reverse else "binary", op, call)
 
 

@@ -225,7 +225,7 @@ class Op:
         """The value of every parameter, in order. TypeError in PyTorch's manner when they do not fit."""
         names = self.names
         n = len(args)
-        if kwargs and any(k in NUMPY_NAMES for k in kwargs):
+        if kwargs and any(k not in names for k in kwargs):
             kwargs = pytorch_names(kwargs, names)
         if n > self.positional:
             raise TypeError(f"{self.name}() takes {self.positional} positional arguments but {n} were given")
@@ -269,12 +269,27 @@ class _Missing:
 MISSING = _Missing()
 # What numpy calls PyTorch's parameters: both names are taken wherever an operator has the parameter.
 NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input", "x1": "input", "x2": "other"}
+# What PyTorch's own parser calls parameters that its documentation, and so the definitions here, name otherwise. An
+# int says which parameter is meant, whatever its name.
+PARSER_NAMES: dict[str, tuple[str, ...] | int] = {
+    "input": 0, "input2": 1, "input3": 2, "indices": ("indices_or_sections",), "sections": ("indices_or_sections",),
+    "tensor_indices_or_sections": ("indices_or_sections",), "element": ("elements",), "size": ("shape",),
+    "test_element": ("test_elements",), "tensor": ("tensor1",), "other": ("tensor2", "B"), "mat2": ("mat",),
+}
 
 
 def pytorch_names(kwargs: dict, names: Any) -> dict:
     """Keyword arguments with numpy's names replaced where ``names`` has PyTorch's alone."""
-    return {NUMPY_NAMES[k] if k in NUMPY_NAMES and k not in names and NUMPY_NAMES[k] in names else k: v
-            for k, v in kwargs.items()}
+    return {k if k in names else _meant(k, names): v for k, v in kwargs.items()}
+
+
+def _meant(name: str, names: Any) -> str:
+    if name in NUMPY_NAMES and NUMPY_NAMES[name] in names:
+        return NUMPY_NAMES[name]
+    found = PARSER_NAMES.get(name, ())
+    if isinstance(found, int):
+        return names[found] if found < len(names) else name
+    return next((other for other in found if other in names), name)
 
 
 def _first_apply(node: Node, g: Any) -> tuple:

@@ -167,12 +167,6 @@ def to_mkldnn(self, dtype=None):
                        "the tensor as it is")
 
 
-@composite(namespace="Tensor", method=True)
-def chalf(self, memory_format=dtypes.preserve_format):
-    """A copy of dtype complex32, which numpy does not have: RuntimeError."""
-    return self.to(dtypes.complex32, memory_format=memory_format)
-
-
 @composite
 def are_deterministic_algorithms_enabled():
     """Whether only deterministic algorithms may run (all are)."""

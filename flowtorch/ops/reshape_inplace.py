@@ -75,11 +75,11 @@ def swapdims_(self, dim0, dim1):
 # ---------------------------------------------------------------- resize_
 
 @composite(namespace="Tensor", method=True)
-def resize_(self, *sizes, memory_format=contiguous_format):
+def resize_(self, *sizes, size=None, memory_format=contiguous_format):
     """Change the shape in place: the same memory where it is enough, else a larger one that starts with the old."""
     if hasattr(self, "__flowtorch_interpret__"):
         raise RuntimeError("resize_ is not supported inside a function transform")
-    shape = int_list(sizes, None, "resize_", "size")
+    shape = int_list(sizes if size is None else (size,), None, "resize_", "size")
     if self.requires_grad:
         raise RuntimeError("cannot resize variables that require grad")
     if any(n < 0 for n in shape):
@@ -115,14 +115,14 @@ def _resized(array: np.ndarray, shape: tuple) -> np.ndarray:
 
 
 @composite(namespace="Tensor", method=True)
-def resize_as_(self, other, *, memory_format=contiguous_format):
-    """Change the shape to that of ``other``, in place."""
-    return resize_(self, tuple(other.shape), memory_format=memory_format)
+def resize_as_(self, the_template, *, memory_format=contiguous_format):
+    """Change the shape to that of ``the_template``, in place."""
+    return resize_(self, tuple(the_template.shape), memory_format=memory_format)
 
 
-def _resize_as(self: Any, other: Any, **options: Any) -> Any:
-    """Change the shape to that of ``other``, in place."""
-    return resize_as_(self, other, **options)
+def _resize_as(input: Any, the_template: Any, **options: Any) -> Any:
+    """Change the shape to that of ``the_template``, in place."""
+    return resize_as_(input, the_template, **options)
 
 
 composite(_resize_as, name="resize_as_")
