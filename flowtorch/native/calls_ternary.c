@@ -97,7 +97,7 @@ static PyObject *call(PyObject *callable, PyObject *const *args, size_t nargsf, 
         goto python;
     for (int i = 0; i < 3; i++) {
         PyObject *t = operands[i];
-        if (t == Py_None) continue;
+        if (t == Py_None && (kind == CLAMP || (kind >= ADD && i == 2))) continue;
         if (i > 0 && is_number(t) && (kind == CLAMP || (kind == LERP && i == 2))) continue;
         if (!fits(t, first, written && i > 0)) goto python;
         wanted |= wants_gradient(t);

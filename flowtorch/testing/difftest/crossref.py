@@ -132,7 +132,7 @@ class crossref:
             findings += [
                 verdict.Finding("dtype mismatch", f"dtype: expected {e.dtype}, got {g.dtype}")
                 for e, g in zip(expected.results or [], got.results or [], strict=False)
-                if isinstance(e, Result) and isinstance(g, Result) and e.dtype != g.dtype
+                if self.reference.faithful and isinstance(e, Result) and isinstance(g, Result) and e.dtype != g.dtype
             ]
             if (expected.error is None) != (got.error is None):
                 findings = [

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import checks
-from ..errormodel import EPS, WIDE, reduction_length
+from ..errormodel import EPS, WIDE, reduction_length, signed_units
 from ..outcome import Outcome, Result, unphased
 from ..samples import Array, Named, Sample, Spec, load
 from . import verdict
@@ -260,15 +260,26 @@ def sweep(recorder: Recorder, spec: Spec, numbers: Numbers) -> Iterator[str]:
         found = verdict.values(e[known], g[known], dtype, lambda x=exact[known], s=spread[known]: (x, s), always=True)
         narrowed = Sample((Array(sample.args[0].values[known], dtype),), {})
         row = recorder.row(spec, dtype, "contiguous")
-        if found.measure is not None:
-            from ..errormodel import signed_units
-
-            units = np.abs(signed_units(e[known], exact[known], dtype))
-            found.measure.reference_units = float(np.nanmax(units)) if units.size else 0.0
+        ours, theirs = (signed_units(side[known], exact[known], dtype) for side in (g, e))
+        if found.measure is not None and known.any():
+            found.measure.reference_units = float(np.nanmax(np.abs(theirs)))
+        if found.verdict in GOOD and (text := leaning(ours, theirs)):
+            found = Finding("suspicious", text, found.measure)
         yield from recorder.put(spec, spec.name, narrowed, [found])
         with np.errstate(all="ignore"):
             steep = spread[known] / np.abs(exact[known])
         row.condition = float(np.nanmedian(steep[np.isfinite(steep)])) if np.isfinite(steep).any() else 0.0
+
+
+def leaning(ours: np.ndarray, theirs: np.ndarray) -> str:
+    """Words on errors that all go one way, each of them small; nothing where they cancel as roundings do."""
+    means = []
+    for units in (ours, theirs):
+        small = units[np.isfinite(units) & (np.abs(units) < 64)]
+        means.append(float(small.mean()) if small.size else 0.0)
+    if not abs(means[0]) > 0.5 > abs(means[1]):
+        return ""
+    return f"errors lean to one side: {means[0]:+.2f} units on average, the reference's {means[1]:+.2f}"
 
 
 def stream(recorder: Recorder, spec: Spec) -> Iterator[str]:

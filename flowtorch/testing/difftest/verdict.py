@@ -135,6 +135,14 @@ def seen_strides(r: Result) -> Any:
     return r.strides if r.alias and 0 not in r.shape else meaningful(r.strides, r.shape)
 
 
+def _limit(exact: np.ndarray, dtype: str, length: float = 1.0, spread: Any = 0.0) -> np.ndarray:
+    """The allowance; half precision is computed in float32 and rounded once: one unit, and what float32 loses."""
+    if dtype not in ("float16", "bfloat16"):
+        return allowance(exact, dtype, length, spread)
+    own = allowance(exact, dtype, factor=1 / UNITS)
+    return own + UNITS * EPS["float32"] * np.sqrt(max(length, 1.0)) * np.asarray(spread, np.float64)
+
+
 def zeros_of_other_sign(e: np.ndarray, g: np.ndarray) -> np.ndarray:
     if e.dtype.kind != "f" or g.dtype.kind != "f":
         return np.zeros(e.shape, bool)
@@ -157,7 +165,7 @@ def values(
         return Finding("exact", measure=measure)
     if correct and e.dtype.kind == "f":
         return _rounded_once(e, g, dtype, exact, measure)
-    if not always and not beyond(e, g, dtype, allowance(e, dtype)).any():
+    if not always and not beyond(e, g, dtype, _limit(e, dtype)).any():
         measure.add(signed_units(g, e, dtype), e, g)
         return Finding("within model", measure=measure)
     truth = exact() if exact is not None else None
@@ -169,7 +177,7 @@ def values(
         measure.add(signed_units(g, e, dtype), e, g)
         return _graded(beyond(e, g, dtype, limit), e, g, None, limit, measure, "within model")
     o, spread = truth
-    limit = allowance(o, dtype, length, spread)
+    limit = _limit(o, dtype, length, spread)
     measure.add(signed_units(g, o, dtype), o, g, reference=e)
     ours, theirs = beyond(o, g, dtype, limit), beyond(o, e, dtype, limit)
     with np.errstate(all="ignore"):  # nan, or too large for the narrower dtype: there the reference decides
