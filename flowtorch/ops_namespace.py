@@ -118,8 +118,43 @@ class _OpNamespace(types.ModuleType):
         return made
 
 
+def _alias(input: Any) -> Any:
+    return input.view(input.shape)
+
+
+def _index(input: Any, indices: Any) -> Any:
+    return input[tuple(slice(None) if i is None else i for i in indices)]
+
+
+def _pin_memory(input: Any, device: Any = None) -> Any:
+    return input.pin_memory()
+
+
+def _slice(input: Any, dim: int = 0, start: Any = None, end: Any = None, step: int = 1) -> Any:
+    return input[(slice(None),) * (dim % input.dim()) + (slice(start, end, step),)]
+
+
+def _sparse_addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    return input.addmm(mat1, mat2, beta=beta, alpha=alpha)
+
+
+def _to_copy(input: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = None,
+             non_blocking: bool = False, memory_format: Any = None) -> Any:
+    given = {} if memory_format is None else {"memory_format": memory_format}
+    return input.to(device or input.device, dtype or input.dtype, non_blocking, True, **given)
+
+
+# Operators that have no function or method of their name.
+_UNNAMED = {
+    "alias": _alias, "index": _index, "_pin_memory": _pin_memory, "slice": _slice, "_sparse_addmm": _sparse_addmm,
+    "_to_copy": _to_copy,
+}  # fmt: skip
+
+
 def _builtin(name: str) -> Any:
     """Return the function or method that an operator of PyTorch's own stands for."""
+    if name in _UNNAMED:
+        return _UNNAMED[name]
     root = sys.modules["flowtorch"]
     for prefix, module in (("linalg_", "linalg"), ("fft_", "fft"), ("special_", "special")):
         if name.startswith(prefix):

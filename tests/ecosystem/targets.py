@@ -25,6 +25,7 @@ class Target:
     seconds: int = 900
 
 
+INSPECTED = "inspect.signature tells PyTorch's names of the parameters; of PyTorch's it tells nothing, so the test calls it"
 STORE = "needs torch.distributed's TCPStore, which is absent"
 TARGETS = {
     "classics": Target("programs to the published structure of mnist, VAE, regression, word-language model", "classics.py"),
@@ -80,5 +81,18 @@ TARGETS = {
     "array-api": Target(
         "array-api-compat: every function of the standard", "array_api.py",
         requires=["array-api-compat", "array-api-strict"],
+    ),
+    "array-api-tests": Target(
+        "the standard's own test suite, against array-api-compat's torch; 15 examples a test", "suite.py",
+        requires=["array-api-compat", "hypothesis", "ndindex", "pytest-json-report"],
+        sources="https://github.com/data-apis/array-api-tests@55fcc60179efa2680ddd6cd926ddf17b83530e2b",
+        arguments=["array_api_tests", "--derandomize", "--disable-deadline", "--max-examples", "15"],
+        variables={"ARRAY_API_TESTS_MODULE": "array_api_compat.torch", "ARRAY_API_TESTS_VERSION": "2025.12"},
+        excepted={
+            "test_signatures.py::test_extension_func_signature[fft.": INSPECTED,
+            "test_signatures.py::test_extension_func_signature[linalg.matrix_norm]": INSPECTED,
+            "test_signatures.py::test_func_signature[arg": INSPECTED,
+        },
+        seconds=3600,
     ),
 }  # fmt: skip

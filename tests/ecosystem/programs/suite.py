@@ -28,5 +28,6 @@ command += [str(place), *options]
 done = subprocess.run(command, env=environment, capture_output=True, text=True)
 print(done.stdout[-3000:], done.stderr[-2000:])
 counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)", done.stdout)}
-failed = sorted(set(re.findall(r"^(?:FAILED|ERROR) \S*?(tests/\S+|\w+\.py::\S+)", done.stdout, re.MULTILINE)))
+found = re.findall(r"^(?:FAILED|ERROR) \S*?(tests/.+?|\w+\.py::.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
+failed = sorted(set(found))  # a test's parameters may have spaces
 report(counts=counts, failed=failed)

@@ -96,9 +96,14 @@ def seed_worker(job: Job) -> int:
     seed = job.base_seed + job.worker_id
     random.seed(seed)
     flowtorch.manual_seed(seed)
-    entropy = [job.worker_id, job.base_seed & 0xFFFFFFFF, job.base_seed >> 32, 0]
-    np.random.seed(np.random.SeedSequence(entropy).generate_state(4))
+    np.random.seed(_generate_state(job.base_seed, job.worker_id))
     return seed
+
+
+def _generate_state(base_seed: int, worker_id: int) -> list[int]:
+    """The four words that numpy's stream in a worker is seeded with."""
+    entropy = [worker_id, base_seed & 0xFFFFFFFF, base_seed >> 32, 0]
+    return np.random.SeedSequence(entropy).generate_state(4).tolist()
 
 
 def seed_pipe(pipe: Any, shared_seed: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any, NoReturn
 
-__path__: list[str] = []  # a package, as in PyTorch: imports below it are asked for by name
 __all__ = [
-    "DistBackendError", "DistError", "DistNetworkError", "DistStoreError", "destroy_process_group", "get_rank",
-    "get_world_size", "init_process_group", "is_available", "is_gloo_available", "is_initialized",
+    "DistBackendError", "DistError", "DistNetworkError", "DistStoreError", "ProcessGroup", "destroy_process_group",
+    "get_rank", "get_world_size", "init_process_group", "is_available", "is_gloo_available", "is_initialized",
     "is_mpi_available", "is_nccl_available", "is_torchelastic_launched", "is_ucc_available", "is_xccl_available",
 ]  # fmt: skip
 
@@ -27,6 +27,13 @@ class DistNetworkError(DistError):
 
 class DistStoreError(DistError):
     """An error of the store by which processes meet."""
+
+
+class ProcessGroup:
+    """Processes that work together: a type to name in annotations, of which there are none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError("torch.distributed.ProcessGroup: flowtorch runs in one process")
 
 
 def is_available() -> bool:
@@ -68,6 +75,8 @@ def init_process_group(*args: Any, **kwargs: Any) -> NoReturn:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "device_mesh":
+        return importlib.import_module("flowtorch.distributed.device_mesh")
     from flowtorch.shim import absent
 
     return absent.attribute(__name__, name)
