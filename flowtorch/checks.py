@@ -6,7 +6,7 @@ import builtins
 from collections.abc import Callable
 from typing import Any
 
-from flowtorch import dtypes
+from flowtorch import dtypes, overrides
 from flowtorch.tensor import Tensor
 
 _UNSAID = "Expected cond to be True, but got False. (This message can be improved by giving one.)"
@@ -77,8 +77,10 @@ def _check_tensor_all(cond: Any, message: Callable[[], str] | None = None) -> No
     _check_tensor_all_with(RuntimeError, cond, message)
 
 
-def _assert(condition: Any, message: str) -> None:
+def _assert(condition: Any, message: str) -> Any:
     """AssertionError unless the condition is true."""
+    if type(condition) is not Tensor and overrides.has_torch_function((condition,)):
+        return overrides.handle_torch_function(_assert, (condition,), condition, message)
     assert condition, message
 
 

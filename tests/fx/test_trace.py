@@ -81,6 +81,7 @@ CALLS = [
     lambda t, x: x.unflatten(0, (2, 3)),
     lambda t, x: x.shape[0] + x.size(1),
     lambda t, x: x.T,
+    lambda t, x: t._assert(x.dim() == 3, "three"),
     lambda t, x: x.to("cpu", dtype=t.float64),
 ]
 
