@@ -82,6 +82,7 @@ def _assert(condition: Any, message: str) -> Any:
     if type(condition) is not Tensor and overrides.has_torch_function((condition,)):
         return overrides.handle_torch_function(_assert, (condition,), condition, message)
     assert condition, message
+    return None
 
 
 def _assert_async(input: Tensor, assert_msg: str = "Expected Tensor with single nonzero value, but got zero") -> None:
