@@ -21,7 +21,9 @@ import fake_cupy
 SPECS = samples.load()
 LEAVES = {"Tensor.cpu", "Tensor.is_shared", "get_device"}
 """Functions whose result is another one on a device."""
-WITHOUT_KERNEL = {"geqrf", "linalg.ldl_factor", "linalg.ldl_factor_ex", "linalg.ldl_solve", "segment_reduce", "hash_tensor"}
+WITHOUT_KERNEL = {
+    "geqrf", "linalg.ldl_factor", "linalg.ldl_factor_ex", "linalg.ldl_solve", "segment_reduce", "hash_tensor",
+}  # fmt: skip
 UNLIKE = {"linalg.lstsq", "Tensor.chalf"}
 """On a device least squares have one driver, which always computes the residuals; there are no half complex numbers."""
 
