@@ -28,6 +28,15 @@ command += [str(place), *options]
 done = subprocess.run(command, env=environment, capture_output=True, text=True)
 print(done.stdout[-3000:], done.stderr[-2000:])
 counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)", done.stdout)}
-found = re.findall(r"^(?:FAILED|ERROR) \S*?(tests/.+?|\w+\.py::.+?)(?: - .*)?$", done.stdout, re.MULTILINE)
-failed = sorted(set(found))  # a test's parameters may have spaces
+
+
+def short(test):
+    """A test's name from the last folder called tests on, wherever the sources lie."""
+    path, _, rest = test.partition("::")
+    before, _, inside = path.rpartition("tests/")
+    return f"{'tests/' + inside if before or 'tests/' in path else os.path.basename(path)}{'::' if rest else ''}{rest}"
+
+
+found = re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", done.stdout, re.MULTILINE)  # parameters may have spaces
+failed = sorted({short(test) for test in found})
 report(counts=counts, failed=failed)
