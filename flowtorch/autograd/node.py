@@ -164,6 +164,18 @@ def node_hooks(node: Node) -> Hooks:
     return node.hooks
 
 
+class _Handles:
+    """What removes the hooks that together stand for one."""
+
+    def __init__(self, *handles: Any) -> None:
+        self.handles = handles
+
+    def remove(self) -> None:
+        """Remove them all."""
+        for handle in self.handles:
+            handle.remove()
+
+
 class AccumulateGrad(Node):
     """The node behind a leaf: it adds what arrives to the leaf's ``grad``. Made when somebody walks the graph."""
 
@@ -177,6 +189,26 @@ class AccumulateGrad(Node):
 
     def name(self) -> str:
         return "torch::autograd::AccumulateGrad"
+
+    def register_hook(self, fn: Any) -> Any:
+        """Call ``fn((), grad_outputs)`` after a gradient was added to the leaf."""
+        arrived: list = []
+
+        def note(g: Tensor) -> None:
+            arrived[:] = [g]
+
+        def after(leaf: Tensor) -> None:
+            fn((), tuple(arrived))
+            arrived.clear()
+        return _Handles(self.variable.register_hook(note),
+                        self.variable.register_post_accumulate_grad_hook(after))
+
+    def register_prehook(self, fn: Any) -> Any:
+        """Call ``fn(grad_outputs)`` before a gradient is added to the leaf; a returned tuple replaces it."""
+        def before(g: Tensor) -> Any:
+            new = fn((g,))
+            return new[0] if isinstance(new, tuple) else new
+        return self.variable.register_hook(before)
 
     def apply(self, g: Any) -> tuple:
         from flowtorch.autograd.engine import accumulate

@@ -20,7 +20,7 @@ from flowtorch.array.place import store
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled, grad_mode
-from flowtorch.autograd.node import Output, edge, kept, next_seq, save, save_output
+from flowtorch.autograd.node import Output, edge, kept, next_seq, node_hooks, save, save_output
 from flowtorch.autograd.node_names import COMPOSITES as NODE_NAMES
 from flowtorch.autograd.node_names import recorded_as
 from flowtorch.dtypes import can_cast
@@ -405,8 +405,19 @@ def check_fits(op: Op, target: Tensor, values: list) -> None:
                                f"{list(shape)}") from None
 
 
+def _keep_retaining(target: Tensor, old: Any, node: Any) -> None:
+    """The gradient that ``target`` retains is that of what it holds now, not of what the in-place op replaced."""
+    for index, ref in tuple(old.retain.items()):
+        if ref() is target:
+            del old.retain[index]
+            node_hooks(node).retain[0] = ref
+
+
 def rebase_history(target: Tensor, node: Any) -> None:
     """Make ``node`` the history of ``target`` after an in-place op; of its base too if it is a view."""
+    old = getattr(target._node, "hooks", None)
+    if old is not None and old.retain:
+        _keep_retaining(target, old, node)
     if target._view is None:
         target._node = node
         target._requires_grad = True
