@@ -103,8 +103,14 @@ def _binary(mp: Any) -> list[Function]:
         return x - y * mp.floor(x / y)
 
     def zeta(x: Any, q: Any) -> Any:
-        with mp.workdps(160):                         # mpmath's digits are those after the point: results go to 1e-107
-            return mp.zeta(x, q)
+        """By Euler and Maclaurin: mpmath's own has so many digits after the point, and results go to 1e-107."""
+        end = q + 60
+        tail = end**-x * (end / (x - 1) + mp.mpf(1) / 2)
+        factor = x * end ** (-x - 1)
+        for j in range(1, 25):
+            tail += mp.bernoulli(2 * j) / mp.factorial(2 * j) * factor
+            factor *= (x + 2 * j - 1) * (x + 2 * j) / end**2
+        return tail + mp.fsum((q + k) ** -x for k in range(60))
 
     moderate = {"operands": 2, "size": (1e-6, 1e3)}
     return [

@@ -28,12 +28,18 @@ def zeta(x: Any, q: Any) -> np.ndarray:
 def _sum(x: np.ndarray, q: np.ndarray) -> np.ndarray:
     """The smallest parts first."""
     end = q + _TERMS
-    last = end**-x
+    last = _power(x, q, _TERMS)
     rest, factor, square = 0.5, x / end, end * end
     for j, c in enumerate(_CORRECTIONS, 1):
         rest = rest + c * factor
         factor = factor * ((x + (2 * j - 1)) * (x + 2 * j) / square)
     total = last * rest + last * (end / (x - 1))
     for k in reversed(range(_TERMS)):
-        total = total + (q + k) ** -x
+        total = total + _power(x, q, k)
     return np.asarray(total)
+
+
+def _power(x: np.ndarray, q: np.ndarray, k: int) -> np.ndarray:
+    """``(q + k) ** -x`` with what rounding the base would lose x times over."""
+    base = q + k
+    return base**-x * (1 - x * ((q - (base - k)) / base))
