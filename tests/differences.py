@@ -450,6 +450,15 @@ RARE = [
         "",
         "results are converted wherever out= may hold them",
     ),
+    ("inner", "bool.*got NotImplementedError", "", "sums of products of bools are refused as matrix products are"),
+    (
+        "(linalg.)?(.*dot|.*mm|matmul|einsum|inner)",
+        "value: ",
+        "overflow",
+        "whether sums overflow depends on their order",
+    ),
+    ("(Tensor.)?sum.*", "float8.*value: ", "", "PyTorch rounds to float8 after every addition"),
+    ("max|min", "complex.*IndexError.*got RuntimeError", "", "of two faults in one call another is found first"),
     ("argsort", "out=.*got TypeError", "", "argsort takes no out=; sort does"),
     ("cdist", "value: ", "extreme", "infinite distances: torch's largest of several forgets a nan"),
     (

@@ -20,7 +20,18 @@ from flowtorch.testing.samples_pointwise import special_values
 FAMILIES = ("pointwise", "reduction", "view", "indexing", "sorting", "special", "linear")
 ELEMENTWISE = ("unary", "binary", "ternary")
 OTHERS = ("float32", "float64", "int64", "bool", "bfloat16", "uint8", "float16", "int8", "complex64")
-HUGE = {"float16": 6e3, "float32": 1e37, "bfloat16": 1e37, "float64": 1e307, "complex64": 1e37, "complex128": 1e307}
+HUGE = {
+    "uint8": 60,
+    "int8": 30,
+    "int16": 8e3,
+    "int32": 5e8,
+    "float16": 6e3,
+    "float32": 1e37,
+    "bfloat16": 1e37,
+    "float64": 1e307,
+    "complex64": 1e37,
+    "complex128": 1e307,
+}
 RARE_DTYPES = ("uint16", "uint32", "uint64", "float8_e4m3fn", "float8_e5m2")
 # Beside numbers of the wrong kind or of no use the reference crashes, or takes forever.
 LEFT_OUT = {

@@ -343,9 +343,12 @@ def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
     return target
 
 
-def check_inplace(target: Tensor, recording: bool) -> None:
-    """Refuse what PyTorch refuses to write: leaves and certain views under grad mode, overlapping memory."""
-    if overlap.has_internal_overlap(target._array):
+def check_inplace(target: Tensor, recording: bool, writes: bool = True) -> None:
+    """Refuse what PyTorch refuses to write: leaves and certain views under grad mode, overlapping memory.
+
+    ``writes``: False where the elements stay as they are, and only the view of them changes.
+    """
+    if writes and overlap.has_internal_overlap(target._array):
         overlap.raise_overlap()
     if target._type.inference and not grad_mode.inference:
         raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed."

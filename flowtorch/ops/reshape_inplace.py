@@ -18,7 +18,7 @@ from flowtorch.tensor import address_of, owner_of
 
 def become(x: Any, out: Any) -> Any:
     """Make ``x`` what its view ``out`` is: shape, place in memory and history."""
-    check_inplace(x, grad_enabled() and x.requires_grad)
+    check_inplace(x, grad_enabled() and x.requires_grad, writes=False)
     for part in ("value", "tangent"):                              # what a transform's tensor wraps
         if part in out.__dict__ and part in x.__dict__:
             x.__dict__[part] = out.__dict__[part]
