@@ -1,4 +1,4 @@
-"""Programs that print the same lines here and with torch: each file of ``programs/`` asks for one library, ``torch``."""
+"""Programs that print the same lines here and with torch, one to a file of ``programs/``."""
 
 import contextlib
 import io
