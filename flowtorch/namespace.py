@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowtorch.ops import dispatch, fast_pointwise
+from flowtorch.ops import compose, fast_pointwise
 from flowtorch.ops.op import COMPOSITES, REGISTRY
 from flowtorch.tensor import Tensor
 
@@ -39,7 +39,7 @@ def publish() -> None:
         if record.method:
             setattr(Tensor, record.method if isinstance(record.method, str) else record.name, public)
         if record.inplace:
-            setattr(Tensor, record.name + "_", dispatch.compose_inplace(record, public))
+            setattr(Tensor, record.name + "_", compose.compose_inplace(record, public))
 
 
 def publish_aliases(aliases: dict[str, str]) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from inspect import Parameter, Signature, signature
-from types import MappingProxyType
+from inspect import Parameter, Signature
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,10 @@ from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node import Output, edge, kept, next_seq, node_hooks, save, save_output
-from flowtorch.autograd.node_names import COMPOSITES as NODE_NAMES
-from flowtorch.autograd.node_names import recorded_as
 from flowtorch.dtypes import can_cast
 from flowtorch.native import calls
 from flowtorch.ops import overlap
-from flowtorch.ops.autocast import LISTED, watch
-from flowtorch.ops.op import NUMPY_NAMES, PARSER_NAMES, REGISTRY, Composite, Op, pytorch_names
+from flowtorch.ops.op import REGISTRY, Op
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
 active = overrides.active
@@ -507,153 +503,7 @@ def attach_signature(call: Any, op: Op) -> None:
     call.__signature__ = Signature(params, __validate_parameters__=False)
 
 
-# ---------------------------------------------------------------- composites
-
-def compose(record: Composite) -> Callable:
-    """The public function of a composite: itself, or with ``out=`` handling around it."""
-    f = watch(record) if record.name in LISTED else record.function
-    key = record.name if record.namespace == "torch" else f"{record.namespace}.{record.name}"
-    if key in NODE_NAMES:
-        f = naming(f, NODE_NAMES[key])
-    f.record = record                                           # type: ignore[attr-defined]
-    record.public = f                                           # type: ignore[attr-defined]
-    if not record.out:
-        if record.name not in _UNCHECKED and record.namespace != "nn.functional":
-            record.public = checked(record, f)
-        return f
-
-    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        if out is not None:
-            overlap.check_out(record, out, overlap.tensors_of((*args, *kwargs.values())))
-        try:
-            result = f(*args, **kwargs)
-        except AttributeError as error:
-            raise blame(record, args, kwargs, error) from None
-        except TypeError:
-            kwargs = renamed(f, kwargs)
-            result = f(*args, **kwargs)
-        return result if out is None else write_out(record, out, result)      # type: ignore[arg-type]
-
-    call.__signature__ = SignatureWithOut(f)                    # type: ignore[attr-defined]
-    record.public = present(call, record, f)
-    return call
-
-
-def naming(f: Callable, node_name: Any) -> Callable:
-    """``f``, whose result is one node of this name in PyTorch."""
-    def call(*args: Any, **kwargs: Any) -> Any:
-        result = f(*args, **kwargs)
-        return recorded_as(result, node_name) if grad_mode.enabled else result
-
-    call.__name__, call.__qualname__, call.__module__ = f.__name__, f.__qualname__, f.__module__
-    call.__doc__, call.__wrapped__ = f.__doc__, f           # type: ignore[attr-defined]
-    return call
-
-
-def present(call: Any, record: Composite, f: Any) -> Callable:
-    """``call`` under the name of the composite that it calls."""
-    call.__name__ = call.__qualname__ = record.name
-    call.__doc__ = record.doc
-    call.__module__ = "flowtorch"
-    call.__wrapped__ = f
-    call.record = record
-    return call
-
-
-# Published as they are: a training step calls them often, or PyTorch raises AttributeError as well.
-_UNCHECKED = frozenset([
-    "to", "float", "double", "half", "bfloat16", "int", "long", "short", "char", "byte", "bool", "contiguous",
-    "detach", "detach_", "copy_", "split", "new_empty", "new_zeros", "new_ones", "new_full",
-    "new_tensor", "div", "div_", "clamp_min", "clamp_max", "conj", "sum_to_size", "max", "min", "masked_fill",
-    "masked_fill_", "fill_", "zero_", "softmax", "log_softmax", "cpu", "cuda", "type", "flatten", "unflatten",
-    "expand_as", "view_as", "type_as", "reshape_as", "scatter", "scatter_", "swapaxes", "norm", "stft",
-    "__pos__", "resize_", "resize_as_", "set_", "storage", "untyped_storage", "_typed_storage", "manual_seed",
-    "seed", "linear", "dropout", "zeros", "ones", "empty", "is_shared", "pca_lowrank", "svd_lowrank", "tensordot",
-    "unravel_index",
-])
-
-
-def checked(record: Composite, f: Callable) -> Callable:
-    """The published form of a composite: an argument that is no tensor is a TypeError. Our own code calls ``f``."""
-    def call(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return f(*args, **kwargs)
-        except AttributeError as error:
-            raise blame(record, args, kwargs, error) from None
-        except TypeError:
-            kwargs = renamed(f, kwargs)
-        return f(*args, **kwargs)
-
-    return present(call, record, f)
-
-
-def renamed(f: Callable, kwargs: dict) -> dict:
-    """Keyword arguments with numpy's names replaced by those of ``f``; else the error in flight goes on."""
-    if NUMPY_NAMES.keys().isdisjoint(kwargs) and PARSER_NAMES.keys().isdisjoint(kwargs):
-        raise
-    inner: Any = f
-    while hasattr(inner, "__wrapped__"):
-        inner = inner.__wrapped__
-    code = inner.__code__
-    changed = pytorch_names(kwargs, code.co_varnames[:code.co_argcount + code.co_kwonlyargcount])
-    if changed.keys() == kwargs.keys():
-        raise
-    return changed
-
-
-def blame(record: Composite, args: tuple, kwargs: dict, error: AttributeError) -> Exception:
-    """PyTorch's TypeError, where a composite asked an argument for what only a tensor (or an integer) has."""
-    if record.name in _UNCHECKED:
-        return error
-    code = record.function.__code__                             # type: ignore[attr-defined]
-    names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
-    wanted = "int" if error.name == "__index__" else "Tensor"
-    for i, (name, v) in enumerate([*zip([*names, *["args"] * len(args)], args, strict=False), *kwargs.items()]):
-        if v is error.obj and not isinstance(v, Tensor):
-            kind = type(v).__name__
-            return TypeError(f"{record.name}(): argument '{name}' (position {i + 1}) must be {wanted}, not {kind}")
-        if isinstance(v, (tuple, list)) and any(x is error.obj and not isinstance(x, Tensor) for x in v):
-            return TypeError(f"{record.name}(): argument '{name}' (position {i + 1}) must be tuple of {wanted}s, but "
-                             f"found element of type {type(error.obj).__name__}")
-    return error
-
-
-class SignatureWithOut(Signature):
-    """The signature of ``f`` with the keyword ``out`` that its public form takes, worked out when somebody asks."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, function: Callable) -> None:
-        self.function = function
-        self._return_annotation = Signature.empty
-
-    @property
-    def parameters(self) -> Any:
-        shown = dict(signature(self.function).parameters)
-        return MappingProxyType({**shown, "out": Parameter("out", Parameter.KEYWORD_ONLY, default=None)})
-
-    def __reduce__(self) -> Any:
-        return SignatureWithOut, (self.function,)
-
-
-def compose_inplace(record: Composite, public: Callable) -> Callable:
-    """``name_`` of a composite: compute, then copy into the first argument through ``copy_``, which keeps the
-    history."""
-    def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        check_inplace(input, input.requires_grad and grad_enabled())
-        result = public(input, *args, **kwargs)
-        if record.name == "float_power" and result.dtype is not input.dtype:
-            raise RuntimeError(f"the base given to float_power_ has dtype {input.dtype.label} but the operation's "
-                               f"result requires dtype {result.dtype.label}")
-        check_stored(input, result)
-        return input.copy_(result)
-
-    call.__name__ = call.__qualname__ = record.name + "_"
-    call.__doc__ = record.doc
-    call.__module__ = "flowtorch"
-    record.public_inplace = call                                # type: ignore[attr-defined]
-    return call
-
+# ---------------------------------------------------------------- plans
 
 def forget_plans() -> None:
     """Drop all cached plans: what they were built from (the default dtype, a kernel provider) has changed."""

@@ -377,7 +377,7 @@ def composite(function: Callable | None = None, *, namespace: str = "torch", met
     "torch", "nn.functional", "linalg", "special", "fft", "Tensor" (method only), ...
     """
     def register(f: Callable) -> Callable:
-        from flowtorch.ops.dispatch import compose
+        from flowtorch.ops.compose import compose
 
         record = Composite(f, namespace, method, inplace, out)
         record.name = name or f.__name__
