@@ -452,7 +452,7 @@ RARE = [
     ),
     ("inner", "bool.*got NotImplementedError", "", "sums of products of bools are refused as matrix products are"),
     (
-        "(linalg.)?(.*dot|.*mm|matmul|einsum|inner)",
+        "(linalg.)?(.*dot|.*mm|matmul|einsum|inner|bilinear)",
         "value: ",
         "overflow",
         "whether sums overflow depends on their order",
