@@ -68,7 +68,8 @@ _RULES = {
     "Expected object of scalar type {Want} but got scalar type {Got} for argument 'out'": "complex polar",
 }
 # PyTorch resizes these to rows whatever the order of the result's elements; the last only if they had elements.
-_ROWS = frozenset(["cholesky", "cholesky_solve", "linalg.tensorinv", "lu", "nanquantile", "quantile", *(
+_ROWS = frozenset(["cholesky", "cholesky_solve", "linalg.tensorinv", "lu", "nanquantile", "quantile",
+                   "slice_scatter", *(
     f"fft.{name}" for name in ("fft", "fft2", "fftn", "hfft", "hfft2", "hfftn", "ifft2", "ifftn", "ihfft2", "ihfftn",
                                "irfft", "irfft2", "irfftn", "rfft", "rfft2", "rfftn"))])
 _ROWS_AGAIN = _ROWS | {"cholesky_inverse", "geqrf", "linalg.eig", "linalg.householder_product", "orgqr", "ormqr"}
