@@ -212,8 +212,8 @@ def _division(rounding_mode):
                        f"'{rounding_mode}'")
 
 
-def _check_zero(other):
-    if other.dtype.kind in "iu" and not np.all(other):
+def _check_zero(input, other):
+    if other.dtype.kind in "iu" and input.size and not np.all(other):
         raise RuntimeError("ZeroDivisionError")
 
 
@@ -227,7 +227,7 @@ def _check_zero(other):
 )
 def floor_divide(input, other):
     """The quotient rounded down."""
-    _check_zero(other)
+    _check_zero(input, other)
     if input.dtype.kind != "f":
         return np.floor_divide(input, other)
     # As in C: exact for representable quotients, and inf or nan where the division gives them.
@@ -255,7 +255,7 @@ def floor_divide(input, other):
 )
 def _trunc_divide(input, other):
     """The quotient rounded towards zero."""
-    _check_zero(other)
+    _check_zero(input, other)
     if input.dtype.kind not in "biu":
         return np.trunc(input / other)           # in low precision too the quotient is rounded before it is truncated
     if input.dtype.kind == "u" or input.dtype.kind == "b":
@@ -268,7 +268,7 @@ def _trunc_divide(input, other):
            vjp=(lambda g: g, lambda g, input, other: -g * input.div(other, rounding_mode="floor")))
 def remainder(input, other):
     """The remainder with the sign of ``other``; zero has that of ``input``."""
-    _check_zero(other)
+    _check_zero(input, other)
     out = np.remainder(input, other)
     if input.dtype.kind in "biu":
         return out
@@ -280,7 +280,7 @@ def remainder(input, other):
            vjp=(lambda g: g, lambda g, input, other: -g * input.div(other, rounding_mode="trunc")))
 def fmod(input, other):
     """The remainder with the sign of ``input``."""
-    _check_zero(other)
+    _check_zero(input, other)
     return np.fmod(input, other)
 
 
