@@ -37,15 +37,26 @@ def shown(node: Any) -> Any:
 
 
 def recorded_as(result: Any, name: str | Callable) -> Any:
-    """Name the node that made ``result`` (a tensor or several); ``name`` may be a function of the result's rank."""
-    for t in result if isinstance(result, (tuple, list)) else (result,):
-        if isinstance(t, Tensor) and t._node is not None:
-            node = t._node.node if type(t._node) is Output else t._node
-            if isinstance(node, Node) and "Backward" in type(node).__name__:
-                wanted = name if isinstance(name, str) else name(t)
-                if type(node).__name__ != wanted:
-                    node.__class__ = variant(type(node), wanted)
+    """Name the node that made ``result`` (a tensor or several); ``name`` may be a function of the result."""
+    if type(result) is Tensor:
+        if result._node is not None:
+            _rename(result, name)
+    elif isinstance(result, (tuple, list)):
+        for t in result:
+            recorded_as(t, name)
     return result
+
+
+def _rename(t: Tensor, name: str | Callable) -> None:
+    node: Any = t._node.node if type(t._node) is Output else t._node
+    cls = type(node)
+    wanted = name if isinstance(name, str) else name(t)
+    found = _variants.get((cls, wanted))
+    if found is None:
+        if cls.__name__ == wanted or not isinstance(node, Node) or "Backward" not in cls.__name__:
+            return
+        found = variant(cls, wanted)
+    node.__class__ = found
 
 
 def _param(node: Any, name: str) -> Any:
