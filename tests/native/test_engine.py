@@ -223,7 +223,7 @@ def test_nothing_is_kept():
         step()
     gc.collect()
     assert before == (sys.getrefcount(weight), sys.getrefcount(weight._type), sys.getrefcount(engine.RELEASED))
-    assert abs(len(gc.get_objects()) - objects) < 50
+    assert len(gc.get_objects()) - objects < 50             # others' objects may have gone meanwhile
 
 
 def test_many_nodes_wait_at_once():
