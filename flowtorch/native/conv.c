@@ -5,7 +5,7 @@
  * of tap k for neighbouring outputs is a run of memory at a fixed distance, across the ends of rows too; what is
  * computed between the end of an output row and that of the plane's is thrown away. The adjoint in the input is such a
  * correlation itself, one for each remainder; the adjoint in the weight is one of dot products of the same runs. */
-#include "rows.h"
+#include "conv.h"
 #include <stdlib.h>
 
 #if WIDE
@@ -13,32 +13,22 @@
 #else
 #define TILE 6
 #endif
-#define CHUNK 512 /* output positions that are computed before they are stored */
-#define SLACK (2 * CHUNK)
-
-typedef struct {
-    Index n, groups, c, f; /* images; channels in and out of each group */
-    Index size[2], out[2], kernel[2], stride[2], padding[2], dilation[2];
-    Index rows, pitch, plane; /* of one remainder's plane; all planes of a channel */
-} Geometry;
 
 static void planes_of(Geometry *g) {
     g->rows = (g->size[0] + 2 * g->padding[0] + g->stride[0] - 1) / g->stride[0];
     g->pitch = (g->size[1] + 2 * g->padding[1] + g->stride[1] - 1) / g->stride[1];
     g->plane = g->rows * g->pitch * g->stride[0] * g->stride[1];
+    for (int k = 0; k < 2; k++) {
+        if (g->stride[k] > 64) g->read[k] = ~(uint64_t)0;
+        else for (Index i = 0; i < g->kernel[k]; i++) g->read[k] |= (uint64_t)1 << i * g->dilation[k] % g->stride[k];
+    }
 }
 
-/* Where tap (i, j) of a channel lies in its planes. */
-static Index tap(const Geometry *g, Index i, Index j) {
-    Index y = i * g->dilation[0], x = j * g->dilation[1], sy = g->stride[0], sx = g->stride[1];
-    return ((y % sy * sx + x % sx) * g->rows + y / sy) * g->pitch + x / sx;
-}
+static int is_read(const Geometry *g, int k, Index remainder) { return g->read[k] >> (remainder & 63) & 1; }
 
 /* ---- the padded planes of channels */
 
-typedef struct { const Geometry *g; const float *x; float *planes; } Fill;
-
-static void fill_planes(void *context, Index begin, Index end) {
+void fill_planes(void *context, Index begin, Index end) {
     const Fill *w = context;
     const Geometry *g = w->g;
     Index sy = g->stride[0], sx = g->stride[1];
@@ -48,9 +38,11 @@ static void fill_planes(void *context, Index begin, Index end) {
         memset(to, 0, g->plane * sizeof(float));
         for (Index y = 0; y < g->size[0]; y++, x += g->size[1]) {
             Index v = y + g->padding[0], line = (v % sy * sx * g->rows + v / sy) * g->pitch;
+            if (!is_read(g, 0, v % sy)) continue;
             if (sx == 1) memcpy(to + line + g->padding[1], x, g->size[1] * sizeof(float));
             else
                 for (Index r = 0; r < sx; r++) {
+                    if (!is_read(g, 1, r)) continue;
                     Index first = (r - g->padding[1] % sx + sx) % sx; /* columns whose padded place has remainder r */
                     float *row = to + line + r * g->rows * g->pitch + (first + g->padding[1]) / sx;
                     for (Index j = first; j < g->size[1]; j += sx) *row++ = x[j];
@@ -204,6 +196,12 @@ static int is_ours(const Geometry *g) {
     return !pointwise;
 }
 
+/* The result of a computation that went well; else NULL, with its exception. */
+static PyObject *either(int done, PyArrayObject *out) {
+    if (!done) Py_CLEAR(out);
+    return (PyObject *)out;
+}
+
 /* ---- convolution(input, weight, bias, stride, padding, dilation, groups, size) */
 
 static PyObject *forward(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
@@ -227,6 +225,8 @@ static PyObject *forward(Kernel *self, PyObject *const *args, Py_ssize_t count, 
     if (dims == 1) shape[2] = g.out[1];
     Index channels = g.c * g.groups, image = channels * g.plane, together = images_at_once(g.n, image);
     PyArrayObject *out = new_array(NPY_FLOAT, dims + 2, shape);
+    if (out && columns_suit(&g))
+        return either(columns_forward(&g, floats(x), weight, bias ? floats(bias) : NULL, floats(out)), out);
     float *planes = malloc((together * image + SLACK) * sizeof(float)), *packed = malloc(PyArray_SIZE(weight) * sizeof(float));
     int32_t *off = malloc(taps * sizeof(int32_t));
     if (!out || !planes || !packed || !off) {
@@ -269,20 +269,21 @@ static PyObject *adjoint_input(Kernel *self, PyObject *const *args, Py_ssize_t c
     if (PyArray_DIM(grad, 1) != g.f * g.groups || PyArray_DIM(weight, 0) != g.f * g.groups) return NULL;
     planes_of(&g);
     if (!is_ours(&g)) return NULL;
+    Index shape[4] = {g.n, g.c * g.groups, g.size[0], g.size[1]};
+    if (dims == 1) shape[2] = g.size[1];
+    PyArrayObject *out = (PyArrayObject *)PyArray_ZEROS(dims + 2, shape, NPY_FLOAT, 0);
+    if (out && columns_suit(&g)) return either(columns_input(&g, floats(grad), weight, floats(out)), out);
 
     /* A padded coordinate u = s * i + r gets w[k] * grad[i - m] where d * k = s * m + r. */
     Index area = g.kernel[0] * g.kernel[1], padded[2] = {g.rows, g.pitch};
     for (int k = 0; k < 2; k++) {
-        e.size[k] = g.out[k], e.stride[k] = 1;
+        e.size[k] = g.out[k], e.stride[k] = e.kernel[k] = 1;
         e.padding[k] = g.dilation[k] * (g.kernel[k] - 1) / g.stride[k];
         Index need = padded[k] - g.out[k]; /* room behind, so that every i has its whole window */
         if (need > e.padding[k]) e.padding[k] = need;
     }
     planes_of(&e);
     Index channels = g.f * g.groups, image = channels * e.plane, together = images_at_once(g.n, image);
-    Index shape[4] = {g.n, g.c * g.groups, g.size[0], g.size[1]};
-    if (dims == 1) shape[2] = g.size[1];
-    PyArrayObject *out = (PyArrayObject *)PyArray_ZEROS(dims + 2, shape, NPY_FLOAT, 0);
     float *planes = malloc((together * image + SLACK) * sizeof(float));
     float *packed = malloc((PyArray_SIZE(weight) + 1) * sizeof(float));
     int32_t *off = malloc(g.f * area * sizeof(int32_t)), *taps = malloc(area * sizeof(int32_t));
@@ -439,6 +440,7 @@ static PyObject *adjoint_weight(Kernel *self, PyObject *const *args, Py_ssize_t 
     Index shape[4] = {fs, g.c, g.kernel[0], g.kernel[1]};
     if (dims == 1) shape[2] = g.kernel[1];
     PyArrayObject *out = new_array(NPY_FLOAT, dims + 2, shape);
+    if (out && columns_suit(&g)) return either(columns_weight(&g, floats(grad), floats(x), out), out);
     float *planes = malloc((together * image + SLACK) * sizeof(float));
     float *rows = malloc((together * fs * step + SLACK) * sizeof(float));
     int32_t *off = malloc(taps * sizeof(int32_t));
