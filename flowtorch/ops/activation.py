@@ -10,10 +10,11 @@ import math
 
 import numpy as np
 
+from flowtorch.array.blocks import fill
 from flowtorch.array.select import select
 from flowtorch.ops.arguments import need_number
 from flowtorch.ops.erf import gelu as gelu_of
-from flowtorch.ops.erf import normal
+from flowtorch.ops.erf import gelu_slope
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.second_order import linked
 
@@ -130,12 +131,9 @@ def _adjoint(body=None, **options):
 )
 def _gelu_backward(grad, input):
     """``grad`` times the derivative of ``gelu``."""
-    slope = normal(input)
-    density = np.exp(input * input * -0.5)
-    density *= input
-    density *= _DENSITY
-    slope += density
-    return slope * grad
+    slope = gelu_slope(input)
+    slope *= grad
+    return slope
 
 
 @_inner(expr="0.5 * input * erfc(input * -0.7071067811865476)", rejects=NOT_REAL,
@@ -164,9 +162,19 @@ def _gelu_tanh_gradient(g, input):
 )
 def gelu_tanh(input):
     """The tanh approximation of ``gelu``."""
-    inner = input * input
-    inner = (inner * TANH_CUBE + 1) * input * TANH_SCALE
-    return (np.tanh(inner) + 1) * input * 0.5
+    return fill(_gelu_tanh_block, input)
+
+
+def _gelu_tanh_block(part: np.ndarray, out: np.ndarray) -> None:
+    np.multiply(part, part, out)
+    out *= TANH_CUBE
+    out += 1
+    out *= part
+    out *= TANH_SCALE
+    np.tanh(out, out)
+    out += 1
+    out *= part
+    out *= 0.5
 
 
 @_adjoint(
@@ -179,8 +187,19 @@ def gelu_tanh(input):
 )
 def _silu_backward(grad, input):
     """``grad`` times the derivative of ``silu``."""
-    s = 1 / (np.exp(-input) + 1)
-    return grad * (s * (input * (1 - s) + 1))
+    return fill(_silu_slope, input, grad, rooms=(input.dtype,))
+
+
+def _silu_slope(part: np.ndarray, grad: np.ndarray, out: np.ndarray, s: np.ndarray) -> None:
+    np.negative(part, s)
+    np.exp(s, s)
+    s += 1
+    np.reciprocal(s, s)
+    np.subtract(1, s, out)
+    out *= part
+    out += 1
+    out *= s
+    out *= grad
 
 
 def _silu_curvature(input, s):
@@ -197,7 +216,14 @@ def _silu_gradient(g, input):
 @_inner(expr="input / (1 + exp(-input))", rejects=("integer", "bool"), vjp=(_silu_gradient,))
 def silu(input):
     """``input * sigmoid(input)``."""
-    return input / (np.exp(-input) + 1)
+    return fill(_silu_block, input, rooms=(input.dtype,))
+
+
+def _silu_block(part: np.ndarray, out: np.ndarray, room: np.ndarray) -> None:
+    np.negative(part, room)
+    np.exp(room, room)
+    room += 1
+    np.divide(part, room, out)
 
 
 def _mish_gradient(g, input):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from flowtorch.array.blocks import fill
 from flowtorch.ops.order import astype
 
 # erf(x) = x * P(x^2) / Q(x^2) for |x| <= LIMIT with a relative error of 2e-9 (a fit by weighted least squares);
@@ -14,33 +15,32 @@ from flowtorch.ops.order import astype
 P = (-1.279527073e-08, 4.608393957e-06, 0.0003767272821, 0.003838491597, 0.05424314545, 0.1851342867, 1.128379169)
 Q = (6.239129255e-05, 0.00130145604, 0.01542967326, 0.113872722, 0.4974043959, 1.0)
 LIMIT = 3.9192
-# erfcx(u / sqrt(2)) * (u + 1) for 0 <= u <= 14.4 as a polynomial in (u - 4) / (u + 4), with a relative error of 6e-10.
-TAIL = (-2.121510347346e-05, -0.0001955237678542, -0.0001440555741373, 0.001418480579933, -0.0005820625382022,
-        -0.01001466597961, 0.03587316217509, -0.06439433243563, 0.0572007034645, 0.02799920550288, -0.1934069544957,
-        0.9441064135094)  # fmt: skip
-_BLOCK = 8192  # elements whose temporaries stay in the cache
+# erfcx(u / sqrt(2)) / 2 for 0 <= u <= 14.4 as a quotient of polynomials in u, with a relative error of 6e-9.
+_TAIL = np.array([
+    [0.5, 0.43808627, 0.1830802, 0.040580902, 0.0041085146, 0],
+    [1, 1.6740575, 1.2018603, 0.46906152, 0.101727754, 0.010298397],
+], np.float32)  # fmt: skip
+_FAR = 14.5  # where exp(-u^2 / 2) is zero in single precision
+_DENSITY = 1 / math.sqrt(2 * math.pi)
+_SIGN, _ONE = np.int32(-(2**31)), np.float32(1).view(np.int32)
+_FEW = 256
+_ROOMS = (np.float64, (6, np.float32), (2, np.float32))
 
 
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function, element by element."""
-    if x.dtype != np.float32 or x.size < 256:
+    if x.dtype != np.float32 or x.size < _FEW:
         from scipy.special import erf as general  # on first use: it costs more than all of flowtorch
 
         return general(x)
-    flat = x.reshape(-1)
-    out = np.empty(flat.size, np.float32)
-    room = np.empty((4, min(_BLOCK, flat.size)))
-    for start in range(0, flat.size, _BLOCK):
-        part = flat[start : start + _BLOCK]
-        _rational(part, *room[:, : part.size], out[start : start + _BLOCK])  # type: ignore[call-arg]
-    return out.reshape(x.shape)
+    return fill(_rational, x, rooms=(np.float64,) * 4)
 
 
 def _rational(
-    part: np.ndarray, x: np.ndarray, square: np.ndarray, p: np.ndarray, q: np.ndarray, out: np.ndarray
+    part: np.ndarray, out: np.ndarray, x: np.ndarray, square: np.ndarray, p: np.ndarray, q: np.ndarray
 ) -> None:
     """Evaluate the fit in double precision, so that its rounding does not show in single."""
-    x[...] = part  # a cast of its own: ufuncs that cast on the way are slow
+    np.copyto(x, part)  # a cast of its own: ufuncs that cast on the way are slow
     np.minimum(x, LIMIT, out=x)
     np.maximum(x, -LIMIT, out=x)
     np.multiply(x, x, square)
@@ -56,7 +56,7 @@ def _rational(
     q += Q[-1]
     p *= x
     p /= q
-    out[...] = p
+    np.copyto(out, p, casting="same_kind")
 
 
 def _squared(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -122,71 +122,88 @@ def ndtr(x: np.ndarray) -> np.ndarray:
     return out
 
 
-def normal(x: np.ndarray) -> np.ndarray:
-    """``ndtr`` for hot loops: a new array, in float32 to its precision."""
-    if x.dtype != np.float32:
-        return ndtr(x)
-
-    def finish(p: np.ndarray, part: np.ndarray, out: np.ndarray) -> None:
-        right = ~np.signbit(part)
-        np.copysign(p, -part, out=p)
-        np.add(p, right, out=out, casting="same_kind")
-
-    return _by_tail(x, finish)
-
-
 def gelu(x: np.ndarray) -> np.ndarray:
-    """``x * ndtr(x)``, for hot loops as well."""
+    """``x * ndtr(x)``, for hot loops: in float32 to its precision."""
     if x.dtype != np.float32:
         return x * ndtr(x)
-
-    def finish(p: np.ndarray, part: np.ndarray, out: np.ndarray) -> None:
-        p *= np.abs(np.minimum(part, 3e38))           # infinity keeps nothing of a product with zero
-        np.subtract(np.maximum(part, 0), p, out=out, casting="same_kind")
-        np.copysign(out, part, out=out)
-
-    return _by_tail(x, finish)
+    if x.size < _FEW:
+        p = _lower_tail(x)
+        p *= np.abs(np.minimum(x, 3e38))              # infinity keeps nothing of a product with zero
+        return np.copysign(np.maximum(x, 0) - p, x, dtype=np.float32, casting="same_kind")
+    return fill(_gelu_block, x, rooms=_ROOMS)
 
 
-def _by_tail(x: np.ndarray, finish: Callable) -> np.ndarray:
-    """What ``finish(p, part, out)`` writes, p being the normal distribution at -abs(part), part by part."""
-    if x.size < 256:
-        from scipy.special import ndtr as general
-
-        out = np.empty(x.shape, np.float32)
-        finish(np.asarray(general(-np.abs(x.astype(np.float64)))), x, out)
-        return out
-    flat = x.reshape(-1)
-    out = np.empty(flat.size, np.float32)
-    room = np.empty((3, min(_BLOCK, flat.size)))
-    for start in range(0, flat.size, _BLOCK):
-        part = flat[start : start + _BLOCK]
-        finish(_tail(part, *room[:, : part.size]), part, out[start : start + _BLOCK])  # type: ignore[call-arg]
-    return out.reshape(x.shape)
+def gelu_slope(x: np.ndarray) -> np.ndarray:
+    """The derivative of ``gelu``."""
+    if x.dtype != np.float32 or x.size < _FEW:
+        slope = ndtr(x)
+        density = np.exp(x * x * -0.5)
+        density *= x
+        density *= _DENSITY
+        slope += density
+        return slope
+    return fill(_slope_block, x, rooms=_ROOMS)
 
 
-def _tail(part: np.ndarray, u: np.ndarray, q: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """The fit, in double precision."""
-    u[...] = part
-    np.abs(u, out=u)
-    np.minimum(u, 39.0, out=u)                        # where the exponential is zero
-    np.add(u, 4.0, out=p)
-    np.subtract(u, 4.0, out=q)
-    q /= p
-    np.multiply(q, TAIL[0], out=p)
-    for c in TAIL[1:-1]:
-        p += c
-        p *= q
-    p += TAIL[-1]
-    u += 1.0
-    p /= u
-    u -= 1.0
-    u *= u
-    u *= -0.5
-    np.exp(u, out=u)
-    u *= 0.5
-    p *= u
-    return p
+def _lower_tail(x: np.ndarray) -> np.ndarray:
+    """The normal distribution at -abs(x), in double precision."""
+    from scipy.special import ndtr as general
+
+    return np.asarray(general(-np.abs(x.astype(np.float64))))
+
+
+def _gelu_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
+    u, e, s = _tail(part, *room)
+    e *= s
+    np.minimum(part, 3e38, out=u)                     # infinity keeps nothing of a product with zero
+    e *= u
+    np.abs(e, e)
+    np.maximum(part, 0, out=out)
+    out -= e
+    bits, result = u.view(np.int32), out.view(np.int32)
+    np.bitwise_and(part.view(np.int32), _SIGN, out=bits)
+    result |= bits                                    # zeros have the sign of the argument too
+
+
+def _slope_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
+    u, e, s = _tail(part, *room)
+    u *= _DENSITY
+    s -= u
+    e *= s                                            # the slope at -u, and one minus it at u
+    right, step, tail = u.view(np.int32), out.view(np.int32), e.view(np.int32)
+    np.invert(part.view(np.int32), right)
+    right >>= 31                                      # all bits set where the argument is positive
+    np.bitwise_and(right, _ONE, out=step)
+    right &= _SIGN
+    tail ^= right
+    out += e
+
+
+def _tail(part: np.ndarray, wide: np.ndarray, powers: np.ndarray, sums: np.ndarray) -> tuple:
+    """(u, e, s): u = abs(part), and the normal distribution at -u is e * s, e being exp(-u^2 / 2).
+
+    Only e needs double precision: what rounding adds to its exponent would be an error of e.
+    """
+    ones, u, square, cube = powers[:4]
+    ones.fill(1)
+    np.abs(part, out=u)
+    np.minimum(u, _FAR, out=u)
+    np.copyto(wide, u)
+    wide *= wide
+    wide *= -0.5
+    np.exp(wide, wide)
+    np.multiply(u, u, square)
+    np.multiply(square, u, cube)
+    np.multiply(square, square, powers[4])
+    np.multiply(square, cube, powers[5])
+    if part.ndim == 1:
+        np.matmul(_TAIL, powers, out=sums)            # one call for both polynomials
+    else:
+        np.einsum("ij,j...->i...", _TAIL, powers, out=sums)
+    s, e = sums
+    s /= e
+    np.copyto(e, wide, casting="same_kind")
+    return u, e, s
 
 
 @_in_double

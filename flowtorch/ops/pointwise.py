@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array.blocks import in_double
 from flowtorch.ops.families import pointwise, result_dtype
 from flowtorch.ops.op import REGISTRY, composite
-from flowtorch.ops.order import empty_like
 from flowtorch.ops.second_order import linked
 from flowtorch.tensor import Tensor
 
@@ -109,20 +109,19 @@ def neg(input):
     """Change the sign of every element."""
 
 
+_exp, _log = in_double(np.exp), in_double(np.log)
+
+
 @pointwise(expr="exp(input)", promote="float", vjp=(lambda g, out: g * conj(out),))
 def exp(input):
     """Raise e to every element."""
-    if input.dtype != np.float32:
-        return np.exp(input)
-    return np.exp(input, empty_like(input), dtype=np.float64, casting="same_kind")   # numpy's float32 errs by 2
+    return _exp(input)
 
 
 @pointwise(expr="log(input)", promote="float", vjp=(lambda g, input: g / conj(input),))
 def log(input):
     """The natural logarithm of every element."""
-    if input.dtype != np.float32:
-        return np.log(input)
-    return np.log(input, empty_like(input), dtype=np.float64, casting="same_kind")   # numpy's float32 errs by 2
+    return _log(input)
 
 
 @pointwise(numpy=np.sqrt, expr="sqrt(input)", promote="float", vjp=(lambda g, out: g / (2 * conj(out)),))

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.blocks import fill, in_double
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.erf import erf as erf_of
 from flowtorch.ops.erf import erfc as erfc_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.hurwitz import zeta
 from flowtorch.ops.op import composite
-from flowtorch.ops.order import astype, copy_of, empty_like
+from flowtorch.ops.order import astype, copy_of
 from flowtorch.ops.pointwise import conj, need_tensors
 from flowtorch.tensor import mark_conjugated
 
@@ -27,12 +28,7 @@ def _float(ufunc: Any, expr: str, vjp: Any, **options: Any) -> Any:
 
 def _rounded(ufunc: Any, expr: str, vjp: Any) -> Any:
     """``_float`` for a ufunc whose float32 loops err by more than one unit: in float64, rounded once."""
-    single, double = np.dtype(np.float32), np.float64
-
-    def kernel(input):
-        if input.dtype is not single:
-            return ufunc(input)
-        return ufunc(input, empty_like(input), dtype=double, casting="same_kind")
+    kernel = in_double(ufunc)
 
     def decorate(f: Any) -> Any:
         kernel.__name__, kernel.__doc__ = f.__name__, f.__doc__
@@ -144,16 +140,28 @@ def atanh(input):
 )
 def _sigmoid_backward(grad, result):
     """``grad`` times the derivative of sigmoid where it gave ``result``."""
-    slope = (1 - result) * result
-    return grad * (slope.conj() if slope.dtype.kind == "c" else slope)
+    return fill(_sigmoid_slope, result, grad)
+
+
+def _sigmoid_slope(result: np.ndarray, grad: np.ndarray, out: np.ndarray) -> None:
+    np.subtract(1, result, out)
+    out *= result
+    if out.dtype.kind == "c":
+        np.conjugate(out, out)
+    out *= grad
 
 
 @_float(None, "1 / (1 + exp(-input))", lambda g, out: _sigmoid_backward(g, out))
 def sigmoid(input):
     """The logistic function 1 / (1 + exp(-x))."""
-    e = np.exp(-input)
-    e += e.dtype.type(1)
-    return np.reciprocal(e, e) if e.ndim else np.reciprocal(e)
+    return fill(_logistic, input)
+
+
+def _logistic(part: np.ndarray, out: np.ndarray) -> None:
+    np.negative(part, out)
+    np.exp(out, out)
+    out += 1
+    np.reciprocal(out, out)
 
 
 def _rounding(ufunc: Any, name: str, doc: str) -> Any:

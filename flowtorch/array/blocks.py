@@ -1,0 +1,65 @@
+"""Elementwise kernels of several passes, block by block: what they write on the way never leaves the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+BLOCK = 8192  # elements: a few rows of temporaries fit in the second-level cache, in double precision too
+_SINGLE = np.dtype(np.float32)
+
+
+def fill(kernel: Callable, *inputs: np.ndarray, rooms: Sequence[Any] = ()) -> np.ndarray:
+    """A new array like the first input, written by ``kernel(*inputs, out, *rooms)``.
+
+    ``rooms`` are the dtypes (or pairs of a count of rows and a dtype) of what the kernel
+    needs beside; it gets them uninitialised.
+    """
+    if len(inputs) > 1 and any(a.shape != inputs[0].shape for a in inputs):
+        inputs = np.broadcast_arrays(*inputs)
+    first = inputs[0]
+    out = np.empty_like(first, order="C" if 0 in first.strides else "K")
+    if first.size <= BLOCK or not _alike(inputs, out):
+        kernel(*inputs, out, *[_room(r, out.shape) for r in rooms])
+        return out
+    flat = [a.ravel("K") for a in (*inputs, out)]
+    space = [_room(r, (BLOCK,)) for r in rooms]
+    for start in range(0, first.size, BLOCK):
+        parts = [a[start : start + BLOCK] for a in flat]
+        n = parts[0].size
+        kernel(*parts, *(space if n == BLOCK else [s[..., :n] for s in space]))
+    return out
+
+
+def _alike(inputs: Sequence[np.ndarray], out: np.ndarray) -> bool:
+    """Whether the elements of all lie without gaps, in the order of ``out``."""
+    if out.flags.c_contiguous:
+        return all(a.flags.c_contiguous for a in inputs)
+    return all(a.strides == out.strides for a in inputs)
+
+
+def _room(what: Any, shape: tuple) -> np.ndarray:
+    return np.empty((what[0], *shape), what[1]) if isinstance(what, tuple) else np.empty(shape, what)
+
+
+def in_double(ufunc: Any) -> Callable:
+    """``ufunc`` of one array; in float32 computed in double precision and rounded once, as numpy's own loops err more.
+
+    The casts are passes of their own: a ufunc that casts on the way takes twice as long.
+    """
+
+    def wide(part: np.ndarray, out: np.ndarray, room: np.ndarray) -> None:
+        np.copyto(room, part)
+        ufunc(room, room)
+        np.copyto(out, room, casting="same_kind")
+
+    def kernel(input: np.ndarray) -> np.ndarray:
+        if input.dtype is not _SINGLE:
+            return ufunc(input)
+        if input.size < 512 and input.flags.c_contiguous:
+            return ufunc(input.astype(np.float64)).astype(_SINGLE)
+        return fill(wide, input, rooms=(np.float64,))
+
+    return kernel
