@@ -139,6 +139,17 @@ def layer_norm_adjoint(call: Call) -> Any:
     return dx.reshape(call.size, *shape), dw, db
 
 
+@rule("_batch_norm", "_batch_norm_adjoint")
+def batch_norm(call: Call) -> Any:
+    """Each example's channels beside the others': (B, N, C, *) as (N, B * C, *)."""
+    values = list(call.values)
+    for i, name in zip(call.op.tensor_index, call.op.tensors, strict=True):
+        if values[i] is not None:
+            values[i] = fold(call.full(i), 1 if name in ("input", "grad") else 0)
+    out, *channels = call.run(values)
+    return unfold(out, 1, call.size), *(unfold(c, 0, call.size) for c in channels)
+
+
 # ---------------------------------------------------------------- losses
 
 

@@ -230,7 +230,142 @@ static PyObject *standardize_adjoint(Kernel *self, PyObject *const *args, Py_ssi
     return (PyObject *)out;
 }
 
+/* ---- channels of (N, C, *) with scale and shift: _batch_norm(input, weight, bias, eps) */
+
+#define ROOM 8192 /* numbers of a channel that are brought together where its runs are short */
+
+/* A channel's runs one after the other, so that all passes over them work on whole vectors. */
+static void collect(const Norm *w, const float *from, float *room) {
+    for (Index p = 0; p < w->pieces; p++, from += w->step, room += w->n)
+        for (Index k = 0; k < w->n; k += LANES)
+            v_store(room + k, v_load_part(from + k, w->n - k < LANES ? w->n - k : LANES, 0));
+}
+
+static void distribute(const Norm *w, const float *room, float *to) {
+    for (Index p = 0; p < w->pieces; p++, room += w->n, to += w->step)
+        for (Index k = 0; k < w->n; k += LANES)
+            v_store_part(to + k, v_load(room + k), w->n - k < LANES ? w->n - k : LANES);
+}
+
+static int has_short_runs(const Norm *w) { return w->n < 4 * LANES && w->n * w->pieces <= ROOM; }
+
+/* This channel alone, as one run that begins at x; g and y likewise. */
+static Norm alone(const Norm *w, const float *x, const float *g, float *y) {
+    Norm own = *w;
+    own.x = x, own.g = g, own.y = y, own.n = w->n * w->pieces, own.pieces = 1;
+    return own;
+}
+
+static void scale_channel(const Norm *w, Index channel) {
+    double m, v;
+    statistics(w, 0, &m, &v);
+    w->mean[channel] = (float)m, w->var[channel] = (float)v;
+    float mean = (float)m, scale = 1.0f / sqrtf((float)v + w->eps), shift = w->bias ? w->bias[channel] : 0;
+    if (w->weight) scale *= w->weight[channel];
+    for (Index p = 0; p < w->pieces; p++) {
+        const float *x = w->x + p * w->step;
+#define SCALED(LOAD) v_fma(LOAD(x) - mean, v_all(scale), v_all(shift))
+        FOR_ROW(w->n, w->y + p * w->step, SCALED)
+    }
+}
+
+static void channels_forward(void *context, Index begin, Index end) {
+    const Norm *w = context;
+    float room[2][ROOM + LANES];
+    for (Index c = begin; c < end; c++) {
+        Norm own = *w;
+        own.x += c * w->stride, own.y += c * w->stride;
+        if (has_short_runs(w)) {
+            collect(w, own.x, room[0]);
+            Norm whole = alone(w, room[0], NULL, room[1]);
+            scale_channel(&whole, c);
+            distribute(w, room[1], own.y);
+        } else scale_channel(&own, c);
+    }
+}
+
+/* The gradient of a channel; those of its scale and shift into dw and db. */
+static void derive_channel(const Norm *w, Index channel) {
+    double m, v, sum = 0, product = 0, count = (double)w->pieces * w->n;
+    statistics(w, 0, &m, &v);
+    float mean = (float)m, rstd = 1.0f / sqrtf((float)v + w->eps);
+    for (Index p = 0; p < w->pieces; p++)
+        for (Index at = 0; at < w->n; at += PIECE)
+            sums(w->g + p * w->step + at, w->x + p * w->step + at, NULL, mean, w->n - at < PIECE ? w->n - at : PIECE,
+                 &sum, &product);
+    product -= sum * (m - mean); /* what rounding the mean has left out */
+    w->dw[channel] = (float)(product * rstd), w->db[channel] = (float)sum;
+    float shift = (float)(sum / count), along = (float)(product / count) * rstd * rstd;
+    float scale = w->weight ? rstd * w->weight[channel] : rstd;
+    for (Index p = 0; p < w->pieces; p++) {
+        const float *g = w->g + p * w->step, *x = w->x + p * w->step;
+#define SLOPED(LOAD) v_fma(mean - LOAD(x), v_all(along), LOAD(g) - shift) * scale
+        FOR_ROW(w->n, w->y + p * w->step, SLOPED)
+    }
+}
+
+static void channels_backward(void *context, Index begin, Index end) {
+    const Norm *w = context;
+    float room[3][ROOM + LANES];
+    for (Index c = begin; c < end; c++) {
+        Norm own = *w;
+        own.x += c * w->stride, own.g += c * w->stride, own.y += c * w->stride;
+        if (has_short_runs(w)) {
+            collect(w, own.x, room[0]), collect(w, own.g, room[1]);
+            Norm whole = alone(w, room[0], room[1], room[2]);
+            derive_channel(&whole, c);
+            distribute(w, room[2], own.y);
+        } else derive_channel(&own, c);
+    }
+}
+
+/* Reads (N, C, *) in C order. */
+static int read_channels(PyArrayObject *x, PyObject *eps, Norm *w) {
+    int ndim = PyArray_NDIM(x);
+    if (ndim < 3 || PyArray_SIZE(x) == 0 || !PyFloat_Check(eps)) return 0;
+    w->eps = (float)PyFloat_AS_DOUBLE(eps);
+    w->pieces = PyArray_DIM(x, 0), w->groups = PyArray_DIM(x, 1), w->n = 1;
+    for (int d = 2; d < ndim; d++) w->n *= PyArray_DIM(x, d);
+    w->stride = w->n, w->step = w->groups * w->n, w->x = floats(x);
+    return 1;
+}
+
+static PyObject *batch_norm(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    Norm w = {0};
+    PyArrayObject *x;
+    if (count != 4 || names || (x = single(args[0])) == NULL || !read_channels(x, args[3], &w) ||
+        !read_parameter(args[1], w.groups, &w.weight) || !read_parameter(args[2], w.groups, &w.bias)) return NULL;
+    PyArrayObject *out = new_like(PyArray_DESCR(x), PyArray_NDIM(x), PyArray_DIMS(x));
+    PyArrayObject *mean = new_array(NPY_FLOAT, 1, &w.groups), *var = new_array(NPY_FLOAT, 1, &w.groups);
+    if (!out || !mean || !var) {
+        Py_XDECREF(out), Py_XDECREF(mean), Py_XDECREF(var);
+        return NULL;
+    }
+    w.y = floats(out), w.mean = floats(mean), w.var = floats(var);
+    parallel_for(w.groups, GRAIN(16000, w.n * w.pieces), channels_forward, &w);
+    return Py_BuildValue("(NNN)", out, mean, var);
+}
+
+/* _batch_norm_adjoint(grad, input, weight, eps) */
+static PyObject *batch_norm_adjoint(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    Norm w = {0};
+    PyArrayObject *g, *x;
+    if (count != 4 || names || (g = single(args[0])) == NULL || (x = single(args[1])) == NULL || !same_shape(g, x) ||
+        !read_channels(x, args[3], &w) || !read_parameter(args[2], w.groups, &w.weight)) return NULL;
+    PyArrayObject *out = new_like(PyArray_DESCR(x), PyArray_NDIM(x), PyArray_DIMS(x));
+    PyArrayObject *dw = new_array(NPY_FLOAT, 1, &w.groups), *db = new_array(NPY_FLOAT, 1, &w.groups);
+    if (!out || !dw || !db) {
+        Py_XDECREF(out), Py_XDECREF(dw), Py_XDECREF(db);
+        return NULL;
+    }
+    w.g = floats(g), w.y = floats(out), w.dw = floats(dw), w.db = floats(db);
+    parallel_for(w.groups, GRAIN(12000, w.n * w.pieces), channels_backward, &w);
+    return Py_BuildValue("(NNN)", out, dw, db);
+}
+
 const Entry norm_entries[] = {
+    {"_batch_norm", batch_norm},
+    {"_batch_norm_adjoint", batch_norm_adjoint},
     {"_layer_norm", layer_norm},
     {"_layer_norm_adjoint", layer_norm_adjoint},
     {"_standardize", standardize},

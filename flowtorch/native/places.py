@@ -8,6 +8,8 @@ BODIES = (
     "cumsum",
     "_layer_norm",
     "_layer_norm_adjoint",
+    "_batch_norm",
+    "_batch_norm_adjoint",
     "_standardize",
     "_standardize_adjoint",
     "sum",

@@ -170,6 +170,64 @@ def _layer_norm_adjoint(grad, input, weight=None, count=1, eps=1e-5, affine=True
     return out.reshape(input.shape), dw, db
 
 
+# ---------------------------------------------------------------- batch norm, scale and shift included
+
+@op(tensors=("input", "weight", "bias"), method=False, out=False, outputs=("output", "mean", "var"),
+    node="NativeBatchNormBackward0", rejects=("integer", "bool", "complex"))
+def _batch_norm(input, weight=None, bias=None, eps=1e-5):
+    """Standardise each channel of (N, C, *), then scale and shift it; mean and variance, of shape (C,), for reading."""
+    x = _in_order(input)
+    shape = (-1, *(1,) * (x.ndim - 2))
+    out, scale, mean, variance = _statistics(x, _but_channels(x), eps)
+    if weight is not None:
+        scale = scale * weight.reshape(shape)
+    out *= scale
+    if bias is not None:
+        out += bias.reshape(shape)
+    return out, mean.reshape(-1), variance.reshape(-1)
+
+
+def _but_channels(x: Any) -> tuple:
+    return (0, *range(2, x.ndim))
+
+
+@_batch_norm.derivative
+def _(g, input, weight, eps, needs):
+    g = g[0]                                                # nobody derives the statistics: they are given detached
+    if g is None:
+        return None, None, None
+    if not derived(g, input, weight):
+        return tuple(d if n else None for d, n in zip(_batch_norm_adjoint(g, input, weight, eps), needs, strict=True))
+    dims = _but_channels(input)
+    normal = _standardize(input, dims, eps)[0]
+    inner = g if weight is None else g * weight.view(-1, *(1,) * (input.dim() - 2))
+    return (_standardize_backward(inner, input, dims, eps) if needs[0] else None,
+            (g * normal).sum(dims) if needs[1] else None, g.sum(dims) if needs[2] else None)
+
+
+@op(tensors=("grad", "input", "weight"), method=False, out=False)
+def _batch_norm_adjoint(grad, input, weight=None, eps=1e-5):
+    """The gradients of ``_batch_norm``'s first output, in one kernel."""
+    dims = _but_channels(input)
+    normal, scale, _, _ = _statistics(input, dims, eps)
+    normal *= scale
+    db = _reduce(grad, axis=dims, keepdims=True)
+    dw = _reduce(grad * normal, axis=dims, keepdims=True)
+    n = grad.dtype.type(max(_count(input.shape, dims), 1))
+    normal *= dw / n
+    out = np.subtract(grad, db / n)
+    out -= normal
+    out *= scale if weight is None else scale * weight.reshape(scale.shape)
+    return out, dw.reshape(-1), db.reshape(-1)
+
+
+def _is_one_kernel(input: Any, *parameters: Any) -> bool:
+    """Whether these are plain floating-point tensors of one type in host memory, the parameters (or None) vectors."""
+    return (type(input) is Tensor and input._type.simple and input.dtype.is_floating_point
+            and all(p is None or (isinstance(p, Tensor) and p._type is input._type and p._array.ndim == 1)
+                    for p in parameters))
+
+
 def _affine(x: Any, weight: Any, bias: Any, shape: tuple) -> Any:
     if weight is not None and bias is not None:
         return REGISTRY["addcmul"].public(bias.view(shape), x, weight.view(shape))
@@ -274,13 +332,14 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
     shape = (1, -1, *(1,) * (input.dim() - 2))
     x, w, b = _wide(input, weight, bias)
     if training:
-        dims = (0, *range(2, input.dim()))
-        out, mean, var = _standardize(x, dims, eps)
+        together = _is_one_kernel(x, w, b)
+        out, mean, var = _batch_norm(x, w, b, eps) if together else _standardize(x, (0, *range(2, input.dim())), eps)
         count = input.numel() // max(input.shape[1], 1)
         if count:
             _update(running_mean, mean.detach().view(-1), momentum)
             _update(running_var, var.detach().view(-1), momentum, count / max(count - 1, 1))
-        out = _affine(out, w, b, shape)
+        if not together:
+            out = _affine(out, w, b, shape)
     else:
         mean, var = _wide(x, running_mean, running_var)[1:] if x is not input else (running_mean, running_var)
         if mean.dtype is not x.dtype:

@@ -175,6 +175,15 @@ def test_sums_and_norms_of_special_values(kernels):
             )
 
 
+@pytest.mark.parametrize("shape", [(4, 5, 7, 9), (8, 40, 2, 2), (3, 4, 40), (1, 2, 9000), (2, 3, 2, 3, 3), (5, 3, 1)])
+@pytest.mark.parametrize("weight, bias", [(True, True), (True, False), (False, True), (False, False)])
+def test_batch_norm(kernels, shape, weight, bias):
+    x, g = numbers(*shape, seed=1) + 3, numbers(*shape, seed=2)
+    w, b = (numbers(shape[1], seed=k) if there else None for k, there in ((3, weight), (4, bias)))
+    compare(kernels, "_batch_norm", x, w, b, 1e-5, tolerance=3e-6)
+    compare(kernels, "_batch_norm_adjoint", g, x, w, 1e-5, tolerance=2e-5)
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("rows, classes", [(1, 1), (5, 3), (64, 1000), (300, 17)])
 def test_cross_entropy(kernels, reduction, rows, classes):
