@@ -16,7 +16,9 @@ __all__ = [
 
 
 class AcceleratorError(RuntimeError):
-    """The accelerator reported an error."""
+    """The accelerator reported an error, by its number."""
+
+    error_code: int | None = None
 
 
 def is_available() -> bool:

@@ -66,6 +66,10 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
                                  f"{'Tensor' if name in op.tensors else 'Number'}, not str")
     if type(error).__name__ == "CompileError":          # of a Triton kernel, which it names
         return RuntimeError(f"{op.name}: {text}{operands}")
+    if type(error).__name__ in ("AcceleratorError", "CUDARuntimeError", "OutOfMemoryError"):
+        from flowtorch.cuda.errors import translated
+
+        return translated(error, operands)
     if isinstance(error, AttributeError) and error.name == "__index__":
         return TypeError(f"{op.name}(): an argument must be int, not {type(error.obj).__name__}")
     if isinstance(error, ValueError) and "Integers to negative integer powers" in text:

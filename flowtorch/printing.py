@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import devices
+from flowtorch.array.place import moved
+
 __all__ = ["PRINT_OPTS", "get_printoptions", "printoptions", "set_printoptions"]
 
 
@@ -165,7 +168,7 @@ def _edges(array: Any) -> np.ndarray:
 
 
 def _host(array: Any) -> np.ndarray:
-    return array if isinstance(array, np.ndarray) else array.get()
+    return moved(array, devices.cpu)
 
 
 def _vector_lines(words: list[str], width: int, indent: int) -> str:

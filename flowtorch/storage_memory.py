@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import devices
+from flowtorch.array.place import moved
 from flowtorch.dtypes import dtype as DType
 
 
@@ -94,7 +96,7 @@ def address(array: Any) -> int:
 
 def host(array: Any) -> np.ndarray:
     """The array on the host."""
-    return array if isinstance(array, np.ndarray) else array.get()
+    return moved(array, devices.cpu)
 
 
 def mapped(filename: str | os.PathLike, shared: bool, nbytes: int) -> np.ndarray:

@@ -407,8 +407,11 @@ class Tensor(Methods):
         array = self._array
         if array.size != 1:
             raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
-        if self._type.device.type == "meta":
-            raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+        kind = self._type.device.type
+        if kind != "cpu":
+            if kind == "meta":
+                raise RuntimeError("Tensor.item() cannot be called on meta tensors")
+            array = moved(array, devices.cpu)
         value = array.item()
         return value if type(value) in _python_numbers else float(value)      # ml_dtypes scalars
 
@@ -475,7 +478,7 @@ class Tensor(Methods):
 
     def __index__(self) -> int:
         if self._array.size == 1 and self._type.dtype.rank <= 1:
-            return int(self._array.item())
+            return int(self.item())
         raise TypeError("only integer tensors of a single element can be converted to an index")
 
     def __len__(self) -> int:

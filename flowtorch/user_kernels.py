@@ -10,22 +10,19 @@ from flowtorch.tensor import Tensor
 
 
 class LaunchableKernel:
-    """A ``@triton.jit`` function that is launched as ``kernel[grid](*arguments)`` with tensors for its pointers.
+    """A ``@triton.jit`` function, autotuned or not, that is launched as ``kernel[grid](*arguments)`` with tensors.
 
-    Integers are passed as 32 bits where they fit, floats as float32 (a 0-d float64 array as float64). Of an autotuned
-    kernel the first configuration is taken; its own meta-parameters can be given by keyword.
+    Triton does what it does elsewhere: types and specialises arguments, tunes, and keeps what it has compiled. Here
+    arguments are looked at before, for under the interpreter nothing else would.
     """
 
     def __init__(self, kernel: Any) -> None:
-        self.options: dict[str, Any] = {}
-        while not hasattr(kernel, "arg_names") or hasattr(kernel, "configs") or hasattr(kernel, "values"):
-            if hasattr(kernel, "configs") and kernel.configs:
-                config = kernel.configs[0]
-                self.options |= {**config.kwargs, "num_warps": config.num_warps, "num_stages": config.num_stages}
-            if not hasattr(kernel, "fn"):
+        function = kernel
+        while not hasattr(function, "arg_names") or hasattr(function, "configs") or hasattr(function, "values"):
+            if not hasattr(function, "fn"):
                 raise TypeError(f"expected a function decorated by triton.jit, not {type(kernel).__name__}")
-            kernel = kernel.fn
-        self.kernel = kernel
+            function = function.fn
+        self.kernel, self.function = kernel, function
 
     def __getitem__(self, grid: Any) -> Callable:
         return lambda *args, **kwargs: self.launch(grid, args, kwargs)
@@ -33,52 +30,60 @@ class LaunchableKernel:
     def launch(self, grid: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         """Run the kernel over ``grid``, a tuple or a function of the meta-parameters."""
         from flowtorch.array.cuda import kernels
-        from flowtorch.codegen.triton_map import run
 
-        kernels()
-        given = {**self.options, **kwargs}
-        warps, stages = given.pop("num_warps", 4), given.pop("num_stages", 3)
-        values = dict(zip(self.kernel.arg_names, args, strict=False)) | given
-        parameters = inspect.signature(self.kernel.fn).parameters.values()
-        fixed = {p.name for p in parameters if "constexpr" in str(p.annotation)}
-        for p in parameters:
-            if p.name not in values and p.default is not inspect.Parameter.empty:
-                values[p.name] = p.default
-        missing = [name for name in self.kernel.arg_names if name not in values]
+        kernels()  # Triton launches through flowtorch from here on
+        parameters = inspect.signature(self.function.fn).parameters
+        given = dict(zip(parameters, args, strict=False)) | kwargs
+        for name in given:
+            if isinstance(given[name], Tensor) and given[name]._type.device.type != "cuda":
+                raise ValueError(f"Pointer argument '{name}' cannot be accessed from Triton (cpu tensor?)")
+        chosen = self.chosen_by_triton()
+        missing = [n for n, p in parameters.items() if n not in given and n not in chosen and p.default is p.empty]
         if missing:
-            raise TypeError(f"{self.kernel.fn.__name__}() missing arguments: {', '.join(missing)}")
-        constants = {name: values[name] for name in self.kernel.arg_names if name in fixed}
-        shape = grid(values) if callable(grid) else grid
-        arguments = [_argument(name, values[name]) for name in self.kernel.arg_names if name not in fixed]
-        run(self.kernel, tuple(map(int, shape)), *arguments, warps=warps, stages=stages, **constants)
+            raise TypeError(f"{self.function.fn.__name__}() missing arguments: {', '.join(missing)}")
+        for watcher in watchers:
+            watcher(self.function)
+        self.kernel[grid](*args, **kwargs)
+
+    def chosen_by_triton(self) -> set[str]:
+        """The parameters that ``triton.autotune`` and ``triton.heuristics`` supply."""
+        found: set[str] = set()
+        kernel = self.kernel
+        while kernel is not self.function:
+            found |= {name for config in getattr(kernel, "configs", ()) for name in config.kwargs}
+            found |= set(getattr(kernel, "values", ()))
+            kernel = kernel.fn
+        return found
 
 
-def _argument(name: str, value: Any) -> Any:
-    if not isinstance(value, Tensor):
-        return int(value) if isinstance(value, bool) else value
-    if value._type.device.type != "cuda":
-        raise ValueError(f"Pointer argument '{name}' cannot be accessed from Triton (cpu tensor?)")
-    return value._array
+watchers: list[Callable] = []
+"""Told of each function that is launched."""
 
 
 def launched(function: Callable, *args: Any, **kwargs: Any) -> list:
-    """The kernels that ``function(*args, **kwargs)`` launches, in order, each once; their ``.source`` is readable."""
+    """The kernels that ``function(*args, **kwargs)`` launches, in order, each once; users' own as their functions."""
     from flowtorch.array import cuda
 
     cuda.kernels()
     module = cuda.kernel_module("launch")
-    original, seen = module._launcher, []
+    original = module._launcher
+    seen: list = []
 
-    def recording(kernel: Any, grid: tuple, arguments: tuple) -> None:
+    def watching(kernel: Any) -> None:
         if kernel not in seen:
             seen.append(kernel)
+
+    def recording(kernel: Any, grid: tuple, arguments: tuple) -> None:
+        watching(kernel)
         original(kernel, grid, arguments)
 
     module.install(recording)
+    watchers.append(watching)
     try:
         function(*args, **kwargs)
     finally:
         module.install(original)
+        watchers.remove(watching)
     return seen
 
 
@@ -101,9 +106,14 @@ def sources(function: Any, *args: Any, **kwargs: Any) -> str:
         derivatives = [record.joint[0]] if record.joint else [v[0] for v in record.vjps if v]
         parts += dict.fromkeys(_source(f"{record.name}: derivative", f) for f in derivatives)
     if any(isinstance(a, Tensor) and a.device.type == "cuda" for a in args):
-        for kernel in launched(function, *args, **kwargs):
-            parts.append(f"# Triton: {kernel.signature} {kernel.constants}\n{kernel.source}")
+        parts += map(_text, launched(function, *args, **kwargs))
     return "\n".join(part for part in parts if part)
+
+
+def _text(kernel: Any) -> str:
+    if hasattr(kernel, "source"):
+        return f"# Triton: {kernel.signature} {kernel.constants}\n{kernel.source}"
+    return _source(f"Triton: {kernel.fn.__name__}", kernel.fn)
 
 
 def _source(title: str, function: Any) -> str:

@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,7 +24,9 @@ def kernels() -> ModuleType:
         if "triton" in sys.modules and os.environ.get("TRITON_INTERPRET") != "1":
             raise RuntimeError("FLOWTORCH_CUDA=interpret needs TRITON_INTERPRET=1 before triton is first imported")
         os.environ["TRITON_INTERPRET"] = "1"
-        return _package()
+        package = _package()
+        importlib.import_module("flowtorch.cuda.triton_driver").install(package)
+        return package
     from flowtorch.codegen.folders import private_folder
 
     package = _package()
@@ -33,6 +35,10 @@ def kernels() -> ModuleType:
     capability = array_module().cuda.Device().compute_capability
     importlib.import_module(f"{package.__name__}.tuning").__dict__["architecture"] = f"sm_{capability}"
     peak.pool = array_module().get_default_memory_pool()
+    from flowtorch.cuda.errors import translated
+
+    importlib.import_module(f"{package.__name__}.driver").__dict__["translate"] = translated
+    importlib.import_module("flowtorch.cuda.triton_driver").install(package)
     return package
 
 
@@ -99,18 +105,31 @@ def empty(shape: Sequence[int], dtype: np.dtype, strides: Sequence[int] | None =
     if peak.pool is not None:
         peak.note(peak.pool.used_bytes(), peak.pool.total_bytes())
     if strides is None:
-        return make(shape, dtype)
+        return _made(make, shape, dtype)
     order = sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim]), reverse=True)
     if order == list(range(len(shape))):
-        return make(shape, dtype)
-    return make([shape[dim] for dim in order], dtype).transpose([order.index(dim) for dim in range(len(shape))])
+        return _made(make, shape, dtype)
+    made = _made(make, [shape[dim] for dim in order], dtype)
+    return made.transpose([order.index(dim) for dim in range(len(shape))])
+
+
+def _made(make: Callable, contents: Any, dtype: np.dtype) -> Any:
+    try:
+        return make(contents, dtype)
+    except MemoryError as error:
+        from flowtorch.cuda.errors import translated
+
+        raise translated(error) from None
 
 
 def to_device(array: np.ndarray) -> Any:
     """A device copy of a host array."""
     if capture.active:
         return _by_arguments(array)
-    return array.copy() if array_module() is np else array_module().asarray(array)
+    if array_module() is np:
+        return array.copy()
+    kernels()  # a program may launch kernels of its own next
+    return _made(array_module().asarray, array, array.dtype)
 
 
 class Capture:
@@ -138,7 +157,13 @@ def _by_arguments(array: np.ndarray) -> Any:
 
 def to_host(array: Any) -> np.ndarray:
     """A host copy of a device array, waiting for what computes it."""
-    host = np.array(array) if type(array) is np.ndarray else array.get()
+    if type(array) is np.ndarray:
+        host = np.array(array)
+    else:
+        from flowtorch.cuda.errors import translating
+
+        with translating():
+            host = array.get()
     faults.check()
     return host
 

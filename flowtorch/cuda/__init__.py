@@ -26,6 +26,9 @@ class OutOfMemoryError(RuntimeError):
     """The device has no memory left."""
 
 
+OutOfMemoryError.__module__ = "flowtorch"
+
+
 class DeferredCudaCallError(Exception):
     """A call that was put off until CUDA was initialised failed."""
 
@@ -81,10 +84,18 @@ def synchronize(device: Any = None) -> None:
     """Wait until the device has finished, and raise what kernels found wrong."""
     module = cupy()
     if module is not None:
-        module.cuda.runtime.deviceSynchronize()
+        with _translating():
+            module.cuda.runtime.deviceSynchronize()
     from flowtorch.array.cuda import faults
 
     faults.check()
+
+
+def _translating() -> Any:
+    """A context in which CuPy's errors become PyTorch's."""
+    from flowtorch.cuda.errors import translating
+
+    return translating()
 
 
 def get_device_name(device: Any = None) -> str:
@@ -318,7 +329,8 @@ class Stream:
     def synchronize(self) -> None:
         """Wait until everything queued has run."""
         if self.native is not None:
-            self.native.synchronize()
+            with _translating():
+                self.native.synchronize()
 
     def query(self) -> bool:
         """Whether everything queued has run."""
@@ -384,7 +396,8 @@ class Event:
     def synchronize(self) -> None:
         """Wait until everything before the mark has run."""
         if self.native is not None:
-            self.native.synchronize()
+            with _translating():
+                self.native.synchronize()
 
     def elapsed_time(self, end_event: Event) -> float:
         """Milliseconds between two marks."""

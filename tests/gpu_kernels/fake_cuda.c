@@ -10,13 +10,13 @@ typedef struct {
 } Launch;
 
 static Launch launches[LAUNCHES];
-static int count, parameters, failure, loads, capturing;
+static int count, parameters, failure, loads, unloads, capturing;
 static uint64_t attribute[3];
 static char names[LAUNCHES][128];
 static int functions;
 
 void fake_reset(void) {
-    count = parameters = failure = loads = functions = capturing = 0;
+    count = parameters = failure = loads = unloads = functions = capturing = 0;
     memset(attribute, 0, sizeof attribute);
 }
 void fake_parameters(int number) { parameters = number; }
@@ -24,6 +24,7 @@ void fake_fail(int code) { failure = code; }
 void fake_capture(int on) { capturing = on; }
 int fake_count(void) { return count; }
 int fake_loads(void) { return loads; }
+int fake_unloads(void) { return unloads; }
 const Launch *fake_launch(int number) { return launches + number; }
 const uint64_t *fake_attribute(void) { return attribute; }
 
@@ -63,5 +64,17 @@ int cuLaunchKernel(void *function, unsigned gx, unsigned gy, unsigned gz, unsign
     Launch *launch = launches + count++;
     *launch = (Launch){(uintptr_t)function, {gx, gy, gz}, {bx, by, bz}, shared, (uintptr_t)stream, {0}};
     for (int k = 0; k < parameters && k < SLOTS; k++) memcpy(launch->slots + k, slots[k], 8);
+    return 0;
+}
+
+int cuFuncGetAttribute(int *value, int which, void *function) {
+    (void)function;
+    *value = which == 0 ? 1024 : which == 4 ? 32 : 0;
+    return 0;
+}
+
+int cuModuleUnload(void *module) {
+    (void)module;
+    unloads++;
     return 0;
 }

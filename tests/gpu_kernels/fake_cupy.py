@@ -73,7 +73,7 @@ class ndarray:
         return self._host.copy()
 
     def item(self):
-        return self._host.item()
+        return self.get().item()
 
     def fill(self, value):
         self._host.fill(value)
@@ -100,7 +100,7 @@ class ndarray:
         raise TypeError(f"numpy.{ufunc.__name__} was called on a device array")
 
     def __bool__(self):
-        return bool(self._host)
+        return bool(self.get())
 
 
 def _shaping(name):
@@ -118,7 +118,7 @@ for _name in ("reshape", "transpose", "squeeze", "swapaxes"):
     setattr(ndarray, _name, _shaping(_name))
 
 
-def asarray(host):
+def asarray(host, dtype=None):
     if isinstance(host, ndarray):
         return host
     made = object.__new__(ndarray)
@@ -197,9 +197,13 @@ cuda = SimpleNamespace(
     MemoryPointer=MemoryPointer,
     cublas=_Cublas,
     device=SimpleNamespace(get_cublas_handle=lambda: 77),
-    runtime=SimpleNamespace(getDevice=lambda: 0),
+    runtime=SimpleNamespace(getDevice=lambda: 0, memGetInfo=lambda: (1 << 20, 80 << 30)),
     Device=lambda index=0: contextlib.nullcontext(),
 )
+
+
+def get_default_memory_pool():
+    return SimpleNamespace(used_bytes=lambda: 2 << 20, total_bytes=lambda: 3 << 20)
 
 
 def install(patch):
