@@ -119,10 +119,17 @@ class _Parts:
     def do_div(self, x: Pair, y: Pair) -> Pair:
         # scaled by the larger part of the divisor, so that its square does not overflow
         top = self.f("maximum", self.f("abs", y[0]), self.f("abs", y[1]))
-        c, d = self.f("div", y[0], top), self.f("div", y[1], top)
+        # over an infinite divisor, which is scaled to its direction, finite numbers are zero
+        endless = self.test("isinf", top)
+        c, d = (self.f("where", endless, self._direction(part), self.f("div", part, top)) for part in y)
         size = self.f("mul", top, self.f("add", self.f("mul", c, c), self.f("mul", d, d)))
         real, imag = self.do_mul(x, (c, self.f("neg", d)))
         return self.f("div", real, size), self.f("div", imag, size)
+
+    def _direction(self, x: Value) -> Value:
+        """1 with the sign of an infinite number, 0 of a finite one."""
+        size = self.f("where", self.test("isinf", x), self.number(1.0), self.number(0.0))
+        return self.f("copysign", size, x)
 
     def do_abs(self, x: Pair) -> Value:
         return self.f("hypot", *x)
@@ -153,7 +160,23 @@ class _Parts:
         return self.f("log", self.do_abs(x)), self.do_angle(x)
 
     def do_log1p(self, x: Pair) -> Pair:
-        return self.do_log((self.f("add", x[0], self.number(1.0)), x[1]))
+        # |1 + x| ** 2 - 1, where that is small, keeps what 1 + x rounds away
+        square = self.f("mul", x[1], x[1])
+        excess = self.f("add", self.f("mul", x[0], self.f("add", x[0], self.number(2.0))), square)
+        near = self.test("lt", self.f("abs", excess), self.number(0.5))
+        real, imag = self.do_log((self.f("add", x[0], self.number(1.0)), x[1]))
+        return self.f("where", near, self.f("mul", self.number(0.5), self.f("log1p", excess)), real), imag
+
+    def do_exp2(self, x: Pair) -> Pair:
+        angle = self.f("mul", x[1], self.number(0.6931471805599453))
+        size = self.f("exp2", x[0])
+        return self.f("mul", size, self.f("cos", angle)), self.f("mul", size, self.f("sin", angle))
+
+    def do_expm1(self, x: Pair) -> Pair:
+        half = self.f("sin", self.f("mul", x[1], self.number(0.5)))
+        lost = self.f("mul", self.number(2.0), self.f("mul", half, half))
+        real = self.f("sub", self.f("mul", self.f("expm1", x[0]), self.f("cos", x[1])), lost)
+        return real, self.f("mul", self.f("exp", x[0]), self.f("sin", x[1]))
 
     def _log_to(self, x: Pair, factor: float) -> Pair:
         real, imag = self.do_log(x)
@@ -202,11 +225,69 @@ class _Parts:
         return (self.f("mul", self.f("cos", x[0]), self.f("cosh", x[1])),
                 self.f("neg", self.f("mul", self.f("sin", x[0]), self.f("sinh", x[1]))))
 
-    def do_tan(self, x: Pair) -> Pair:
-        return self.do_div(self.do_sin(x), self.do_cos(x))
-
     def do_tanh(self, x: Pair) -> Pair:
-        return self.do_div(self.do_sinh(x), self.do_cosh(x))
+        # by tanh and tan of the parts, which stay finite where sinh and cosh do not
+        one, t, u = self.number(1.0), self.f("tanh", x[0]), self.f("tan", x[1])
+        product, cosh = self.f("mul", t, u), self.f("cosh", x[0])
+        size = self.f("add", one, self.f("mul", product, product))
+        real = self.f("div", self.f("mul", t, self.f("add", one, self.f("mul", u, u))), size)
+        return real, self.f("div", self.f("div", self.f("div", u, cosh), cosh), size)
+
+    def do_tan(self, x: Pair) -> Pair:
+        return self._turned("tanh", x)
+
+    # Kahan, "Branch cuts for complex elementary functions", 1987
+    def _roots(self, x: Pair) -> tuple[Pair, Pair]:
+        """The square roots of 1 - x and 1 + x."""
+        one = self.number(1.0)
+        below = self.do_sqrt((self.f("sub", one, x[0]), self.f("neg", x[1])))
+        return below, self.do_sqrt((self.f("add", one, x[0]), x[1]))
+
+    def _cross(self, x: Pair, y: Pair) -> Value:
+        """The imaginary part of conj(x) * y."""
+        return self.f("sub", self.f("mul", x[0], y[1]), self.f("mul", x[1], y[0]))
+
+    def do_asin(self, x: Pair) -> Pair:
+        below, above = self._roots(x)
+        along = self.f("sub", self.f("mul", below[0], above[0]), self.f("mul", below[1], above[1]))
+        return self.f("atan2", x[0], along), self.f("asinh", self._cross(below, above))
+
+    def do_acos(self, x: Pair) -> Pair:
+        below, above = self._roots(x)
+        half = self.f("atan2", below[0], above[0])
+        return self.f("mul", self.number(2.0), half), self.f("asinh", self._cross(above, below))
+
+    def do_acosh(self, x: Pair) -> Pair:
+        one = self.number(1.0)
+        less = self.do_sqrt((self.f("sub", x[0], one), x[1]))
+        more = self.do_sqrt((self.f("add", x[0], one), x[1]))
+        along = self.f("add", self.f("mul", less[0], more[0]), self.f("mul", less[1], more[1]))
+        half = self.f("atan2", less[1], more[0])
+        return self.f("asinh", along), self.f("mul", self.number(2.0), half)
+
+    def do_atanh(self, x: Pair) -> Pair:
+        one, size, square = self.number(1.0), self.f("abs", x[0]), self.f("mul", x[1], x[1])
+        away = self.f("sub", one, size)
+        distance = self.f("add", self.f("mul", away, away), square)
+        quarter = self.f("mul", self.number(0.25), self.f("log1p", self.f(
+            "div", self.f("mul", self.number(4.0), size), distance)))  # fmt: skip
+        below = self.f("sub", self.f("mul", away, self.f("add", one, size)), square)
+        half = self.f("mul", self.number(0.5), self.f("atan2", self.f("mul", self.number(2.0), x[1]), below))
+        far = self.test("isinf", distance)
+        quarter = self.f("where", far, self.number(0.0), quarter)
+        half = self.f("where", far, self.f("copysign", self.number(1.5707963267948966), x[1]), half)
+        return self.f("copysign", quarter, x[0]), half
+
+    def do_asinh(self, x: Pair) -> Pair:
+        return self._turned("asin", x)
+
+    def do_atan(self, x: Pair) -> Pair:
+        return self._turned("atanh", x)
+
+    def _turned(self, name: str, x: Pair) -> Pair:
+        """-i * f(i * x)."""
+        real, imag = getattr(self, f"do_{name}")((self.f("neg", x[1]), x[0]))
+        return imag, self.f("neg", real)
 
     def do_eq(self, x: Pair, y: Pair) -> Value:
         return self.test("logical_and", self.test("eq", x[0], y[0]), self.test("eq", x[1], y[1]))

@@ -96,25 +96,27 @@ class ReductionLayout:
     """The planned space of one reduction."""
 
     kept: tuple[tuple[int, ...], ...]
-    """(size, stride in the input, stride in the output) of the kept dimensions, outermost first."""
+    """(size, stride in each input, stride in the output) of the kept dimensions, outermost first."""
     reduced: tuple[tuple[int, ...], ...]
-    """(size, stride in the input) of the reduced dimensions, outermost first."""
+    """(size, stride in each input) of the reduced dimensions, outermost first."""
     index_bits: int
 
 
 @lru_cache(maxsize=4096)
 def plan_reduction(
-    shape: tuple[int, ...], strides: tuple[int, ...], dims: tuple[int, ...], output: tuple[int, ...]
+    shape: tuple[int, ...], strides: tuple[tuple[int, ...], ...], dims: tuple[int, ...], output: tuple[int, ...]
 ) -> ReductionLayout:
-    """Plan the reduction of `dims`; `output` has the strides of the remaining dimensions in the result."""
+    """Plan the reduction of `dims` of inputs with `strides`; `output` has the strides of the result's dimensions."""
     places = iter(output)
-    kept: list[Dim] = [(n, (strides[d], next(places))) for d, n in enumerate(shape) if d not in dims]
-    reduced: list[Dim] = [(shape[d], (strides[d],)) for d in dims]
-    outer, inner = _merge(kept, lambda dim: dim[1][::-1]), _merge(reduced, lambda dim: dim[1])
-    reach = sum(abs(steps[0]) * (size - 1) for size, steps in (*outer, *inner))
+    steps = list(zip(*strides, strict=True))
+    kept: list[Dim] = [(n, (*steps[d], next(places))) for d, n in enumerate(shape) if d not in dims]
+    reduced: list[Dim] = [(shape[d], steps[d]) for d in dims]
+    # the first input decides the order: it is never smaller than the others
+    outer, inner = _merge(kept, lambda dim: (dim[1][-1], *dim[1][:-1])), _merge(reduced, lambda dim: dim[1])
+    reach = max(sum(abs(own[1][k]) * (own[0] - 1) for own in (*outer, *inner)) for k in range(len(strides)))
     return ReductionLayout(
-        tuple((size, *steps) for size, steps in outer),
-        tuple((size, *steps) for size, steps in inner),
+        tuple((size, *own) for size, own in outer),
+        tuple((size, *own) for size, own in inner),
         64 if max(reach, math.prod(shape)) > _INT32_LIMIT else 32,
     )
 

@@ -114,24 +114,54 @@ def kernel_of(program: Program, name: str = "pointwise") -> TritonKernel | Compl
 
 def reduce(rule: str, input: Any, dims: tuple[int, ...], dtype: str, elements: int | None = None) -> Any:
     """Reduce `dims` by "sum", "mean", "prod", "amax", "amin", "any" or "all" to an array of `dtype`."""
-    shape = tuple(size for dim, size in enumerate(input.shape) if dim not in dims)
-    output = empty(shape, numpy_dtype(dtype))
-    layout = planner.plan_reduction(input.shape, element_strides(input), dims, element_strides(output))
-    if output.size:
-        aligned = not (address(input) | address(output)) & 15
-        calls, workspace = kernel_module("reduction").prepare(
-            rule,
-            input.dtype.name,
-            dtype,
-            layout.kept,
-            layout.reduced,
-            layout.index_bits == 64,
-            aligned,
-            elements,
-        )
-        arrays = [input, output] if workspace is None else [input, empty(workspace[:1], np.dtype(workspace[1])), output]
-        for call, source, target in zip(calls, arrays[:-1], arrays[1:], strict=True):
-            _launch(call, source, target)
+    return fold(rule, (input,), dims, dtype, elements=elements)
+
+
+def fold(
+    rule: str,
+    inputs: Sequence[Any],
+    dims: tuple[int, ...],
+    dtype: str,
+    before: Any = None,
+    after: Any = None,
+    scalars: tuple[Sequence[Any], Sequence[Any]] = ((), ()),
+    elements: int | None = None,
+) -> Any:
+    """Reduce an expression of `inputs`, broadcast to each other, and map the result: one pass over the inputs.
+
+    before: the expression of what is combined; None combines the only input itself.
+    after:  the expression of the result that is stored.
+    scalars: the numbers that `before` and `after` take.
+    """
+    full = np.broadcast_shapes(*(array.shape for array in inputs))
+    output = empty(tuple(size for dim, size in enumerate(full) if dim not in dims), numpy_dtype(dtype))
+    if not output.size:
+        return output
+    strides = tuple(planner.broadcast_strides(a.shape, element_strides(a), full) for a in inputs)
+    layout = planner.plan_reduction(full, strides, dims, element_strides(output))
+    aligned = not any(address(array) & 15 for array in (*inputs, output))
+    calls, workspace = kernel_module("reduction").prepare(
+        rule,
+        tuple(array.dtype.name for array in inputs),
+        dtype,
+        layout.kept,
+        layout.reduced,
+        layout.index_bits == 64,
+        aligned,
+        elements,
+        before,
+        after,
+    )
+    launch = kernel_module("launch").launch
+    if workspace is None:
+        (call,) = calls
+        numbers = (*scalars[0], *scalars[1])
+        launch(call.kernel, call.grid, (*map(address, (*inputs, output)), *numbers, *call.integers))
+        return output
+    first, second = calls
+    partial = empty(workspace[:1], np.dtype(workspace[1]))
+    launch(first.kernel, first.grid, (*map(address, (*inputs, partial)), *scalars[0], *first.integers))
+    launch(second.kernel, second.grid, (address(partial), address(output), *scalars[1], *second.integers))
     return output
 
 

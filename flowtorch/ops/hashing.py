@@ -26,16 +26,22 @@ def hash_tensor(input, dim=(), keepdim=False, *, mode=0):
     >>> torch.hash_tensor(torch.tensor([1, 2, 4]))
     tensor(7, dtype=torch.uint64)
     """
-    if mode != 0:
-        raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
-    axes = normalize_dims(None if dim in ((), []) else dim, input.ndim)
-    _need_elements(input, dim, axes)
+    axes = checked_dims(input, dim, mode)
     dtype = dtypes.from_numpy_dtype(input.dtype)
     if dtype not in _WIDE:
         if input.size:
             raise NotImplementedError(f"\"xor_sum_cpu\" not implemented for '{dtype.label}'")
         return np.add.reduce(np.empty(input.shape, np.uint64), axis=axes, keepdims=keepdim)
     return np.bitwise_xor.reduce(input.astype(_WIDE[dtype]).view(np.uint64), axis=axes, keepdims=keepdim)
+
+
+def checked_dims(input: np.ndarray, dim: object, mode: int) -> tuple:
+    """The dimensions to reduce; refuses unknown modes and hashes of nothing."""
+    if mode != 0:
+        raise RuntimeError(f"Unknown hash_tensor mode: {mode}")
+    axes = normalize_dims(None if dim in ((), []) else dim, input.ndim)
+    _need_elements(input, dim, axes)
+    return axes
 
 
 def _need_elements(input: np.ndarray, dim: object, axes: tuple) -> None:

@@ -175,7 +175,8 @@ def lstsq(A, B, rcond=None, *, driver=None):
         raise RuntimeError("This function doesn't handle types other than float and double")
     if rcond is None:
         rcond = dtypes.finfo(A.dtype).eps * max(A.shape[-2:])
-    X, residuals, rank, S = _lstsq(A, B.unsqueeze(-1) if vector else B, rcond, driver or "gelsy")
+    X, residuals, rank, S = _lstsq(A, B.unsqueeze(-1) if vector else B, rcond,
+                                   driver or ("gelsy" if A.device.type != "cuda" else "gels"))
     return named_result("linalg_lstsq", ("solution", "residuals", "rank", "singular_values"))(
         (X.squeeze(-1) if vector else X, residuals, rank, S.detach()))
 

@@ -40,8 +40,8 @@ def _spread(g: Any, input: Any, starts: Any, ends: Any, out: Any, reduce: str, i
     if g.is_meta:
         return torch.empty_like(input)
     counts = ends - starts
-    which = torch.repeat_interleave(torch.arange(len(starts)), counts)
-    rows = torch.arange(len(which)) + (starts - (counts.cumsum(0) - counts))[which]
+    which = torch.repeat_interleave(torch.arange(len(starts), device=g.device), counts)
+    rows = torch.arange(len(which), device=g.device) + (starts - (counts.cumsum(0) - counts))[which]
 
     def totals(x: Any) -> Any:
         return torch.zeros_like(g).index_add(0, which, x)

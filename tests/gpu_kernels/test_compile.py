@@ -126,7 +126,7 @@ def test_reductions(rule, dtype, target):
         (((1024, 1, 1),), ((1024, 1024),)),  # columns
         ((), ((1 << 20, 1),)),  # everything, in two passes
     ):
-        calls, workspace = prepare(rule, dtype, dtype, kept, reduced, aligned=True)
+        calls, workspace = prepare(rule, (dtype,), dtype, kept, reduced, aligned=True)
         assert len(calls) == (1 if kept else 2) and (workspace is None) == bool(kept)
         for call in calls:
             assert_no_spills(compiled(call, target))
@@ -139,7 +139,7 @@ def test_reductions(rule, dtype, target):
 def test_other_reductions(rule, dtype):
     output = "bool" if rule in ("any", "all") else dtype
     strided = (((8, 4096, 64), (64, 1, 1)), ((16, 64), (3, 1 << 20)))
-    for call in module("reduction").prepare(rule, dtype, output, *strided, wide=True)[0]:
+    for call in module("reduction").prepare(rule, (dtype,), output, *strided, wide=True)[0]:
         assert_no_spills(compiled(call))
 
 

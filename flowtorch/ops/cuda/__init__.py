@@ -14,12 +14,12 @@ from flowtorch import dtypes
 from flowtorch.array.tensortype import TensorType
 from flowtorch.codegen.op_kernel import OpKernel
 from flowtorch.codegen.triton_kernel import kernel_of
-from flowtorch.ops.cuda.base import KERNELS
+from flowtorch.ops.cuda.base import COMPLEX, KERNELS
 from flowtorch.ops.op import Op
 
 _FAMILIES = (
     "reductions", "products", "copies", "scans", "indexing", "randoms", "norms", "losses", "attentions", "convolutions",
-    "pools", "composed", "searches", "library", "specials",
+    "pools", "composed", "searches", "library", "specials", "segments", "systems",
 )  # fmt: skip
 
 
@@ -34,6 +34,8 @@ def load() -> dict[str, Callable]:
 def kernels(op: Op, type: TensorType) -> tuple[Callable, Callable] | None:
     """(kernel of the tensors alone, kernel with parameters) of ``op`` for operands of ``type``, or None."""
     kernel = load().get(op.name)
+    if kernel is None and type.dtype.is_complex:
+        kernel = COMPLEX.get(op.name)
     if kernel is None and op.expr is not None:
         try:
             name = op.name.strip("_")

@@ -12,12 +12,15 @@ from flowtorch.array.cuda import address, element_strides, empty, parts, strided
 from flowtorch.codegen import expression
 from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.lowering import lower
-from flowtorch.codegen.triton_kernel import TritonKernel, kernel_of
+from flowtorch.codegen.triton_kernel import TritonKernel, fold, kernel_of
 from flowtorch.codegen.triton_map import grid_map
 from flowtorch.ops.families import normalize_dims
 
 KERNELS: dict[str, Callable] = {}
 """Kernels of the ops that are not rendered from an expression, by name; they take what the op's body takes."""
+
+COMPLEX: dict[str, Callable] = {}
+"""Kernels for complex numbers of ops whose expression is rendered for real ones alone."""
 
 LIBRARY: set[str] = set()
 """Ops in KERNELS that call CuPy's linear algebra or FFT instead of kernels of ours."""
@@ -45,6 +48,40 @@ def formula(text: str, inputs: tuple[tuple[str, str], ...], scalars: tuple[str, 
     tree = expression.parse(text, tuple(types), scalars)
     program = lower([tree], types, dict.fromkeys(scalars, compute_type(result)), [result])
     return kernel_of(program, "formula")
+
+
+@functools.cache
+def _expression(text: str, inputs: tuple[tuple[str, str], ...], scalars: tuple[str, ...], result: str) -> Any:
+    return formula(text, inputs, scalars, result).expression
+
+
+def folded(
+    rule: str,
+    text: str,
+    arrays: dict[str, Any],
+    dims: Sequence[int],
+    dtype: str,
+    *,
+    numbers: dict[str, Any] | None = None,
+    after: str = "",
+    last: dict[str, Any] | None = None,
+    keepdim: bool = False,
+) -> Any:
+    """Reduce the formula ``text`` of ``arrays`` over ``dims`` in one pass, then store ``after``, a formula of x.
+
+    The formulas are computed as ``dtype`` is; ``numbers`` are those that ``text`` takes, ``last`` those of ``after``.
+    """
+    given, ending = numbers or {}, last or {}
+    types = tuple([(name, array.dtype.name) for name, array in arrays.items()])
+    state = compute_type(dtype)
+    before = _expression(text, types, tuple(given), state)
+    finish = _expression(after, (("x", state),), tuple(ending), dtype) if after else None
+    scalars = (tuple(given.values()), tuple(ending.values()))
+    result = fold(rule, tuple(arrays.values()), tuple(dims), dtype, before, finish, scalars)
+    if not keepdim:
+        return result
+    full = np.broadcast_shapes(*(array.shape for array in arrays.values()))
+    return result.reshape([1 if d in dims else n for d, n in enumerate(full)])
 
 
 def bits(array: Any) -> Any:
@@ -133,6 +170,37 @@ def full(shape: Sequence[int], dtype: Any, value: Any) -> Any:
     result = empty(tuple(shape), np.dtype(dtype))
     fill(result, value)
     return result
+
+
+def joined(real: Any, imag: Any, dtype: np.dtype) -> Any:
+    """The complex array of these parts."""
+    result = empty(real.shape, dtype)
+    for target, part in zip(parts(result), (real, imag), strict=True):
+        copy_into(target, part)
+    return result
+
+
+def linear(f: Callable, array: Any) -> Any:
+    """f(array) of a complex array for an ``f`` of real ones that is linear."""
+    real, imag = parts(array)
+    return joined(f(real), f(imag), array.dtype)
+
+
+def bilinear(f: Callable, left: Any, right: Any) -> Any:
+    """f(left, right) of complex arrays for an ``f`` of real ones that is linear in both: four calls of it."""
+    (a, b), (c, d) = parts(left), parts(right)
+    real, imag = (combined(first, second, sign) for first, second, sign in (
+        (f(a, c), f(b, d), "-"), (f(a, d), f(b, c), "+")))  # fmt: skip
+    return joined(real, imag, np.result_type(left.dtype, right.dtype))
+
+
+def combined(left: Any, right: Any, sign: str = "+") -> Any:
+    """The sum or difference of two arrays of one dtype, broadcast."""
+    if left.dtype.kind == "c":
+        real, imag = (combined(x, y, sign) for x, y in zip(parts(left), parts(right), strict=True))
+        return joined(real, imag, left.dtype)
+    name = left.dtype.name
+    return formula(f"x {sign} y", (("x", name), ("y", name)), (), name)(left, right)
 
 
 def zeros(shape: Sequence[int], dtype: Any) -> Any:

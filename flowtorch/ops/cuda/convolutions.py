@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import dtypes
 from flowtorch.array.cuda import element_strides, empty, kernel_module, strided
 from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.triton_map import grid_map, run
 from flowtorch.ops import fold
 from flowtorch.ops.conv import output_size
-from flowtorch.ops.cuda.base import copy_into, kernel, zeros
+from flowtorch.ops.cuda.base import bilinear, combined, copy_into, kernel, linear, zeros
 from flowtorch.ops.cuda.scans import state_type
 
 
@@ -27,9 +28,10 @@ def _three(values: Any, fill: int) -> tuple[int, ...]:
     return (*(fill,) * (3 - len(values)), *map(int, values))
 
 
-def _check(*arrays: Any) -> None:
-    if arrays[0].dtype.kind in "biuc":
-        raise NotImplementedError(f"convolution of {arrays[0].dtype} has no kernel on device 'cuda'")
+def _check(array: Any) -> None:
+    if array.dtype.kind in "biu":
+        label = dtypes.from_numpy_dtype(array.dtype).label
+        raise NotImplementedError(f"\"convolution_cuda\" not implemented for '{label}': convert to a floating dtype")
 
 
 def _output(shape: tuple, dtype: np.dtype, like: Any) -> Any:
@@ -62,7 +64,10 @@ def _options(sizes: dict[str, int], kernel_size: tuple, dtype: np.dtype) -> dict
 @kernel("convolution")
 def convolution(input: Any, weight: Any, bias: Any = None, stride: Any = (1,), padding: Any = (0,),
                 dilation: Any = (1,), groups: int = 1, size: Any = None) -> Any:
-    _check(input, weight)
+    _check(input)
+    if input.dtype.kind == "c":
+        total = bilinear(lambda x, w: convolution(x, w, None, stride, padding, dilation, groups, size), input, weight)
+        return total if bias is None else combined(total, bias.reshape((-1, *(1,) * (total.ndim - 2))))
     f, c, *window = weight.shape
     spatial = output_size(input.shape[2:], tuple(window), stride, padding, dilation) if size is None else tuple(size)
     result = _output((input.shape[0], f, *spatial), input.dtype, input)
@@ -134,7 +139,9 @@ def _numbers(x: Any, w: Any, stride: Any, padding: Any, dilation: Any) -> dict[s
 @kernel("convolution_input")
 def convolution_input(grad: Any, weight: Any, size: Any, stride: Any = (1,), padding: Any = (0,),
                       dilation: Any = (1,), groups: int = 1) -> Any:
-    _check(grad, weight)
+    _check(grad)
+    if grad.dtype.kind == "c":
+        return bilinear(lambda g, w: convolution_input(g, w, size, stride, padding, dilation, groups), grad, weight)
     images, f, *_ = grad.shape
     c = weight.shape[1]
     result = _output((images, groups * c, *size), grad.dtype, grad)
@@ -153,7 +160,9 @@ def convolution_input(grad: Any, weight: Any, size: Any, stride: Any = (1,), pad
 @kernel("convolution_weight")
 def convolution_weight(grad: Any, input: Any, kernel: Any, stride: Any = (1,), padding: Any = (0,),
                        dilation: Any = (1,), groups: int = 1) -> Any:
-    _check(grad, input)
+    _check(grad)
+    if grad.dtype.kind == "c":
+        return bilinear(lambda g, x: convolution_weight(g, x, kernel, stride, padding, dilation, groups), grad, input)
     images, f, *_ = grad.shape
     c = input.shape[1] // groups
     shape = (f, c, *kernel)
@@ -181,6 +190,8 @@ def convolution_weight(grad: Any, input: Any, kernel: Any, stride: Any = (1,), p
 
 @kernel("im2col")
 def im2col(input: Any, kernel: tuple, dilation: tuple, padding: tuple, stride: tuple) -> Any:
+    if input.dtype.kind == "c":
+        return linear(lambda part: im2col(part, kernel, dilation, padding, stride), input)
     n, c, h, w = input.shape
     out = fold.block_counts((h, w), kernel, dilation, padding, stride)
     result = empty((n, c, *kernel, *out), input.dtype)
@@ -207,6 +218,8 @@ def _strides(name: str, array: Any) -> dict[str, int]:
 
 @kernel("col2im")
 def col2im(input: Any, size: tuple, kernel: tuple, dilation: tuple, padding: tuple, stride: tuple) -> Any:
+    if input.dtype.kind == "c":
+        return linear(lambda part: col2im(part, size, kernel, dilation, padding, stride), input)
     n = input.shape[0]
     c = input.shape[1] // (kernel[0] * kernel[1])
     out = fold.block_counts(size, kernel, dilation, padding, stride)

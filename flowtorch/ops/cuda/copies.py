@@ -58,7 +58,7 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
         words, chosen = bits(result), bits(single)
         shape = words.shape
         flags = flags if words.ndim == flags.ndim else flags[..., None]
-        inputs = {"f": flags, "x": words, "v": chosen[0]}
+        inputs = {"f": flags, "x": words, "v": chosen.reshape(chosen.shape[1:])}
         grid_map("masked_fill", shape, ["y = tl.where(f, v, x)"], inputs, {"y": words})
         return result
     types = (("m", mask.dtype.name), ("x", name), ("v", value.dtype.name))

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.cuda import array_module, empty, kernel_module, to_host
-from flowtorch.codegen.triton_map import grid_map, run
+from flowtorch.array.cuda import array_module, empty, to_host
+from flowtorch.codegen.triton_map import grid_map
 from flowtorch.ops import linalg_solve
 from flowtorch.ops.cuda.base import dense, formula, kernel, parts, zeros
 from flowtorch.ops.cuda.composed import composed, public
-from flowtorch.ops.cuda.scans import state_type
 
 
 def _linalg(name: str) -> Any:
@@ -74,6 +73,18 @@ def qr(A: Any, mode: str) -> tuple:
     return tuple(_linalg("qr")(A, mode=mode))
 
 
+@kernel("_geqrf", library=True)
+def geqrf(input: Any) -> tuple:
+    *batch, m, n = input.shape
+    packed = empty((*batch, n, m), input.dtype).swapaxes(-2, -1)  # column by column, as PyTorch returns it
+    factors = zeros((*batch, min(m, n)), input.dtype)
+    if input.size:
+        for at in np.ndindex(*batch):
+            columns, factors[at] = _linalg("qr")(input[at], mode="raw")
+            packed[at] = columns.T
+    return packed, factors
+
+
 @kernel("_eigh", library=True)
 def eigh(A: Any, UPLO: str) -> tuple:
     return tuple(_linalg("eigh")(A, UPLO))
@@ -109,41 +120,23 @@ def lu_factor(A: Any) -> tuple:
 
 # ---------------------------------------------------------------- kernels of ours
 
-@kernel("_solve_triangular")
-def solve_triangular(A: Any, B: Any, upper: bool, left: bool, unitriangular: bool) -> Any:
-    import triton
-
-    if not left:
-        flipped = solve_triangular(A.swapaxes(-2, -1), B.swapaxes(-2, -1), not upper, True, unitriangular)
-        return flipped.swapaxes(-2, -1)
-    if A.dtype.kind == "c":
-        raise NotImplementedError("triangular systems of complex numbers have no kernel on device 'cuda'")
-    from flowtorch.ops.cuda.places import spread_to
-
-    batch = np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
-    n, columns = B.shape[-2:]
-    a, b = (dense(spread_to(x, (*batch, *x.shape[-2:]))) for x in (A, B))
-    result = empty((*batch, n, columns), B.dtype)
-    if result.size:
-        size = max(2, triton.next_power_of_2(n))
-        cols = max(1, min(triton.next_power_of_2(columns), max(1, 4096 // size)))
-        run(kernel_module("solve").triangular, (math.prod(batch), -(-columns // cols)), a, b, result, n, columns,
-            UPPER=bool(upper), UNIT=bool(unitriangular), STATE=state_type(B.dtype.name), SIZE=size, COLS=cols)
-    return result
-
-
 @kernel("_permutation")
 def permutation(pivots: Any, m: int) -> Any:
-    result = empty((*pivots.shape[:-1], m, m), np.dtype(np.float32))
-    flat = result.reshape(-1, m, m)
+    batch = pivots.shape[:-1]
+    result = empty((*batch, m, m), np.dtype(np.float32))
+    if not result.size:
+        return result
+    places = empty((math.prod(batch), m), np.dtype(np.int32))
     lines = [
         "place = c1",
         "for k in range(count):",
         "    p = tl.load(p_ptr + c0 * count + k, mask=m, other=1) - 1",
         "    place = tl.where(place == k, p, tl.where(place == p, k, place))",
-        "y = (place == c2).to(tl.float32)",
+        "y = place",
     ]
-    grid_map("permutation", flat.shape, lines, {}, {"y": flat}, {"p": dense(pivots)}, {"count": pivots.shape[-1]})
+    grid_map("permutation", places.shape, lines, {}, {"y": places}, {"p": dense(pivots)}, {"count": pivots.shape[-1]})
+    flat = result.reshape(-1, m, m)
+    grid_map("permutation", flat.shape, ["y = p == c2"], {"p": places[..., None]}, {"y": flat})
     return result
 
 
@@ -166,24 +159,36 @@ def cholesky_inverse(L, upper):
 def pinv(A, atol, rtol, hermitian):
     if not A.numel():
         return A.transpose(-2, -1).clone()
-    U, S, Vh = public("_svd")(A, False)
-    limit = public("maximum")(atol, rtol * S.amax(-1)).unsqueeze(-1)
-    inverse = (1 / S.masked_fill(S == 0, 1)).masked_fill(limit >= S, 0)
+    if hermitian:
+        S, U = public("_eigh")(A, "L")
+        Vh, size = U.mH, S.abs()
+    else:
+        U, S, Vh = public("_svd")(A, False)
+        size = S
+    limit = public("maximum")(atol, rtol * size.amax(-1)).unsqueeze(-1)
+    inverse = (1 / S.masked_fill(S == 0, 1)).masked_fill(limit >= size, 0)
     return (Vh.mH * inverse.unsqueeze(-2)) @ U.mH
 
 
 @composed("_lstsq")
 def lstsq(A, B, rcond, driver):
     m, n = A.shape[-2:]
-    if m >= n:
+    nothing = A.new_zeros(0, dtype=A.dtype.to_real())
+    rank, values = nothing.long(), nothing
+    if driver != "gels":
+        U, S, Vh = public("_svd")(A, False)
+        some = rcond * S.amax(-1, True) < S if S.numel() else S > 0
+        X = Vh.mH @ ((U.mH @ B) * (1 / S).where(some, 0).unsqueeze(-1))
+        rank, values = some.sum(-1), S if driver in ("gelsd", "gelss") else nothing
+    elif m >= n:
         Q, R = public("_qr")(A, "reduced")
         X = public("_solve_triangular")(R, Q.mH @ B, True, True, False)
     else:
         Q, R = public("_qr")(A.mH, "reduced")
         X = Q @ public("_solve_triangular")(R.mH, B, False, True, False)
-    nothing = A.new_zeros(0)
-    residuals = ((B - A @ X) ** 2).sum(-2) if m > n else nothing
-    return X, residuals, nothing.long(), nothing
+    full = m > n and (driver == "gels" or (driver != "gelsy" and bool((rank == n).all())))
+    residuals = (B - A @ X).abs().square().sum(-2) if full else nothing
+    return X, residuals, rank, values
 
 
 @composed("_matrix_exp")

@@ -11,7 +11,7 @@ from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.triton_map import grid_map, run
 from flowtorch.ops import loss as losses
-from flowtorch.ops.cuda.base import cast, dense, formula, from_rows, kernel, rows_last
+from flowtorch.ops.cuda.base import cast, dense, folded, formula, from_rows, joined, kernel, parts, rows_last
 from flowtorch.ops.cuda.places import spread_to
 from flowtorch.ops.cuda.scans import state_type, tile
 
@@ -140,13 +140,13 @@ def nll_loss_backward(grad: Any, target: Any, weight: Any = None, total: Any = N
 
 @kernel("_mse_loss")
 def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
-    name, state = input.dtype.name, compute_type(input.dtype.name)
-    if input.dtype.kind == "c":
-        raise NotImplementedError("mse_loss of complex tensors has no kernel on device 'cuda'")
+    name = input.dtype.name
     types = (("x", name), ("t", target.dtype.name))
-    squares = formula("(x - t) * (x - t)", types, (), name if reduction == "none" else state)(input, target)
     if reduction == "none":
-        return squares
-    return triton_kernel.reduce("mean" if reduction == "mean" else "sum", squares, tuple(range(squares.ndim)), name)
-
-
+        return formula("(x - t) * (x - t)", types, (), name)(input, target)
+    dims = range(max(input.ndim, target.ndim))
+    if input.dtype.kind == "c":
+        squares = mse_loss(input, target, "none")
+        real, imag = (triton_kernel.reduce(reduction, part, tuple(dims), part.dtype.name) for part in parts(squares))
+        return joined(real, imag, input.dtype)
+    return folded(reduction, "(x - t) * (x - t)", {"x": input, "t": target}, tuple(dims), name)

@@ -9,7 +9,7 @@ import numpy as np
 from flowtorch.array.cuda import empty
 from flowtorch.codegen import triton_kernel
 from flowtorch.ops.cuda import blas
-from flowtorch.ops.cuda.base import cast, copied, copy_into, dense, formula, kernel, parts
+from flowtorch.ops.cuda.base import bilinear, cast, combined, copied, copy_into, dense, formula, kernel, parts
 from flowtorch.ops.products import _unlike
 
 
@@ -22,13 +22,7 @@ def product(left: Any, right: Any, **epilogue: Any) -> Any:
         if left.dtype.kind == "b":
             return cast(triton_kernel.matmul(cast(left, np.int32), cast(right, np.int32), **epilogue), bool)
         return triton_kernel.matmul(left, right, **epilogue)
-    (a, b), (c, d) = ([dense(part) for part in parts(dense(x))] for x in (left, right))
-    real = triton_kernel.matmul(b, d, addend=triton_kernel.matmul(a, c), alpha=-1)
-    imag = triton_kernel.matmul(b, c, addend=triton_kernel.matmul(a, d))
-    result = empty(real.shape, left.dtype)
-    for target, part in zip(parts(result), (real, imag), strict=True):
-        copy_into(target, part)
-    return result
+    return bilinear(triton_kernel.matmul, dense(left), dense(right))
 
 
 @kernel("matmul")
@@ -48,7 +42,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         if bias is None:
             return result
         if input.dtype.kind == "c":
-            return _sum(result, bias)
+            return combined(result, bias)
         name = result.dtype.name
         return formula("x + b", (("x", name), ("b", name)), (), name)(result, bias)
     rows = input if input.ndim == 2 else dense(input).reshape(-1, input.shape[-1]) if input.shape[-1] else None
@@ -57,15 +51,6 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
         copy_into(result, bias)
         return result
     return product(rows, weight.T, addend=bias).reshape(*input.shape[:-1], len(weight))
-
-
-def _sum(left: Any, right: Any) -> Any:
-    shape = np.broadcast_shapes(left.shape, right.shape)
-    result = empty(shape, left.dtype)
-    for target, a, b in zip(parts(result), parts(left), parts(right), strict=True):
-        name = a.dtype.name
-        formula("x + y", (("x", name), ("y", name)), (), name)(a, b, out=target)
-    return result
 
 
 @kernel("mm", "bmm", "mv", "dot")
@@ -99,10 +84,12 @@ def _number(value: Any, dtype: np.dtype) -> Any:
 
 def _combined(input: Any, left: Any, right: Any, beta: Any, alpha: Any) -> Any:
     if left.dtype.kind == "c":
+        name = left.dtype.name
         total = product(left, right)
-        if alpha != 1 or beta not in (0, 1):
-            raise NotImplementedError("scaled sums of complex products have no kernel on device 'cuda'")
-        return total if beta == 0 else _sum(total, input)
+        if beta == 0:
+            return formula("x * s", (("x", name),), ("s",), name)(total, complex(alpha))
+        types = (("x", name), ("y", name))
+        return formula("x * s + y * t", types, ("s", "t"), name)(total, input, complex(alpha), complex(beta))
     shape = (*np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2], right.shape[-1])
     if np.broadcast_shapes(shape, input.shape) != shape:
         raise ValueError("shape mismatch")
@@ -133,7 +120,7 @@ def linalg_cross(input: Any, other: Any, dim: int = -1) -> Any:
     shape = np.broadcast_shapes(input.shape, other.shape)
     dim %= len(shape)
     result = empty(shape, input.dtype)
-    if input.dtype.kind in "bc":
+    if input.dtype.kind == "b":
         raise NotImplementedError(f"the cross product of {input.dtype} has no kernel on device 'cuda'")
     name = input.dtype.name
 

@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
-from flowtorch.array.cuda import empty, parts
+from flowtorch.array.cuda import empty, kernel_module, parts
 from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.dtypes import compute_type
-from flowtorch.ops.cuda.base import KERNELS, along, copy_into, formula, kernel
+from flowtorch.codegen.triton_map import run
+from flowtorch.ops import gather as gathering
+from flowtorch.ops import hashing
+from flowtorch.ops.cuda.base import KERNELS, along, cast, dense, folded, formula, joined, kernel, zeros
+from flowtorch.ops.cuda.scans import tile
 from flowtorch.ops.families import normalize_dims
 from flowtorch.ops.reduction import _need_elements, accumulation_type
 
@@ -30,14 +34,26 @@ def _of_parts(rule: str, input: Any, dim: Any, keepdim: bool, dtype: str) -> Any
     if rule in ("any", "all"):
         flags = formula("x != 0", (("x", input.dtype.name),), (), "bool")(input)
         return _reduced(rule, flags, dim, keepdim, dtype)
+    if rule == "prod":
+        return _product_of_parts(cast(input, dtype), normalize_dims(dim, input.ndim), keepdim)
     if rule not in ("sum", "mean"):
         raise NotImplementedError(f"the reduction '{rule}' of complex numbers has no kernel on device 'cuda'")
     plane = "float64" if dtype == "complex128" else "float32"
     real, imag = (_reduced(rule, part, dim, keepdim, plane) for part in parts(input))
-    result = empty(real.shape, np.dtype(dtype))
-    for target, part in zip(parts(result), (real, imag), strict=True):
-        copy_into(target, part)
-    return result
+    return joined(real, imag, np.dtype(dtype))
+
+
+def _product_of_parts(input: Any, axes: tuple, keepdim: bool) -> Any:
+    kept = [d for d in range(input.ndim) if d not in axes]
+    length = math.prod(input.shape[d] for d in axes)
+    result = empty([1 if d in axes else n for d, n in enumerate(input.shape)], input.dtype)
+    if result.size:
+        flat = dense(input.transpose([*kept, *axes])).reshape(result.size, length)
+        plane = np.dtype(np.float32 if input.dtype.itemsize == 8 else np.float64)
+        sizes = tile(result.size, length)
+        run(kernel_module("complex_numbers").product, (-(-result.size // sizes["ROWS"]),), flat.view(plane),
+            result.reshape(-1).view(plane), *flat.shape, **sizes)
+    return result if keepdim else result.reshape([input.shape[d] for d in kept])
 
 
 @kernel("sum")
@@ -77,14 +93,13 @@ KERNELS |= {"amax": _extremum("amax"), "amin": _extremum("amin"), "any": _test("
 
 
 def _moments(input: Any, dim: Any, correction: Any, keepdim: bool, root: bool) -> Any:
-    state = compute_type(input.dtype.name)
     axes = normalize_dims(dim, input.ndim)
-    center = _reduced("mean", input, dim, True, state)
-    squares = formula("(x - m) * (x - m)", (("x", input.dtype.name), ("m", state)), (), state)(input, center)
-    total = _reduced("sum", squares, dim, keepdim, state)
     freedom = float(max(np.prod([input.shape[d] for d in axes], dtype=np.int64) - correction, 0))
-    text = "sqrt(x / n)" if root else "x / n"
-    return formula(text, (("x", state),), ("n",), input.dtype.name)(total, freedom)
+    # relative to the first element, so that equal numbers have a variance of exactly zero
+    first = input[tuple(slice(0, 1) if d in axes else slice(None) for d in range(input.ndim))]
+    center = folded("mean", "x - f", {"x": input, "f": first}, axes, compute_type(input.dtype.name), keepdim=True)
+    return folded("sum", "(x - f - m) * (x - f - m)", {"x": input, "f": first, "m": center}, axes, input.dtype.name,
+                  after="sqrt(x / n)" if root else "x / n", last={"n": freedom}, keepdim=keepdim)
 
 
 @kernel("_var")
@@ -100,40 +115,56 @@ def std(input: Any, dim: Any = None, correction: Any = 1, keepdim: bool = False)
 @kernel("_logsumexp")
 def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     name, state = input.dtype.name, compute_type(input.dtype.name)
+    axes = normalize_dims(dim, input.ndim)
     top = _reduced("amax", input, dim, True, name)
     top = formula("where(isinf(x), 0, x)", (("x", name),), (), state)(top)
-    powers = formula("exp(x - m)", (("x", name), ("m", state)), (), state)(input, top)
-    total = _reduced("sum", powers, dim, True, state)
+    total = folded("sum", "exp(x - m)", {"x": input, "m": top}, axes, state, keepdim=True)
     result = formula("log(x) + m", (("x", state), ("m", state)), (), name)(total, top)
-    return result if keepdim else result.squeeze(normalize_dims(dim, input.ndim))
+    return result if keepdim else result.squeeze(axes)
 
 
 @kernel("count_nonzero")
 def count_nonzero(input: Any, dim: Any = None) -> Any:
-    flags = formula("cast(x != 0, int64)", (("x", input.dtype.name),), (), "int64")(input)
-    return _reduced("sum", flags, dim, False, "int64")
+    axes = normalize_dims(dim, input.ndim)
+    if input.dtype.kind == "c":
+        arrays = dict(zip("xy", parts(input), strict=True))
+        return folded("sum", "cast((x != 0) | (y != 0), int64)", arrays, axes, "int64")
+    return folded("sum", "cast(x != 0, int64)", {"x": input}, axes, "int64")
 
 
 @kernel("_vector_norm")
 def vector_norm(input: Any, ord: float = 2.0, dim: Any = None, keepdim: bool = False) -> Any:
-    name, state = input.dtype.name, compute_type(input.dtype.name)
+    axes = normalize_dims(dim, input.ndim)
+    arrays, size = {"x": input}, "abs(x)"
+    name = input.dtype.name
     if input.dtype.kind == "c":
-        input = formula("abs(x)", (("x", name),), (), "float64" if name == "complex128" else "float32")(input)
-        return vector_norm(input, ord, dim, keepdim)
+        arrays, size = dict(zip("xy", parts(input), strict=True)), "hypot(x, y)"
+        name = "float64" if name == "complex128" else "float32"
     if ord in (math.inf, -math.inf):
-        size = formula("abs(x)", (("x", name),), (), name)(input)
-        return _reduced("amax" if ord > 0 else "amin", size, dim, keepdim, name)
-    text = {0.0: "cast(x != 0, " + state + ")", 1.0: "abs(x)", 2.0: "x * x"}.get(ord)
-    if text is not None:
-        parts = formula(text, (("x", name),), (), state)(input)
-    else:
-        parts = formula("pow(abs(x), p)", (("x", name),), ("p",), state)(input, float(ord))
-    total = _reduced("sum", parts, dim, keepdim, state if ord not in (0, 1) else name)
-    if ord in (0, 1):
-        return total
+        return folded("amax" if ord > 0 else "amin", size, arrays, axes, name, keepdim=keepdim)
     if ord == 2:
-        return formula("sqrt(x)", (("x", state),), (), name)(total)
-    return formula("pow(x, p)", (("x", state),), ("p",), name)(total, 1 / ord)
+        square = "x * x" if len(arrays) == 1 else "x * x + y * y"
+        return folded("sum", square, arrays, axes, name, after="sqrt(x)", keepdim=keepdim)
+    text = {0.0: f"cast({size} != 0, {compute_type(name)})", 1.0: size}.get(ord)
+    if text is not None:
+        return folded("sum", text, arrays, axes, name, keepdim=keepdim)
+    return folded("sum", f"pow({size}, p)", arrays, axes, name, numbers={"p": float(ord)}, after="pow(x, p)",
+                  last={"p": 1 / ord}, keepdim=keepdim)
+
+
+@kernel("hash_tensor")
+def hash_tensor(input: Any, dim: Any = (), keepdim: bool = False, *, mode: int = 0) -> Any:
+    """Exclusive or of the elements' bits, widened to 64 by way of float64 or int64."""
+    axes = hashing.checked_dims(input, dim, mode)
+    if dtypes.from_numpy_dtype(input.dtype) not in hashing._WIDE:
+        if input.size:
+            raise NotImplementedError(f"\"xor_sum_cuda\" not implemented for '{gathering.label(input)}'")
+        input = zeros(input.shape, np.uint8)
+    wide = "x0.to(tl.float64).to(tl.int64, bitcast=True)" if input.dtype.kind not in "biu" else "x0.to(tl.int64)"
+    expression = kernel_module("pointwise").Expression
+    words = expression("hash", (input.dtype.name,), (), ("int64",), (f"t0 = {wide}",), ("t0",))
+    result = triton_kernel.fold("xor", (input,), axes, "int64", words).view(np.uint64)
+    return result.reshape([1 if d in axes else n for d, n in enumerate(input.shape)]) if keepdim else result
 
 
 # ---------------------------------------------------------------- softmax

@@ -63,11 +63,15 @@ def _scan(rule: str, input: Any, dim: int, target: np.dtype) -> Any:
     if not input.size:
         return empty(input.shape, target)
     if target.kind == "c":
-        raise NotImplementedError(f"running {rule}s of complex numbers have no kernel on device 'cuda'")
+        input = cast(input, target)
     flat, rest = rows_last(input, d)
     result = empty(flat.shape, target)
     sizes = tile(*flat.shape)
     function = kernel_module("scan").running
+    if target.kind == "c":
+        pair = [x.view(np.dtype(np.float32 if target.itemsize == 8 else np.float64)) for x in (flat, result)]
+        run(kernel_module("complex_numbers").running, _grid(len(flat), sizes), *pair, *flat.shape, RULE=rule, **sizes)
+        return from_rows(result, rest, d)
     state = state_type("int64" if target.kind in "biu" else target.name)
     warps = 8 if rule == "logsumexp" else 4
     run(function, _grid(len(flat), sizes), flat, result, *flat.shape, RULE=rule, STATE=state, warps=warps, **sizes)

@@ -10,7 +10,7 @@ import numpy as np
 from flowtorch import devices
 from flowtorch.array.cuda import empty, kernel_module
 from flowtorch.codegen.triton_map import grid_map
-from flowtorch.ops.cuda.base import cast, copy_into, dense, formula, kernel, parts
+from flowtorch.ops.cuda.base import COMPLEX, cast, copy_into, dense, formula, kernel, parts
 from flowtorch.ops.cuda.norms import _moments
 
 
@@ -198,3 +198,16 @@ def moments(input: Any, dims: Any, eps: float) -> tuple:
     mean, variance, state = _moments(input, tuple(dims))
     name = input.dtype.name
     return cast(mean, name), formula("1 / sqrt(v + eps)", (("v", state),), ("eps",), name)(variance, float(eps))
+
+
+# ---------------------------------------------------------------- complex numbers
+
+def logaddexp(input: Any, other: Any) -> Any:
+    """By the one with the larger real part; equal infinities are themselves."""
+    types = (("x", input.dtype.name), ("y", other.dtype.name))
+    text = ("where(isinf(real(x)) & (x == y), x, "
+            "where(real(x) >= real(y), x + log1p(exp(y - x)), y + log1p(exp(x - y))))")  # fmt: skip
+    return formula(text, types, (), input.dtype.name)(input, other)
+
+
+COMPLEX["logaddexp"] = logaddexp
