@@ -43,7 +43,7 @@ def stubs() -> Iterator[tuple[Path, str]]:
         try:
             module = importlib.import_module(name)
         except ModuleNotFoundError:
-            continue
+            continue  # published by name only, without a file to stand beside
         assert module.__file__ is not None
         yield Path(module.__file__).with_suffix(".pyi"), module_stub(module)
 

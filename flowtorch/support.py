@@ -83,7 +83,7 @@ def find(name: str) -> tuple[Any] | None:
                 value = importlib.import_module(".".join(["flowtorch", *parts[: i + 1]]))
             except ImportError:
                 return None
-        except Exception:
+        except Exception:  # a property that asks for what this machine lacks: there is nothing to describe
             return None
         if hasattr(type(value), "_refuse"):  # what stands for an absent name
             return None

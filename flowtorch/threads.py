@@ -17,7 +17,7 @@ def _blas() -> Any:
         try:
             return ctypes.CDLL(str(path))
         except OSError:
-            continue
+            continue  # not a library for this machine
     return None
 
 

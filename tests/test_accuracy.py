@@ -10,7 +10,6 @@ import torch
 
 import flowtorch
 
-pytest.importorskip("mpmath")
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
 import accuracy
 import accuracy_report

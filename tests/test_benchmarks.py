@@ -111,7 +111,6 @@ def test_what_cannot_run_is_said_and_not_timed():
     assert good["status"] == "ok" and 0.2 < good["ratio"] < 5
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="compares with the real torch")
 @pytest.mark.parametrize(
     ("script", "pick"),
     [("overhead", "plain/a . b$"), ("kernels", "^matmul/64"), ("models", "MLP")],

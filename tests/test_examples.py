@@ -1,6 +1,5 @@
 """Every example gives the loss curve of PyTorch, step by step, from the same seed."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -46,7 +45,6 @@ def losses(library, example, dtype, folder):
     return json.loads(path.read_text())
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="the reference is the real torch")
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_loss_curve_is_that_of_torch(example, dtype, tmp_path):

@@ -1,6 +1,5 @@
 """The wheel: what is in it, how large it is, and that it works where the repository is not."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -11,8 +10,6 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 LARGEST = 2_000_000
-
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("setuptools") is None, reason="needs setuptools")
 
 
 @pytest.fixture(scope="module")

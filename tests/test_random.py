@@ -6,10 +6,9 @@ import warnings
 
 import numpy as np
 import pytest
+import torch
 
 import flowtorch
-
-torch = pytest.importorskip("torch")
 
 HELPERS = """
 def history(f):

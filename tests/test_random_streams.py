@@ -7,12 +7,11 @@ import warnings
 import ml_dtypes
 import numpy as np
 import pytest
+import torch
 
 from flowtorch.random import Generator
 from flowtorch.streams import integers, normal, samplers, uniform
 from flowtorch.streams.categorical import multinomial
-
-torch = pytest.importorskip("torch")
 
 SEEDS = (0, 1, 987654321987)
 SIZES = (0, 1, 2, 7, 15, 16, 17, 31, 32, 33, 48, 100, 1000, 16384, 16385, 33001)

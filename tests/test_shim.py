@@ -1,6 +1,5 @@
 """``python -m flowtorch run``, the import alias behind it, and the other commands."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -154,7 +153,6 @@ def test_bad_usage_is_said():
     assert done.returncode == 2 and "no command 'dance'" in done.stderr and "run" in done.stderr
 
 
-@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="needs the real torch")
 def test_it_refuses_where_another_torch_is_loaded():
     done = python(
         "-c",

@@ -83,4 +83,4 @@ def _write(path: Path, made: Binary) -> None:
             file.write(head + b"\n" + made.code)
         os.replace(file.name, path)
     except OSError:
-        pass
+        pass  # a full or read-only disk: the kernel runs all the same, and is compiled again next time

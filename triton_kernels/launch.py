@@ -73,7 +73,7 @@ def launcher_for(cupy: Any, folder: str | None = None) -> Launcher:
         try:
             return DriverLauncher(cupy, folder=folder)
         except OSError:
-            pass
+            pass  # no libcuda that ctypes can load: CuPy launches
     return CupyLauncher(cupy, folder)
 
 

@@ -28,7 +28,7 @@ def _reserve() -> np.ndarray:
             except (OSError, ValueError, OverflowError):
                 size >>= 2
     except (ImportError, AttributeError):
-        pass
+        pass  # no mmap, or no anonymous one, on this system
     return np.frombuffer(bytes(1 << 16), np.uint8)
 
 

@@ -467,7 +467,7 @@ def inplace(op: Op) -> Callable:
                             input._bump_version()
                             return input
         except (AttributeError, KeyError, TypeError):
-            pass
+            pass  # the complete path does it again, and says what is wrong
         return interpret_inplace(op, (input, *args), kwargs)
 
     name_function(call, op, op.name + "_")

@@ -237,7 +237,7 @@ def take(input, index):
         try:
             return input.take(index)                              # checks the bounds itself
         except IndexError:
-            pass
+            pass  # the positions are checked below, in PyTorch's words
     at = _flat_positions("take", index, input.size)
     return input.reshape(-1).take(at).reshape(index.shape)
 

@@ -188,7 +188,7 @@ def getitem(self: Any, index: Any) -> Any:
                 t._requires_grad = True
                 return t
         except (IndexError, TypeError, AttributeError):
-            pass
+            pass  # the complete path does it again, and says what is wrong
     return _getitem(self, index)
 
 
@@ -307,7 +307,7 @@ def setitem(self: Any, index: Any, value: Any) -> None:
             if _set_plainly(self, index, value):
                 return
         except (IndexError, TypeError, ValueError, AttributeError, OverflowError):
-            pass
+            pass  # the complete path does it again, and says what is wrong
     _setitem(self, index, value)
 
 

@@ -151,7 +151,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any
                             break
                 return result
         except Exception:
-            pass
+            pass  # the complete path does it again, and says what is wrong
     if isinstance(tensors, (tuple, list)) and not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     return interpret(_cat, (tensors, dim), {"out": out})
@@ -204,7 +204,7 @@ def stack(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> A
                                 break
                     return result
         except Exception:
-            pass
+            pass  # the complete path does it again, and says what is wrong
     return interpret(_stack, (tensors, dim), {"out": out})
 
 

@@ -179,7 +179,7 @@ def _matmul_closure(operator: bool) -> Any:
                         _record_matmul(input, other, t)
                     return t
             except Exception:
-                pass
+                pass  # the complete path does it again, and says what is wrong
         if operator and not isinstance(other, Tensor):
             return fast_pointwise.interpret_operator(_matmul, input, other, False) if isinstance(other, np.ndarray) or (
                 hasattr(type(other), "__torch_function__")) else NotImplemented
@@ -323,7 +323,7 @@ def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any
                     _record_linear(input, weight, bias, t)
                 return t
         except Exception:
-            pass
+            pass  # the complete path does it again, and says what is wrong
     t = interpret(_linear, (input, weight, bias), {"out": out})
     node: Any = getattr(t, "_node", None)
     if type(node) is _linear.node_class:

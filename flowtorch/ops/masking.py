@@ -98,7 +98,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
                                 break
                     return t
         except Exception:
-            pass
+            pass  # the complete path does it again, and says what is wrong
     if input is None and other is None:
         return nonzero(condition, as_tuple=True)
     if input is None or other is None:
@@ -201,7 +201,7 @@ def masked_fill(input, mask, value):
                     (_masked_fill.op.recorder or compile_recorder(_masked_fill.op))(t, input, mask, wrap(number, tx))
                 return t
         except Exception:
-            pass
+            pass  # the complete path does it again, and says what is wrong
     if isinstance(mask, Tensor) and isinstance(input, Tensor) and mask.shape != input.shape and mask.dim() and (
             broadcast_error([tuple(mask.shape), tuple(input.shape)]) is None):
         shape = np.broadcast_shapes(tuple(input.shape), tuple(mask.shape))

@@ -117,7 +117,7 @@ def view_(input, size):
         try:
             return input.reshape(size)
         except (ValueError, TypeError):
-            pass
+            pass  # what does not fit is said below, in PyTorch's words
     if len(size) == 1 and isinstance(size[0], DType):
         return view_dtype.op.body(input, size[0])
     return _view_as(input, infer_shape(sizes((size,), "view"), input.size))
@@ -580,7 +580,7 @@ def reshape(input, shape):
         try:
             return input.reshape(shape)
         except (ValueError, TypeError):
-            pass
+            pass  # what does not fit is said below, in PyTorch's words
     shape = infer_shape(sizes((shape,), "reshape"), input.size)
     strides = view_strides(input, shape)
     if strides is None:

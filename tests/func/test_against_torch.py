@@ -4,10 +4,9 @@ import functools
 
 import numpy as np
 import pytest
+import torch as T
 
 import flowtorch as F
-
-T = pytest.importorskip("torch")
 
 
 def body(N, x):

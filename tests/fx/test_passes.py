@@ -4,11 +4,11 @@ import operator
 
 import numpy as np
 import pytest
+import torch
 from programs import PROGRAMS
 
 import flowtorch
 
-torch = pytest.importorskip("torch")
 BOTH = (flowtorch, torch)
 
 

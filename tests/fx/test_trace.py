@@ -5,11 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from programs import PROGRAMS
 
 import flowtorch
-
-torch = pytest.importorskip("torch")
 
 
 def leaves(library, value):

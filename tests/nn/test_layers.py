@@ -5,11 +5,10 @@ import zlib
 
 import numpy as np
 import pytest
+import torch
 from layer_cases import CASES, Weight
 
 import flowtorch
-
-torch = pytest.importorskip("torch")
 
 
 def build(library, case):

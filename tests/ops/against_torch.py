@@ -5,11 +5,9 @@ import warnings
 from typing import Any
 
 import numpy as np
-import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-import flowtorch  # noqa: E402
+import flowtorch
 
 
 def run(source: str, module: Any, setup: str = "") -> Any:

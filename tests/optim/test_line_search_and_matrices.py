@@ -7,7 +7,6 @@ from twins import arrays, close, same_state
 
 import flowtorch as ft
 
-needs_sparse = pytest.mark.skipif(not hasattr(ft, "sparse_coo_tensor"), reason="flowtorch has no sparse tensors yet")
 PROBLEMS = {
     "rosenbrock": (lambda lib, p: 100 * (p[0][1:] - p[0][:-1] ** 2).pow(2).sum() + (1
                                                                                     - p[0][:-1]).pow(2).sum(),
@@ -115,7 +114,6 @@ def test_muon_makes_updates_orthogonal():
 SPARSE = [{}, {"lr": 0.1}, {"maximize": True}, {"betas": (0.5, 0.7)}, {"eps": 1e-3}]
 
 
-@needs_sparse
 @pytest.mark.parametrize("options", SPARSE, ids=str)
 def test_sparse_adam(options):
     sides = []
@@ -132,7 +130,6 @@ def test_sparse_adam(options):
     same_state(list(sides[0][1].values()), list(sides[1][1].values()), "state", rtol=1e-12)
 
 
-@needs_sparse
 @pytest.mark.parametrize(("name", "options"), [("SGD", {}), ("SGD", {"momentum": 0.9}),
                                                ("Adagrad", {"lr_decay": 0.1}),
                                                ("SGD", {"momentum": 0.9, "nesterov": True}),
@@ -155,7 +152,6 @@ def test_sparse_gradients(name, options):
         close(a, b)
 
 
-@needs_sparse
 @pytest.mark.parametrize("name", ["Adam", "RMSprop", "Adafactor", "NAdam"])
 def test_who_refuses_sparse_gradients(name):
     for lib in (ft, torch):
