@@ -37,7 +37,7 @@ def _gru_step(from_input, from_hidden, h):
     r_h, z_h, n_h = from_hidden.chunk(3, 1)
     z = torch.sigmoid(z_x + z_h)
     new = torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h)
-    return new + z * (h - new)
+    return (h - new) * z + new                 # in this order the result has the layout of h
 
 
 @composite
@@ -184,6 +184,10 @@ def _network(mode: str, doc: str):
         names = ["hx", "params", "has_biases", "num_layers", "dropout", "train", "bidirectional"]
         names = ["data", "batch_sizes", *names] if packed else ["input", *names, "batch_first"]
         given = dict(zip(names, args, strict=False)) | kwargs
+        if len(args) > len(names) or set(given) != set(names):
+            got = [type(a).__name__ for a in args] + [f"{k}={type(v).__name__}" for k, v in kwargs.items()]
+            raise TypeError(f"{kind}() received an invalid combination of arguments - got ({', '.join(got)}), but "
+                            f"expected ({', '.join(names)})")
         directions = 2 if given["bidirectional"] else 1
         count = given["num_layers"] * directions
         flat = list(given["params"])

@@ -7,6 +7,7 @@ import math
 import flowtorch as torch
 from flowtorch.ops.arguments import need_bool
 from flowtorch.ops.op import composite
+from flowtorch.ops.second_order import linked, piecewise
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = ("zeros", "border", "reflection")
@@ -137,9 +138,9 @@ def grid_sampler(input, grid, interpolation_mode: int, padding_mode: int, align_
     if interpolation_mode == 0:
         sampled = _bilinear(flat, shape, places)
     elif interpolation_mode == 1:
-        sampled = _pick(flat, shape, [p.detach().round() for p in places])
+        sampled = _pick(piecewise(flat), shape, [p.detach().round() for p in places])
         if grid.requires_grad:  # the gradient of the grid is zero, not missing
-            sampled = sampled + 0 * places[0].unsqueeze(1)
+            sampled = linked(sampled, piecewise(places[0].unsqueeze(1)))
     else:
         sampled = _bicubic(flat, shape, places, padding_mode, align_corners)
     return sampled.view(input.size(0), input.size(1), *grid.shape[1:-1])

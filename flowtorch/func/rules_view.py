@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowtorch.dtypes import dtype
 from flowtorch.func.batched import Call, rule
 from flowtorch.func.rules_pointwise import align, shifted
 from flowtorch.ops.families import normalize_dim
@@ -12,7 +11,7 @@ from flowtorch.ops.op import REGISTRY
 from flowtorch.ops.view import infer_shape, sizes
 
 
-@rule("alias", "real", "imag", "view_as_real", "_view_dtype")
+@rule("alias", "_piecewise", "real", "imag", "view_as_real", "_view_dtype")
 def same(call: Call) -> Any:
     return call.run()
 
@@ -27,8 +26,6 @@ def view_as_complex(call: Call) -> Any:
 @rule("view", "reshape")
 def reshape(call: Call) -> Any:
     input, size = call.values
-    if isinstance(size, dtype) or (isinstance(size, tuple) and size and isinstance(size[0], dtype)):
-        return call.run()
     shape = infer_shape(sizes((size,), call.op.name), call.logical[0].numel())
     return call.run([input, (call.size, *shape)])
 

@@ -12,9 +12,10 @@ from typing import Any
 from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, view_edge
+from flowtorch.dtypes import dtype as DType
 from flowtorch.native import calls
 from flowtorch.ops import dispatch, fast_general
-from flowtorch.ops.op import Op
+from flowtorch.ops.op import REGISTRY, Op
 from flowtorch.tensor import Tensor
 
 _TEMPLATE = '''
@@ -28,7 +29,6 @@ def make(op, body, node_class, simple, differentiable):
             if not tx.fast:
                 return interpret(op, (input, ARGUMENTS), {})
             a = body(input._array, ARGUMENTS)
-            CHECK
         except Exception:
             return interpret(op, (input, ARGUMENTS), {})
         t = new(Tensor)
@@ -67,13 +67,16 @@ def make(op, body, node_class, simple, differentiable):
         return t
     return call
 '''
-_CHECK = "if a.dtype is not tx.numpy: return interpret(op, (input, ARGUMENTS), {})"    # x.view(dtype)
+_DTYPE = "if p0 and type(p0[0]) is DType: return reinterpret(input, *p0)\n"
 _makers: dict[Any, Callable] = {}
 
 
-def _maker(count: int, variadic: str | None, check: bool, dim: int | None = None) -> Callable:
-    """The compiled template for ``count`` parameters after the input, the ``dim``-th of which is also ``axis``."""
-    key = (count, variadic, check, dim)
+def _maker(count: int, variadic: str | None, dtypes: bool, dim: int | None = None) -> Callable:
+    """The compiled template for ``count`` parameters after the input, the ``dim``-th of which is also ``axis``.
+
+    ``dtypes``: a dtype may stand for the size, as in ``x.view(dtype)``.
+    """
+    key = (count, variadic, dtypes, dim)
     if key not in _makers:
         names = [f"p{i}" for i in range(count)]
         normalize = "pass"
@@ -83,17 +86,20 @@ def _maker(count: int, variadic: str | None, check: bool, dim: int | None = None
             normalize = f"if axis is not None: p{dim} = axis"
         if variadic:
             # Keyword-only parameters with defaults cost nothing; **kwargs would be a dictionary a call.
-            parameters = f"*p0, {variadic}=None" + ", dtype=None" * check
+            parameters = f"*p0, {variadic}=None" + ", dtype=None" * dtypes
             normalize = f"if {variadic} is not None: p0 = ({variadic},)\n"
-            normalize += "        if dtype is not None: p0 = (dtype,)\n" * check
+            normalize += "        if dtype is not None: p0 = (dtype,)\n" * dtypes
+            normalize += f"        {_DTYPE}" * dtypes
             normalize += "        p0 = p0[0] if p0 and isinstance(p0[0], (tuple, list)) else p0"
         source = (_TEMPLATE.replace("PARAMETERS", parameters).replace("NORMALIZE", normalize)
-                  .replace("CHECK", _CHECK if check else "pass").replace("ARGUMENTS", "".join(n + ", " for n in names)))
-        filename = f"<view op of {'variadic' if variadic else count} parameters{', checked' * check}>"
+                  .replace("ARGUMENTS", "".join(n + ", " for n in names)))
+        filename = f"<view op of {'variadic' if variadic else count} parameters{', or a dtype' * dtypes}>"
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         scope = {
             "active": overrides.active,
             "interpret": dispatch.interpret,
+            "DType": DType,
+            "reinterpret": reinterpret,
             "record": dispatch.record,
             "new": object.__new__,
             "Tensor": Tensor,
@@ -104,6 +110,16 @@ def _maker(count: int, variadic: str | None, check: bool, dim: int | None = None
         exec(compile(source, filename, "exec"), scope)
         _makers[key] = scope["make"]  # type: ignore[assignment]
     return _makers[key]
+
+
+def reinterpret(input: Tensor, dtype: DType, *more: Any) -> Tensor:
+    """``input.view(dtype)``: shares memory and version, but has no history and is nobody's view, as in PyTorch."""
+    if more:
+        raise TypeError(f"view(): got a dtype and {len(more)} more arguments: give either a dtype or a size")
+    result = REGISTRY["_view_dtype"].public(input, dtype)
+    if result._type.plain:
+        result._view = None
+    return result
 
 
 def closure(op: Op) -> Callable:

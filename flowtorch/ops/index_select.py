@@ -339,6 +339,9 @@ def _embedding_again(g, indices, padding_idx, scale_grad_by_freq):
 
 def embedding_renorm_(input: Any, indices: Any, max_norm: float, norm_type: float) -> Any:
     """Scale the rows of ``input`` that ``indices`` name down to ``max_norm``, in place."""
+    if input.dim() != 2:
+        raise RuntimeError(f"Expected 2-dimensional tensor, but got {input.dim()}-dimensional tensor for argument #1 "
+                           "'self' (while checking arguments for embedding_renorm_)")
     if input.is_meta:
         return input
     if input.is_cuda:

@@ -21,9 +21,10 @@ _RULES = {
         diagonal_copy expand_copy frobenius_norm gather index_add index_copy index_reduce inverse isin linalg.cholesky
         linalg.cholesky_ex linalg.cross Tensor.linalg_cross linalg.det linalg.eig linalg.eigh linalg.eigvals
         linalg.eigvalsh linalg.inv linalg.inv_ex linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve
-        linalg.lu linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve linalg.qr linalg.slogdet linalg.solve
+        linalg.lu linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve linalg.matrix_power linalg.qr linalg.slogdet
+        linalg.solve
         linalg.solve_ex linalg.svd linalg.svdvals linalg.vector_norm log_softmax logdet lu_solve lu_unpack
-        matmul max min mm msort norm permute_copy qr renorm scatter scatter_add scatter_reduce select_copy
+        matmul matrix_power max min mm msort norm permute_copy qr renorm scatter scatter_add scatter_reduce select_copy
         slice_copy slice_scatter slogdet softmax sort split_with_sizes_copy squeeze_copy svd t_copy
         take_along_dim topk transpose_copy triangular_solve tril triu unbind_copy unfold_copy unsqueeze_copy
         view_as_complex_copy view_copy""",

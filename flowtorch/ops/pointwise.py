@@ -344,9 +344,9 @@ def pow_(input, exponent):
 def _pow_input(g, input, exponent):
     if not isinstance(exponent, Tensor):
         if exponent == 0:
-            return g * 0
+            return g.new_zeros(g.shape)
         if exponent == 1:
-            return g
+            return linked(g, input)
         if exponent == 2:
             return g * conj(input * 2)
         return g * conj(input ** (exponent - 1) * exponent)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowtorch.autograd.mode import grad_mode
-from flowtorch.ops.families import pointwise
+from flowtorch.ops.families import pointwise, view
 from flowtorch.tensor import Tensor
 
 
@@ -23,6 +23,16 @@ def linked(grad: Any, input: Any) -> Any:
     PyTorch gives zeros there, not the complaint that the input was not used.
     """
     return _linked(grad, input) if grad_mode.enabled and isinstance(grad, Tensor) else grad
+
+
+@view(name="_piecewise", method=False, vjp=(lambda g, input: linked(g, input),))
+def _piecewise(input):
+    return input.view()
+
+
+def piecewise(input: Any) -> Any:
+    """``input`` for a function that is made of straight pieces: the gradient is ``linked`` to it."""
+    return _piecewise(input) if input.requires_grad else input
 
 
 def by_hand(*tensors: Tensor | None) -> bool:

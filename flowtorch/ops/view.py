@@ -7,7 +7,6 @@ import numpy as np
 
 from flowtorch.array.place import as_strided as _as_strided
 from flowtorch.autograd.node_names import recorded_as
-from flowtorch.dtypes import dtype as DType
 from flowtorch.dtypes import float16, float32, float64, from_numpy_dtype
 from flowtorch.ops.arguments import need_int, need_ints
 from flowtorch.ops.families import NeedsCopy, normalize_dim, normalize_dims, view
@@ -118,14 +117,12 @@ def view_(input, size):
             return input.reshape(size)
         except (ValueError, TypeError):
             pass  # what does not fit is said below, in PyTorch's words
-    if len(size) == 1 and isinstance(size[0], DType):
-        return view_dtype.op.body(input, size[0])
     return _view_as(input, infer_shape(sizes((size,), "view"), input.size))
 
 
 @view(name="_view_dtype", method=False, changes_type=True, vjp=(None,))
 def view_dtype(input, dtype):
-    """The same bytes as elements of another dtype."""
+    """The same bytes as elements of another dtype: what ``x.view(dtype)`` is."""
     array = input
     target = dtype.numpy
     if target.itemsize != array.itemsize:

@@ -7,6 +7,7 @@ import flowtorch as torch
 from ...autograd.node_names import recorded_as
 from ...ops.op import composite
 from ...ops.pad import constant_pad_nd
+from ...ops.second_order import piecewise
 
 __all__ = ["pad"]
 
@@ -30,6 +31,8 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):
     if extend is None:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     _check_dims(input, pad)
+    if mode != "circular":
+        input = piecewise(input)
     for place in range(0, len(pad), 2):
         left, right = pad[place], pad[place + 1]
         if left or right:
