@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+import flowtorch as torch  # noqa: F401  (pickles name torch._utils.torch.channels_last)
 from flowtorch.serialization.tensors import (
     _rebuild_meta_tensor_no_storage,
     _rebuild_parameter,

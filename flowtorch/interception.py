@@ -86,7 +86,7 @@ def _wrappers() -> dict[str, Any]:
     return {
         name: f
         for name, f in vars(functional).items()
-        if type(f) is FunctionType and f.__module__.startswith("flowtorch") and f not in ops
+        if type(f) is FunctionType and f.__module__.startswith(("flowtorch", "torch")) and f not in ops
         if not name.startswith("_") and "torch_function" not in name and name not in ("composite", "boolean_dispatch")
     }
 

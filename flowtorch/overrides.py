@@ -123,7 +123,8 @@ def note_class(cls: type, function: Any) -> bool:
             cls.__torch_function__ = staticmethod(_disabled_torch_function_impl)          # type: ignore[attr-defined]
             return True
     inherited = any(getattr(t.__torch_function__, "__func__", None) is function for t in _exact_tensor_types)  # type: ignore[attr-defined]
-    if function is not _disabled_torch_function_impl and not inherited and not cls.__module__.startswith("flowtorch."):
+    own = cls.__module__.startswith(("flowtorch.", "torch."))
+    if function is not _disabled_torch_function_impl and not inherited and not own:
         from flowtorch import interception
 
         interception.hold()                   # for good: composites must ask whether the class wants the call

@@ -110,6 +110,9 @@ def _load_from_bytes(data: bytes) -> Any:
     return load(io.BytesIO(data), weights_only=False)
 
 
+_load_from_bytes.__module__ = "flowtorch.storage"  # the name in pickles
+
+
 def _conversion(dtype: DType) -> Any:
     def convert(self: Any) -> Any:
         return self._to(dtype)

@@ -114,15 +114,24 @@ class _Prefixed(ModuleType):
         return getattr(importlib.import_module(f"flowtorch.{space}"), function)
 
 
+class _FunctionsByName(type):
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module("flowtorch"), name)
+
+
+class _VariableFunctionsClass(metaclass=_FunctionsByName):
+    """Where PyTorch's pickles look for ``torch.relu`` and its like."""
+
+
 def __getattr__(name: str) -> Any:
     if name == "TensorBase":
         from flowtorch.tensor import Tensor
 
         return Tensor
     if name == "_nn":
-        from flowtorch import _nn_functions
-
-        return _nn_functions
+        return importlib.import_module("flowtorch._C._nn")
     if name in ("_fft", "_linalg", "_special"):
         return _Prefixed(f"torch._C.{name}")
     if name in ("Future", "Graph", "Value", "Node", "ScriptFunction", "ScriptModule"):

@@ -67,7 +67,7 @@ def _space(name: str) -> Any:
 def _is_ours(value: Any) -> bool:
     if not callable(value) or isinstance(value, (type, types.ModuleType)) or not hasattr(value, "__name__"):
         return False
-    return str(getattr(value, "__module__", "")).partition(".")[0] == "flowtorch"
+    return str(getattr(value, "__module__", "")).partition(".")[0] in ("flowtorch", "torch")
 
 
 def _published(space: str, name: str, home: dict[str, str]) -> str:

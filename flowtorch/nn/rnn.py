@@ -214,8 +214,14 @@ class RNNBase(Module):
         ]
         return ", ".join(parts)
 
+    def __getstate__(self) -> dict:
+        state = super().__getstate__()
+        if all(name in self._parameters for name in self._flat_weights_names):
+            state["_flat_weights"] = self._flat_weights  # PyTorch's modules compute with this list
+        return state
+
     def __setstate__(self, state) -> None:
-        super().__setstate__(state)
+        super().__setstate__({name: value for name, value in state.items() if name != "_flat_weights"})
         self.__dict__.setdefault("proj_size", 0)
 
 

@@ -16,7 +16,7 @@ from flowtorch.autograd.node_names import recorded_as
 from flowtorch.ops import overlap
 from flowtorch.ops.autocast import LISTED, watch
 from flowtorch.ops.dispatch import check_inplace, check_stored, write_out
-from flowtorch.ops.op import NUMPY_NAMES, PARSER_NAMES, Composite, pytorch_names
+from flowtorch.ops.op import NUMPY_NAMES, PARSER_NAMES, Composite, home_of, pytorch_names
 from flowtorch.tensor import Tensor
 
 
@@ -65,7 +65,7 @@ def present(call: Any, record: Composite, f: Any) -> Callable:
     """``call`` under the name of the composite that it calls."""
     call.__name__ = call.__qualname__ = record.name
     call.__doc__ = record.doc
-    call.__module__ = "flowtorch"
+    call.__module__ = home_of(record)
     call.__wrapped__ = f
     call.record = record
     return call
@@ -161,6 +161,6 @@ def compose_inplace(record: Composite, public: Callable) -> Callable:
 
     call.__name__ = call.__qualname__ = record.name + "_"
     call.__doc__ = record.doc
-    call.__module__ = "flowtorch"
+    call.__module__ = home_of(record)
     record.public_inplace = call                                # type: ignore[attr-defined]
     return call

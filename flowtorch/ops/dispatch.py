@@ -23,7 +23,7 @@ from flowtorch.autograd.node import Output, edge, kept, next_seq, node_hooks, sa
 from flowtorch.dtypes import can_cast
 from flowtorch.native import calls
 from flowtorch.ops import overlap
-from flowtorch.ops.op import REGISTRY, Op
+from flowtorch.ops.op import REGISTRY, Op, home_of
 from flowtorch.tensor import Tensor, shared_counter, view_of, wrap
 
 active = overrides.active
@@ -480,7 +480,7 @@ def inplace(op: Op) -> Callable:
 def name_function(call: Any, op: Op, name: str | None = None) -> None:
     call.__name__ = call.__qualname__ = name or op.name
     call.__doc__ = op.doc
-    call.__module__ = "flowtorch"
+    call.__module__ = home_of(op)
     call.op = op
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -395,10 +396,21 @@ def named_result(name: str, fields: tuple[str, ...]) -> Any:
             n_sequence_fields=len(fields),
             n_unnamed_fields=0,
             __module__="torch.return_types",
-            __reduce__=lambda self: (_rebuild_named, (name, fields, tuple(self))),
+            __new__=_structured,
+            __reduce__=_taken_apart,
         )
         cls = _named[key] = type(name, (tuple,), body)
     return cls
+
+
+def _structured(cls: Any, sequence: Any, dict: Any = None) -> Any:
+    return tuple.__new__(cls, sequence)
+
+
+def _taken_apart(result: Any) -> tuple:
+    if sys.modules.get("torch") is sys.modules["flowtorch"]:
+        return type(result), (tuple(result), {})         # as PyTorch's, which can read it; its name leads here too
+    return _rebuild_named, (type(result).__name__, result._fields, tuple(result))
 
 
 def _rebuild_named(name: str, fields: tuple, items: tuple) -> Any:

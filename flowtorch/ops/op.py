@@ -387,5 +387,10 @@ def composite(function: Callable | None = None, *, namespace: str = "torch", met
     return register if function is None else register(function)
 
 
+def home_of(record: Op | Composite) -> str:
+    """The module in which users find the function of a record, and pickles its name."""
+    return "flowtorch" if record.namespace in ("torch", "Tensor") else f"flowtorch.{record.namespace}"
+
+
 def is_tensor(x: Any) -> bool:
     return isinstance(x, Tensor)

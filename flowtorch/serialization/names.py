@@ -69,7 +69,11 @@ def torch_name(obj: Any) -> tuple[str, str] | None:
         return "torch", obj.name
     module = getattr(obj, "__module__", None)
     name = getattr(obj, "__qualname__", None) or getattr(obj, "__name__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or module.partition(".")[0] != "flowtorch":
+    if not isinstance(module, str) or not isinstance(name, str):
+        return None
+    if is_torch(module) and sys.modules.get("torch") is sys.modules["flowtorch"]:  # labelled by shim.labels
+        module = module.replace("torch", "flowtorch", 1)
+    if module.partition(".")[0] != "flowtorch":
         return None
     if name.startswith("_rebuild_"):
         return ("torch._tensor" if name in FROM_TYPE else "torch._utils"), name

@@ -211,6 +211,14 @@ _rebuild_qtensor = _unsupported("a quantized tensor")
 _rebuild_nested_tensor = _unsupported("a nested tensor")
 _rebuild_wrapper_subclass = _unsupported("a wrapper subclass without memory of its own")
 
+# Pickles name the modules where PyTorch has these: they are short, and stay when files here move.
+for _rebuilder in (
+    _rebuild_tensor, _rebuild_tensor_v2, _rebuild_tensor_v3, _rebuild_meta_tensor_no_storage, _rebuild_sparse_tensor,
+    _rebuild_parameter, _rebuild_parameter_with_state,
+):  # fmt: skip
+    _rebuilder.__module__ = "flowtorch._utils"
+_rebuild_from_type.__module__ = _rebuild_from_type_v2.__module__ = "flowtorch._tensor"
+
 
 # --- deepcopy ---------------------------------------------------------------------------------
 

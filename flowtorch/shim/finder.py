@@ -17,8 +17,10 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any, ClassVar
 
-REAL = __name__.partition(".")[0]
-ALIAS = "torch"
+from flowtorch.shim import labels
+from flowtorch.shim.labels import ALIAS, REAL
+
+STAND_IN = str(Path(__file__).parent / "path")  # holds a torch for child processes, which starts this finder there
 VERSION = "2.13.0"
 
 
@@ -75,6 +77,8 @@ class TorchFinder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
+        if fullname.startswith(REAL + "."):
+            return labels.labelled(fullname, path)
         if fullname != ALIAS and not fullname.startswith(ALIAS + "."):
             return None
         real = REAL + fullname[len(ALIAS) :]
@@ -131,6 +135,10 @@ def install(force: bool = False) -> None:
     if _finder not in sys.meta_path:
         sys.meta_path.insert(0, _finder)
     own.__name__ = ALIAS  # what patches by dotted name, and finds modules by it, looks for
+    labels.label_all()
+    if STAND_IN not in sys.path:
+        # Before site-packages, where a real torch may lie: a spawned process is handed this very list.
+        sys.path.insert(min(1, len(sys.path)), STAND_IN)
     importlib.invalidate_caches()
 
 
@@ -139,6 +147,9 @@ def uninstall() -> None:
     if _finder in sys.meta_path:
         sys.meta_path.remove(_finder)
     sys.modules[REAL].__name__ = REAL
+    labels.restore()
+    if STAND_IN in sys.path:
+        sys.path.remove(STAND_IN)
     for name in [n for n in sys.modules if n == ALIAS or n.startswith(ALIAS + ".")]:
         if sys.modules[name] is sys.modules.get(REAL + name[len(ALIAS) :]):
             del sys.modules[name]

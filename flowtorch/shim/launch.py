@@ -9,7 +9,7 @@ import sys
 import types
 from pathlib import Path
 
-from flowtorch.shim.finder import install
+from flowtorch.shim.finder import STAND_IN, install
 
 USAGE = """usage: python -m flowtorch run SCRIPT [ARG ...]
        python -m flowtorch run -m MODULE [ARG ...]
@@ -32,8 +32,8 @@ def main(argv: list[str]) -> int:
     if not kind and not os.path.exists(argv[0]):
         print(f"python -m flowtorch run: can't open file {argv[0]!r}: no such file", file=sys.stderr)
         return 2
-    install()
     _prepare_path("" if kind == "-c" else os.getcwd() if kind else str(Path(argv[0]).resolve().parent))
+    install()
     try:
         if kind == "-m":
             sys.argv = argv[1:]
@@ -63,10 +63,7 @@ def _prepare_path(first: str) -> None:
             sys.path.insert(0, first)
     else:
         sys.path[0] = first
-    stand_in = str(Path(__file__).parent / "path")
-    inherited = [stand_in]
-    # Before site-packages, where a real torch may lie: a spawned process is handed this very list.
-    sys.path.insert(1, stand_in)
+    inherited = [STAND_IN]
     if importlib.machinery.PathFinder.find_spec("flowtorch") is None:  # a checkout, started from its root
         root = str(Path(__file__).resolve().parents[2])
         sys.path.append(root)

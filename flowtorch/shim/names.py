@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 
 
 @functools.cache
 def _listed() -> dict[str, frozenset[str]]:
     table = {}
-    for line in (Path(__file__).parent / "torch_names.txt").read_text().splitlines():
+    for line in _text().splitlines():
         if not line.startswith("#"):
             module, _, names = line.partition(":")
             table[module] = frozenset(names.split())
@@ -25,4 +26,8 @@ def public() -> dict[str, frozenset[str]]:
 @functools.cache
 def modules() -> frozenset[str]:
     """Return the full names of PyTorch's modules."""
-    return frozenset(_listed())
+    return frozenset(re.findall(r"^([\w.]+):", _text(), re.MULTILINE))
+
+
+def _text() -> str:
+    return (Path(__file__).parent / "torch_names.txt").read_text()

@@ -77,7 +77,7 @@ def sources(folder: Path, target: Target, python: str) -> Path | None:
     name = address.rpartition("/")[2]
     given = os.environ.get("ECOSYSTEM_SOURCES")  # a folder with checkouts, for machines without the network
     if given is not None and (Path(given) / name).exists():
-        return Path(given) / name
+        return Path(given) / name if _at(Path(given) / name, commit) else None
     place = folder / name
     steps = [["clone", "-q", address, str(place)], ["-C", str(place), "checkout", "-q", commit]]
     steps.append(["-C", str(place), "submodule", "update", "-q", "--init"])
@@ -85,6 +85,12 @@ def sources(folder: Path, target: Target, python: str) -> Path | None:
         return place
     shutil.rmtree(place, ignore_errors=True)
     return None
+
+
+def _at(place: Path, commit: str) -> bool:
+    """Say whether a checkout is of a commit, and as it came."""
+    asked = (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"])
+    return [subprocess.check_output(["git", "-C", str(place), *a], text=True).strip() for a in asked] == [commit, ""]
 
 
 def _archive(place: Path, package: str, python: str) -> Path | None:

@@ -51,9 +51,9 @@ def _enter(name: str, home: ModuleType) -> None:
     globals()[name] = home
     for public in getattr(home, "__all__", ()):
         value = getattr(home, public)
-        if isinstance(value, type) and value.__module__ == home.__name__:
-            value.__module__ = path
         if isinstance(value, type):
+            if value.__module__.partition(".")[2] == home.__name__.partition(".")[2]:
+                value.__module__ = path
             globals()[public] = value
             if public not in __all__:
                 __all__.append(public)
