@@ -324,8 +324,8 @@ class iinfo:
         return f"iinfo(min={self.min}, max={self.max}, dtype={self.dtype})"
 
 
-class layout:
-    """How a tensor's elements lie in memory (``torch.strided``, ``torch.sparse_coo``, ...)."""
+class _Named:
+    """A constant of the namespace that is known by its name: prints and pickles as such."""
 
     __slots__ = ("name",)
 
@@ -339,27 +339,25 @@ class layout:
         return self.name
 
 
+class layout(_Named):
+    """How a tensor's elements lie in memory (``torch.strided``, ``torch.sparse_coo``, ...)."""
+
+    __slots__ = ()
+
+
 layout.__module__ = "flowtorch"
 LAYOUTS = {n: layout(n) for n in ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc",
                                   "_mkldnn", "jagged")}
 strided = LAYOUTS["strided"]
 
 
-class qscheme:
+class qscheme(_Named):
     """How quantised numbers stand for real ones (``torch.per_tensor_affine``, ...)."""
 
-    __slots__ = ("name",)
-
-    name: str
+    __slots__ = ()
 
     def __new__(cls, *args: Any) -> Any:
         raise TypeError("cannot create 'torch.qscheme' instances")
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
 
 
 qscheme.__module__ = "flowtorch"
@@ -376,19 +374,10 @@ QSCHEMES = {name: _define_scheme(name) for name in (
     "per_channel_affine_float_qparams")}
 
 
-class memory_format:
+class memory_format(_Named):
     """Order of the dimensions in memory (``torch.contiguous_format``, ``torch.channels_last``, ...)."""
 
-    __slots__ = ("name",)
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"torch.{self.name}"
-
-    def __reduce__(self) -> str:
-        return self.name
+    __slots__ = ()
 
 
 memory_format.__module__ = "flowtorch"

@@ -103,40 +103,36 @@ class _DecoratorContext:
         return wrapped
 
 
-class no_grad(_DecoratorContext):
+class _Switch(_DecoratorContext):
+    """Context or decorator that sets whether ops are recorded to ``_records``."""
+
+    _records: bool
+
+    def __new__(cls, orig_func: Callable | None = None) -> Any:
+        self = object.__new__(cls)
+        return self if orig_func is None else self(orig_func)
+
+    def __init__(self, orig_func: Callable | None = None) -> None:
+        pass
+
+    def __enter__(self) -> None:
+        self._previous = grad_mode.enabled
+        grad_mode.enabled = self._records
+
+    def __exit__(self, *exc: object) -> None:
+        grad_mode.enabled = self._previous
+
+
+class no_grad(_Switch):
     """Context or decorator in which ops are not recorded."""
 
-    def __new__(cls, orig_func: Callable | None = None) -> Any:
-        self = object.__new__(cls)
-        return self if orig_func is None else self(orig_func)
-
-    def __init__(self, orig_func: Callable | None = None) -> None:
-        pass
-
-    def __enter__(self) -> None:
-        self._previous = grad_mode.enabled
-        grad_mode.enabled = False
-
-    def __exit__(self, *exc: object) -> None:
-        grad_mode.enabled = self._previous
+    _records = False
 
 
-class enable_grad(_DecoratorContext):
+class enable_grad(_Switch):
     """Context or decorator in which ops are recorded, also inside ``no_grad``."""
 
-    def __new__(cls, orig_func: Callable | None = None) -> Any:
-        self = object.__new__(cls)
-        return self if orig_func is None else self(orig_func)
-
-    def __init__(self, orig_func: Callable | None = None) -> None:
-        pass
-
-    def __enter__(self) -> None:
-        self._previous = grad_mode.enabled
-        grad_mode.enabled = True
-
-    def __exit__(self, *exc: object) -> None:
-        grad_mode.enabled = self._previous
+    _records = True
 
 
 class set_grad_enabled(_DecoratorContext):

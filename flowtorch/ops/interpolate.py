@@ -103,20 +103,25 @@ def resample_adjoint(input, shape, plan):
     return input
 
 
+def fixed_point(taps: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, int]:
+    """Weights of uint8 images as integers, with as many bits after the point (the second result) as 16 allow."""
+    weights = weights.copy()
+    for k in range(1, taps.shape[1]):  # taps that fall on one border pixel are rounded together
+        twice = taps[:, k] == taps[:, k - 1]
+        weights[twice, k] += weights[twice, k - 1]
+        weights[twice, k - 1] = 0
+    bits = 0
+    while bits < 22 and int(0.5 + weights.max() * (1 << (bits + 1))) < 1 << 15:
+        bits += 1
+    scaled = weights * (1 << bits)
+    return np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int64), bits
+
+
 @op(name="resample_bytes", tensors=("input",), namespace="_nn", method=False, out=False)
 def resample_bytes(input, plan):
     """``resample`` of uint8 images with weights in fixed point, rounded after each dimension, last one first."""
     for dim, taps, weights in reversed(plan):
-        weights = weights.copy()
-        for k in range(1, taps.shape[1]):  # taps that fall on one border pixel are rounded together
-            twice = taps[:, k] == taps[:, k - 1]
-            weights[twice, k] += weights[twice, k - 1]
-            weights[twice, k - 1] = 0
-        bits = 0
-        while bits < 22 and int(0.5 + weights.max() * (1 << (bits + 1))) < 1 << 15:
-            bits += 1
-        scaled = weights * (1 << bits)
-        scaled = np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int64)
+        scaled, bits = fixed_point(taps, weights)
         total = _gather(input.astype(np.int64), dim, taps, scaled) + (1 << (bits - 1))
         input = np.clip(total >> bits, 0, 255).astype(np.uint8)
     return input

@@ -1,6 +1,7 @@
 """Joining tensors: cat and stack, and the composites that arrange what they join."""
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -63,12 +64,15 @@ def _keeps_format(result: np.ndarray, arrays: list) -> bool:
     return all(a.transpose(order).flags.c_contiguous for a in arrays)
 
 
-def _cat_body(tensors, dim=0):
-    """Join tensors along an existing dimension."""
+def joinable(tensors: Sequence[Any], dim: int) -> tuple[Sequence[Any], int]:
+    """The arrays that ``cat`` joins (all but those of shape (0,)), and the dimension counted from the front.
+
+    RuntimeError where a size differs in another dimension.
+    """
     for k, a in enumerate(tensors):
         if a.ndim == 0:
             raise RuntimeError(f"zero-dimensional tensor (at position {k}) cannot be concatenated")
-    full = [a for a in tensors if a.shape != (0,)] or tensors[:1]
+    full = [a for a in tensors if a.shape != (0,)] or list(tensors[:1])
     first = full[0]
     dim = normalize_dim(dim, first.ndim)
     for k, a in enumerate(tensors):
@@ -79,8 +83,13 @@ def _cat_body(tensors, dim=0):
         for d in range(a.ndim):
             if d != dim and a.shape[d] != first.shape[d]:
                 raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size "
-                                   f"{first.shape[d]} "
-                                   f"but got size {a.shape[d]} for tensor number {k} in the list.")
+                                   f"{first.shape[d]} but got size {a.shape[d]} for tensor number {k} in the list.")
+    return full, dim
+
+
+def _cat_body(tensors, dim=0):
+    """Join tensors along an existing dimension."""
+    full, dim = joinable(tensors, dim)
     out = np.concatenate(full, dim) if len(full) > 1 else full[0].copy()
     if out.size == 0:
         return np.empty(out.shape, out.dtype)

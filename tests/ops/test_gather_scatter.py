@@ -3,17 +3,7 @@ from __future__ import annotations
 
 import pytest
 from against_torch import same
-
-SETUP = """
-z=torch.tensor(1.)
-v=torch.arange(3.)
-m=torch.arange(6.).reshape(2,3)
-i=torch.tensor([0,1])
-im=torch.zeros(2,3,dtype=torch.long)
-d=torch.double
-i32=torch.tensor([0,1],dtype=torch.int32)
-mk=m>2
-"""
+from operands import INDEXED as SETUP
 
 CASES = [
     "m.gather(0, im)",

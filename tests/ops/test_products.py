@@ -3,21 +3,7 @@ from __future__ import annotations
 
 import pytest
 from against_torch import same
-
-SETUP = """
-z=torch.tensor(2.)
-v3=torch.arange(3.)
-v4=torch.arange(4.)+1
-v2=torch.arange(2.)+1
-m23=torch.arange(6.).reshape(2,3)
-m34=torch.arange(12.).reshape(3,4)
-m45=torch.arange(20.).reshape(4,5)
-b234=torch.arange(24.).reshape(2,3,4)
-b245=torch.arange(40.).reshape(2,4,5)
-b345=torch.ones(3,4,5)
-d=torch.double
-I=lambda t:t.long()
-"""
+from operands import MATRICES as SETUP
 
 CASES = [
     "torch.mm(m23, m34)",

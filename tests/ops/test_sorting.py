@@ -3,18 +3,7 @@ from __future__ import annotations
 
 import pytest
 from against_torch import same
-
-SETUP = """
-z=torch.tensor(1.)
-v=torch.tensor([3.,1.,2.,1.])
-n=torch.tensor([3.,float('nan'),2.,1.])
-m=torch.tensor([[3.,1.,2.],[2.,5.,2.]])
-i=torch.tensor([3,1,2,1])
-e=torch.empty(0)
-e2=torch.empty(0,3)
-c=m+1j*m
-bl=torch.tensor([True,False,True])
-"""
+from operands import UNORDERED as SETUP
 
 CASES = [
     "v.sort()",

@@ -12,6 +12,7 @@ from flowtorch.codegen.triton_map import grid_map
 from flowtorch.ops import rearrange
 from flowtorch.ops.cuda.base import bits, copied, copy_into, dense, fill, formula, full, kernel, zeros
 from flowtorch.ops.families import normalize_dim, normalize_dims
+from flowtorch.ops.join import joinable
 from flowtorch.ops.op import REGISTRY
 
 
@@ -69,21 +70,8 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Any:
 
 @kernel("cat")
 def cat(tensors: Sequence[Any], dim: int = 0) -> Any:
-    for k, a in enumerate(tensors):
-        if a.ndim == 0:
-            raise RuntimeError(f"zero-dimensional tensor (at position {k}) cannot be concatenated")
-    given = [a for a in tensors if a.shape != (0,)] or list(tensors[:1])
+    given, dim = joinable(tensors, dim)
     first = given[0]
-    dim = normalize_dim(dim, first.ndim)
-    for k, a in enumerate(tensors):
-        if a.shape == (0,):
-            continue
-        if a.ndim != first.ndim:
-            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {a.ndim}")
-        for d in range(a.ndim):
-            if d != dim and a.shape[d] != first.shape[d]:
-                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size "
-                                   f"{first.shape[d]} but got size {a.shape[d]} for tensor number {k} in the list.")
     shape = list(first.shape)
     shape[dim] = sum(a.shape[dim] for a in given)
     order = (0, *range(2, first.ndim), 1)

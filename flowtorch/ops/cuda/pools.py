@@ -13,6 +13,7 @@ from flowtorch.codegen.triton_map import grid_map
 from flowtorch.ops.cuda.base import INT64, dense, kernel, zeros
 from flowtorch.ops.cuda.indexing import _rows
 from flowtorch.ops.cuda.places import accumulate, read
+from flowtorch.ops.interpolate import fixed_point
 from flowtorch.ops.pooling import pooled_size
 
 
@@ -283,16 +284,7 @@ def resample_adjoint(input: Any, shape: Any, plan: Any) -> Any:
 @kernel("resample_bytes")
 def resample_bytes(input: Any, plan: Any) -> Any:
     for dim, taps, weights in reversed(plan):
-        weights = weights.copy()
-        for k in range(1, taps.shape[1]):  # taps that fall on one border pixel are rounded together
-            twice = taps[:, k] == taps[:, k - 1]
-            weights[twice, k] += weights[twice, k - 1]
-            weights[twice, k - 1] = 0
-        bits = 0
-        while bits < 22 and int(0.5 + weights.max() * (1 << (bits + 1))) < 1 << 15:
-            bits += 1
-        scaled = weights * (1 << bits)
-        scaled = np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int64)
+        scaled, bits = fixed_point(taps, weights)
         before, n, after, source = _split(input, dim)
         result = empty((before, len(taps), after), np.dtype(np.uint8))
         lines = [
