@@ -76,6 +76,7 @@ for _family in (
     "pooling",
     "adaptive_pooling",
     "loss",
+    "fused",
     "normalization",
     "attention",
     "norm",

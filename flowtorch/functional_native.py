@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flowtorch as torch
 from flowtorch import dtypes
+from flowtorch.ops import fused
 from flowtorch.ops.arguments import need_bool, need_int, need_ints
 from flowtorch.ops.op import composite
 
@@ -67,6 +68,8 @@ def native_dropout(input, p: float, train: bool | None):
         return input.clone(), torch.ones_like(input, dtype=torch.bool)
     if not input.is_floating_point():
         raise RuntimeError(f"result type Float can't be cast to the desired output type {input.dtype.label}")
+    if 0 < p < 1 and fused.on_device(input):
+        return fused.dropout(input, p)
     with torch.no_grad():
         mask = torch.empty_like(input, requires_grad=False).bernoulli_(1 - p)
     return input * mask * (0.0 if p == 1 else 1 / (1 - p)), mask.to(torch.bool)

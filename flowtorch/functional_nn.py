@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import flowtorch as torch
-from flowtorch.ops import activation
+from flowtorch.ops import activation, fused
 from flowtorch.ops.arguments import need_bool, need_int
 from flowtorch.ops.op import composite
 
@@ -138,6 +138,8 @@ def _dropped(input, p: float, train: bool, channels: bool, inplace: bool):
         return input
     if p == 1:
         return input.mul_(0) if inplace else input * input.new_zeros(())
+    if not (channels or inplace) and fused.on_device(input):
+        return fused.dropout(input, p)[0]
     with torch.no_grad():
         mask = _keep(input, p, channels).div_(1 - p)
     return input.mul_(mask) if inplace else input * mask

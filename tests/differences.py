@@ -685,6 +685,13 @@ UNTESTED |= dict.fromkeys(
 # Primitives that no sample reaches on the way of a public function.
 UNTESTED_PRIMITIVES = {
     "attention_adjoint": "the gradient of attention on devices: tests/gpu_kernels",
+    "_rms_norm": "for devices: tests/gpu_kernels/test_interpret_fused.py",
+    "_rms_norm_adjoint": "for devices: tests/gpu_kernels/test_interpret_fused.py",
+    "_group_norm": "for devices: tests/gpu_kernels/test_interpret_fused.py",
+    "_group_norm_adjoint": "for devices: tests/gpu_kernels/test_interpret_fused.py",
+    "_moved": "for devices: tests/gpu_kernels/test_interpret_fused.py",
+    "_dropout": "for devices: tests/gpu_kernels/test_interpret_fused.py",
+    "_masked_scale": "for devices: tests/gpu_kernels/test_interpret_fused.py",
     "_cross_entropy_backward": "only the second derivative of the fused form reaches it",
     "_layer_norm_adjoint": "only the second derivative of the fused form reaches it",
     "_view_dtype": "Tensor.view takes the dtype itself",

@@ -103,13 +103,20 @@ def _round(total: int, shape: tuple, strides: list, kinds: list) -> bool:
 def run(
     function: Any, grid: tuple[int, ...], *arguments: Any, warps: int = 4, stages: int = 3, **constants: Any
 ) -> None:
-    """Launch the Triton function over `grid`: arrays become pointers, ints i32 or i64, floats fp32."""
+    """Launch the Triton function over `grid`: arrays become pointers, ints i32 or i64, floats fp32.
+
+    A numpy int64 is always an i64, and one kernel serves all its values: for numbers that change from call to call.
+    """
     types: list[str] = []
     values: list[Any] = []
     round: list[bool] = []  # as Triton's own launcher does: a multiple of 16 lets the kernel move 16 bytes at once
     pointer = kernel_module("compile").POINTER
     for value in arguments:
-        if isinstance(value, (int, np.integer)):
+        if type(value) is np.int64:
+            types.append("i64")
+            values.append(int(value))
+            round.append(False)
+        elif isinstance(value, (int, np.integer)):
             types.append("i32" if -(2**31) <= value < 2**31 else "i64")
             values.append(int(value))
             round.append(not value & 15)

@@ -191,6 +191,53 @@ def segment_reduce(call: Call) -> Any:
     return call.run([call.full(0).flatten(0, 1), starts, ends, *rest]).unflatten(0, (call.size, -1))
 
 
+@composed("_rms_norm")
+def rms_norm(input: Any, weight: Any = None, count: int = 1, eps: float = 1e-6) -> Any:
+    rows = input.reshape(-1, count)
+    out = rows * (rows.square().mean(1, True) + eps).rsqrt()
+    return (out if weight is None else out * weight.reshape(-1)).reshape(input.shape)
+
+
+@composed("_rms_norm_adjoint")
+def rms_norm_adjoint(
+    grad: Any, input: Any, weight: Any = None, count: int = 1, eps: float = 1e-6, affine: bool = True
+) -> tuple:
+    rows, x = grad.reshape(-1, count), input.reshape(-1, count)
+    scale = (x.square().mean(1, True) + eps).rsqrt()
+    normal = x * scale
+    inner = rows if weight is None else rows * weight.reshape(-1)
+    dx = scale * (inner - normal * (inner * normal).mean(1, True))
+    return dx.reshape(input.shape), (rows * normal).sum(0) if affine else grad.new_zeros(0)
+
+
+@composed("_masked_scale")
+def masked_scale(input: Any, condition: Any, scale: float) -> Any:
+    return input * condition * scale
+
+
+@rule("_dropout")
+def dropout(call: Call) -> Any:
+    """Each example draws its own."""
+    return call.run([call.full(0), *call.values[1:]])
+
+
+@composed("_group_norm")
+def group_norm(input: Any, weight: Any = None, bias: Any = None, groups: int = 1, eps: float = 1e-5) -> Any:
+    return public("group_norm")(input, groups, weight, bias, eps)
+
+
+@composed("_group_norm_adjoint")
+def group_norm_adjoint(
+    grad: Any, input: Any, weight: Any = None, groups: int = 1, eps: float = 1e-5, affine: bool = True
+) -> tuple:
+    from flowtorch.func.gradients import vjp
+
+    one = input.new_ones(input.shape[1])
+    given = (input, one if weight is None else weight, one * 0)
+    dx, dw, db = vjp(lambda x, w, b: group_norm(x, w, b, groups, eps), *given)[1](grad)
+    return dx, *((dw, db) if affine else (grad.new_zeros(0),) * 2)
+
+
 @composed("linear_cross_entropy")
 def linear_cross_entropy(
     input: Any,

@@ -6,6 +6,7 @@ multiplications and additions. Low precisions are computed in float32 and rounde
 """
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.ops.arguments import int_tuple, need_int
 from flowtorch.ops.families import op
+from flowtorch.ops.fused import _group_norm, _moved, _rms_norm, on_device
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.pointwise import conj
 from flowtorch.ops.second_order import derived
@@ -301,6 +303,8 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     dims = tuple(range(input.dim() - len(shape), input.dim()))
     if eps is None:
         eps = dtypes.finfo(dtypes.float32 if input.dtype in dtypes.LOW_PRECISION else input.dtype).eps
+    if on_device(input) and (weight is None or weight._type is input._type):
+        return _rms_norm(input, weight, math.prod(shape), eps)
     input = input.contiguous()
     x, w = _wide(input, weight)
     out = x * (x.square().mean(dims, True) + eps).rsqrt()
@@ -329,6 +333,10 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("running_mean must be defined in evaluation mode" if running_mean is None else
                            "running_var must be defined in evaluation mode")
+    if training and on_device(input, weight, bias):
+        out, mean, var = _batch_norm(input, weight, bias, eps)
+        _follow(running_mean, running_var, mean.detach(), var.detach(), momentum, input.numel() // input.shape[1])
+        return out
     shape = (1, -1, *(1,) * (input.dim() - 2))
     x, w, b = _wide(input, weight, bias)
     if training:
@@ -353,6 +361,16 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
         if b is not None:
             out = out + b.view(shape)
     return out if x is input else out.to(input.dtype)
+
+
+def _follow(running_mean: Any, running_var: Any, mean: Any, var: Any, momentum: float, count: int) -> None:
+    """Move the running statistics towards the batch's, each in one kernel."""
+    from flowtorch.autograd.mode import no_grad
+
+    with no_grad():
+        for running, value, factor in ((running_mean, mean, 1.0), (running_var, var, count / max(count - 1, 1))):
+            if count and running is not None:
+                _moved(running, value.to(running.dtype), momentum, factor, out=running)
 
 
 def _update(running: Any, value: Any, momentum: float, factor: float = 1.0) -> None:
@@ -399,6 +417,8 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05, cudnn_enabl
             raise RuntimeError(f"Expected {what} to be a vector of size equal to the number of channels in input, but "
                                f"got {what} of "
                                f"shape {list(t.shape)} and input of shape {list(input.shape)}")
+    if on_device(input, weight, bias) and input.numel():
+        return _group_norm(input, weight, bias, num_groups, eps)
     x, w, b = _wide(input, weight, bias)
     out = _standardize(x.reshape(n, num_groups, input.numel() // max(n * num_groups, 1)), (2,), eps)[0].view(
         input.shape

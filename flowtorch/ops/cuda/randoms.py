@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices
-from flowtorch.array.cuda import empty
+from flowtorch.array.cuda import element_strides, empty, kernel_module
 from flowtorch.codegen import triton_kernel
-from flowtorch.codegen.triton_map import grid_map
+from flowtorch.codegen.triton_map import grid_map, run
 from flowtorch.ops.cuda.base import INT64, cast, copy_into, dense, formula, full, kernel, parts
-from flowtorch.ops.cuda.scans import cumsum, order
+from flowtorch.ops.cuda.scans import cumsum, order, state_type
 from flowtorch.ops.op import REGISTRY
 from flowtorch.ops.random import generator_for
 from flowtorch.streams import categorical, samplers
@@ -34,6 +34,11 @@ _DOUBLE = (
     "u = ((r0.to(tl.uint64) << 32 | r1.to(tl.uint64)) >> 11).to(tl.float64) * 1.1102230246251565e-16",
     "w = (((r2.to(tl.uint64) << 32 | r3.to(tl.uint64)) >> 11).to(tl.float64) + 1) * 1.1102230246251565e-16",
 )
+
+
+def _long(value: int) -> np.int64:
+    """A word as an argument of 64 bits, whatever its value: each would be a kernel of its own else."""
+    return np.int64(_signed(value))
 
 
 def _signed(value: int) -> int:
@@ -292,6 +297,42 @@ def multinomial(input: Any, num_samples: int, replacement: bool, generator: Any)
         _draw("race", gen, scores, ["y = p.to(tl.float32) / -libdevice.log(w)"], inputs={"p": rows})
         result = cast(dense(order(scores, True)[:, :num_samples]), INT64)
     return result.reshape(*input.shape[:-1], num_samples)
+
+
+# ---------------------------------------------------------------- dropout
+
+def _dense_memory(array: Any) -> bool:
+    """Whether the elements fill a block of memory, in whatever order of dimensions."""
+    expected = 1
+    for step, size in sorted(zip(element_strides(array), array.shape, strict=True)):
+        if size != 1:
+            if step != expected:
+                return False
+            expected *= size
+    return True
+
+
+@kernel("_dropout")
+def dropout(input: Any, p: float, seed: int, offset: int) -> tuple:
+    import triton
+
+    source = input if _dense_memory(input) else dense(input)
+    result, mask = (empty(source.shape, dtype, element_strides(source)) for dtype in (source.dtype, np.dtype(bool)))
+    if source.size:
+        module = kernel_module("dropout")
+        most = 65536 if kernel_module("compile").INTERPRET else 2048
+        block = max(4, min(most, triton.next_power_of_2(source.size)))
+        counters = (np.int64(offset & 0x7FFFFFFF), np.int64(offset >> 31))
+        run(module.dropout, (-(-source.size // block),), source, result, mask, source.size, _long(seed), *counters,
+            float(p), float(1 / (1 - p)), STATE=state_type(source.dtype.name), BLOCK=block)  # fmt: skip
+    return result, mask
+
+
+@kernel("_masked_scale")
+def masked_scale(input: Any, condition: Any, scale: float) -> Any:
+    name = input.dtype.name
+    types = (("x", name), ("m", "bool"))
+    return formula("where(m, x * s, x * 0)", types, ("s",), name)(input, condition, float(scale))
 
 
 # The bodies of the in-place draws check their parameters and reach these kernels through the generator.
