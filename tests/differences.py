@@ -694,6 +694,7 @@ UNTESTED_PRIMITIVES = {
     "_masked_scale": "for devices: tests/gpu_kernels/test_interpret_fused.py",
     "_cross_entropy_backward": "only the second derivative of the fused form reaches it",
     "_layer_norm_adjoint": "only the second derivative of the fused form reaches it",
+    "_batch_norm_adjoint": "only the second derivative of the fused form reaches it",
     "_view_dtype": "Tensor.view takes the dtype itself",
     "cross_map_lrn": "only nn.CrossMapLRN2d reaches it",
     "cross_map_lrn_backward": "only nn.CrossMapLRN2d reaches it",
