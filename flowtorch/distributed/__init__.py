@@ -7,8 +7,9 @@ import os
 from typing import Any, NoReturn
 
 __all__ = [
-    "DistBackendError", "DistError", "DistNetworkError", "DistStoreError", "ProcessGroup", "destroy_process_group",
-    "get_rank", "get_world_size", "init_process_group", "is_available", "is_gloo_available", "is_initialized",
+    "DistBackendError", "DistError", "DistNetworkError", "DistStoreError", "HashStore", "PrefixStore", "ProcessGroup",
+    "QueueEmptyError", "Store", "TCPStore", "destroy_process_group", "get_rank", "get_world_size", "init_process_group",
+    "is_available", "is_gloo_available", "is_initialized",
     "is_mpi_available", "is_nccl_available", "is_torchelastic_launched", "is_ucc_available", "is_xccl_available",
 ]  # fmt: skip
 
@@ -27,6 +28,10 @@ class DistNetworkError(DistError):
 
 class DistStoreError(DistError):
     """An error of the store by which processes meet."""
+
+
+class QueueEmptyError(DistStoreError):
+    """A queue of a store has no value to take."""
 
 
 class ProcessGroup:
@@ -74,9 +79,15 @@ def init_process_group(*args: Any, **kwargs: Any) -> NoReturn:
     )
 
 
+# Stores of keys and values need no process group.
+_STORES = {"Store": "stores", "HashStore": "stores", "PrefixStore": "stores", "TCPStore": "tcp_store"}
+
+
 def __getattr__(name: str) -> Any:
     if name == "device_mesh":
         return importlib.import_module("flowtorch.distributed.device_mesh")
+    if name in _STORES:
+        return getattr(importlib.import_module(f"flowtorch.distributed.{_STORES[name]}"), name)
     from flowtorch.shim import absent
 
     return absent.attribute(__name__, name)

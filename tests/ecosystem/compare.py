@@ -53,6 +53,9 @@ def _suites(expected: dict, found: dict, path: str, target: Target) -> list[str]
     """Compare the outcome of a package's own tests: what passes with PyTorch has to pass, but for listed exceptions."""
     new = [t for t in found["failed"] if t not in expected["failed"] and not excepted(target, t)]
     problems = [f"{path}: {t} fails" for t in new]
-    lacking = expected["counts"].get("passed", 0) - found["counts"].get("passed", 0)
-    lacking -= sum(excepted(target, t) for t in found["failed"])
-    return problems or ([f"{path}: {lacking} fewer tests passed"] if lacking > 0 else [])
+    allowed = sum(excepted(target, t) for t in found["failed"] if t not in expected["failed"])
+    for kind in ("passed", "subtests passed"):
+        lacking = expected["counts"].get(kind, 0) - found["counts"].get(kind, 0) - allowed
+        if lacking > 0 and not new:
+            problems.append(f"{path}: {lacking} fewer: {kind}")
+    return problems

@@ -26,7 +26,6 @@ class Target:
 
 
 INSPECTED = "inspect.signature tells PyTorch's names of the parameters; of PyTorch's it tells nothing, so the test calls it"
-STORE = "needs torch.distributed's TCPStore, which is absent"
 TARGETS = {
     "classics": Target("programs to the published structure of mnist, VAE, regression, word-language model", "classics.py"),
     "nano-gpt": Target("programs to the published structure of minGPT, nanoGPT, makemore", "nano_gpt.py"),
@@ -35,15 +34,15 @@ TARGETS = {
         arguments=["einops/tests"],
     ),
     "torchdiffeq": Target("its own tests' problems: solvers, adjoint, events", "diffeq.py", ["torchdiffeq"]),
+    "torchdiffeq-tests": Target(
+        "its own tests", "suite.py", ["torchdiffeq"],
+        sources="https://github.com/rtqichen/torchdiffeq@a88aac53cae738addee44251288ce5be9a018af3",
+        arguments=["tests", "-o", "python_files=*_tests.py"], seconds=3600,
+    ),
     "skorch": Target(
         "its own tests", "suite.py", ["skorch", "accelerate", "transformers"],
         ["scikit-learn", "tabulate", "pandas", "matplotlib", "flaky", *TRANSFORMERS],
         ["skorch", "--ignore-glob", "llm/*", "-k", "not Huggingface and not Tokenizer and not tokenizer"],
-        excepted={
-            "test_history.py::TestDistributedHistory": STORE,
-            "[distributed": STORE,
-            "test_torch_load_kwargs_forwarded_to_torch_load_unpickle": "plain pickles hold no torch.storage._load_from_bytes",
-        },
     ),
     "x-transformers": Target(
         "forward, backward, AdamW steps, generation", "x_transformer.py", ["x-transformers", "torch_einops_utils", "einx"],

@@ -35,6 +35,8 @@ SUITE = {"counts": {"passed": 3}, "failed": ["a::known"]}
         (SUITE, {"counts": {"passed": 2}, "failed": ["a::known", "a::new"]}, 1),
         (SUITE, {"counts": {"passed": 2}, "failed": ["a::known", "a::allowed"]}, 0),
         (SUITE, {"counts": {"passed": 2}, "failed": ["a::known"]}, 1),
+        (SUITE, {"counts": {"passed": 3}, "failed": []}, 0),
+        ({"counts": {"subtests passed": 5}, "failed": []}, {"counts": {"subtests passed": 4}, "failed": []}, 1),
     ],
 )
 def test_comparison(expected, found, count):

@@ -27,7 +27,7 @@ command = [sys.executable, "-m", "pytest", "-q", "-rfE", "-p", "witness", "-p", 
 command += [str(place), *options]
 done = subprocess.run(command, env=environment, capture_output=True, text=True)
 print(done.stdout[-3000:], done.stderr[-2000:])
-counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed)", done.stdout)}
+counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?|xfailed|xpassed|subtests passed)", done.stdout)}
 
 
 def short(test):
