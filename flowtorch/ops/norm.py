@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array import sums
 from flowtorch.ops.arguments import int_tuple, need_int, need_number
 from flowtorch.ops.families import normalize_dim, normalize_dims, op
 from flowtorch.ops.op import composite
@@ -26,6 +27,8 @@ from flowtorch.tensor import Tensor
 def _vector_norm(input, ord=2.0, dim=None, keepdim=False):
     """The ``ord``-norm over ``dim`` (all by default)."""
     axes = normalize_dims(dim, input.ndim)
+    if ord == 2 and (total := sums.over(input, axes, keepdim, squares=True)) is not None:
+        return np.sqrt(total)
     size = np.absolute(input)
     if ord == math.inf:
         return np.maximum.reduce(size, axis=axes, keepdims=keepdim)

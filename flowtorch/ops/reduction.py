@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array import sums
 from flowtorch.autograd.node_names import recorded_as
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_ints, need_number
@@ -52,6 +53,10 @@ def sum_(input, dim=None, keepdim=False, *, dtype=None):
     if dtype is not None and input.dtype.kind == "c" and target.kind != "c":
         input = input.real
     axes = dim if type(dim) is int and input.ndim else normalize_dims(dim, input.ndim)
+    if input.size >= sums.FEW and target is input.dtype:
+        total = sums.over(input, (axes % input.ndim,) if type(axes) is int else axes, keepdim)
+        if total is not None:
+            return total
     if target.itemsize == 2 and target.kind not in "iu":
         return _add_reduce(input.astype(np.float32), axis=axes, keepdims=keepdim).astype(target)
     if type(axes) is int and input.ndim > 1 and input.shape[axes] >= 512 and input.flags.c_contiguous and (

@@ -1,0 +1,62 @@
+"""Sums of floating-point numbers as products with ones: BLAS adds several times as fast as numpy's reductions do.
+
+A product adds up at most ``CHUNK`` numbers, in the lanes of a vector register; what is longer is cut into chunks, whose
+sums numpy adds pairwise. So the error stays that of a pairwise sum.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+CHUNK = 1024
+FEW = 2048  # fewer elements are not worth the look
+_add_reduce: Any = np.add.reduce
+
+
+@lru_cache(maxsize=256)
+def ones(n: int, char: str) -> np.ndarray:
+    """A vector of ones, to be read only."""
+    return np.ones(n, char)
+
+
+def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = False) -> Any:
+    """The sum of ``array`` (or of its squares) over ``axes``, non-negative ones (None: all).
+
+    None where this is not the way: few elements, gaps between them, no floating-point numbers, or the last dimension
+    is none of the axes.
+    """
+    if array.size < FEW or array.dtype.char not in "fd" or not array.flags.c_contiguous:
+        return None
+    shape = array.shape
+    kept = len(shape) if axes is not None else 0
+    while kept and kept - 1 in axes:
+        kept -= 1
+    if kept == len(shape):
+        return None
+    total = _chunked(array.reshape(*shape[:kept], -1), _products_with_themselves if squares else _products_with_ones)
+    if axes is not None and len(axes) > len(shape) - kept:
+        total = _add_reduce(total, axis=tuple([a for a in axes if a < kept]))
+    if keepdims:
+        return total.reshape([1 if axes is None or d in axes else n for d, n in enumerate(shape)])
+    return total
+
+
+def _products_with_ones(parts: np.ndarray) -> np.ndarray:
+    return parts.dot(ones(parts.shape[-1], parts.dtype.char))
+
+
+def _products_with_themselves(parts: np.ndarray) -> np.ndarray:
+    return np.matmul(parts[..., None, :], parts[..., None])[..., 0, 0]
+
+
+def _chunked(array: np.ndarray, product: Any) -> Any:
+    """The sums of products over the last dimension."""
+    n = array.shape[-1]
+    if n <= CHUNK:
+        return product(array)
+    whole = n // CHUNK * CHUNK
+    total = _add_reduce(product(array[..., :whole].reshape(*array.shape[:-1], -1, CHUNK)), axis=-1)
+    return total + product(array[..., whole:]) if whole < n else total
