@@ -33,6 +33,23 @@ def fill(kernel: Callable, *inputs: np.ndarray, rooms: Sequence[Any] = ()) -> np
     return out
 
 
+def by_rows(kernel: Callable, *inputs: np.ndarray, rooms: int = 0) -> np.ndarray:
+    """A new array like the first input, written by ``kernel(*rows, out_rows, *rooms)`` some rows at a time.
+
+    All inputs are contiguous and of one shape; a row lies along the last dimension.
+    """
+    n = inputs[0].shape[-1]
+    out = np.empty(inputs[0].shape, inputs[0].dtype)
+    matrices = [a.reshape(-1, n) for a in (*inputs, out)]
+    step = max(4 * BLOCK // n, 1)  # what is done to each row costs more than what leaves the first cache
+    space = [np.empty((step, n), out.dtype) for _ in range(rooms)]
+    for start in range(0, len(matrices[0]), step):
+        parts = [a[start : start + step] for a in matrices]
+        count = len(parts[0])
+        kernel(*parts, *(space if count == step else [s[:count] for s in space]))
+    return out
+
+
 def _alike(inputs: Sequence[np.ndarray], out: np.ndarray) -> bool:
     """Whether the elements of all lie without gaps, in the order of ``out``."""
     if out.flags.c_contiguous:

@@ -44,6 +44,11 @@ def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = F
     return total
 
 
+def of_rows(matrix: np.ndarray, squares: bool = False) -> np.ndarray:
+    """The sums of the rows of a contiguous matrix (or of their squares), as a column."""
+    return _chunked(matrix, _products_with_themselves if squares else _products_with_ones)[:, None]
+
+
 def _products_with_ones(parts: np.ndarray) -> np.ndarray:
     return parts.dot(ones(parts.shape[-1], parts.dtype.char))
 

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array import sums
+from flowtorch.ops import normalization_blocks as blocks
 from flowtorch.ops.arguments import int_tuple, need_int
 from flowtorch.ops.families import op
 from flowtorch.ops.fused import _group_norm, _moved, _rms_norm, on_device
@@ -26,11 +28,19 @@ _reduce = np.add.reduce
 def _statistics(x: np.ndarray, axes: tuple, eps: float) -> tuple:
     """(deviations from the mean, 1 / standard deviation, mean, variance) over ``axes``, kept as size 1."""
     n = x.dtype.type(max(_count(x.shape, axes), 1))
-    mean = _reduce(x, axis=axes, keepdims=True) / n
+    mean = _sum(x, axes) / n
     deviation = x - mean
-    square = (deviation * deviation.conj()).real if x.dtype.kind == "c" else deviation * deviation
-    variance = _reduce(square, axis=axes, keepdims=True) / n.real
+    variance = sums.over(deviation, axes, True, squares=True)
+    if variance is None:
+        square = (deviation * deviation.conj()).real if x.dtype.kind == "c" else deviation * deviation
+        variance = _reduce(square, axis=axes, keepdims=True)
+    variance /= n.real
     return deviation, 1 / np.sqrt(variance + variance.dtype.type(eps)), mean, variance
+
+
+def _sum(x: np.ndarray, axes: tuple) -> np.ndarray:
+    total = sums.over(x, axes, True)
+    return _reduce(x, axis=axes, keepdims=True) if total is None else total
 
 
 def _count(shape: tuple, axes: tuple) -> int:
@@ -73,14 +83,15 @@ def _standardize_backward(g: Any, input: Any, dims: tuple, eps: float) -> Any:
 @op(tensors=("grad", "input"), method=False, out=False)
 def _standardize_adjoint(grad, input, dims, eps):
     """The gradient of ``_standardize``'s first output, in one kernel."""
-    normal, rstd, _, _ = _statistics(input, dims, eps)
-    normal *= rstd
+    if blocks.are_channels(dims, grad, input):
+        return blocks.channels_adjoint(grad, input, None, eps)[0]
+    deviation, rstd, _, _ = _statistics(input, dims, eps)
     n = grad.dtype.type(max(_count(input.shape, dims), 1))
-    product = grad * normal.conj()
-    along = (_reduce(product.real if product.dtype.kind == "c" else product, axis=dims, keepdims=True)) / n
-    normal *= along
-    out = np.subtract(grad, _reduce(grad, axis=dims, keepdims=True) / n)
-    out -= normal
+    product = grad * deviation.conj()
+    along = _sum(product.real if product.dtype.kind == "c" else product, dims) / n
+    deviation *= along * rstd * rstd
+    out = np.subtract(grad, _sum(grad, dims) / n, product)
+    out -= deviation
     out *= rstd
     return out
 
@@ -97,6 +108,8 @@ def _standardize_adjoint(grad, input, dims, eps):
 )
 def _layer_norm(input, weight=None, bias=None, count=1, eps=1e-5):
     """Standardise (..., count) over the last dimension, given as rows, then scale and shift."""
+    if blocks.are_rows(count, input):
+        return blocks.rows(input, weight, bias, count, eps)
     out, _ = _standard_rows(input, count, eps)
     if weight is not None:
         np.multiply(out, weight if weight.ndim == 1 else weight.reshape(-1), out)
@@ -156,6 +169,8 @@ def _(g, input, weight, count, eps, bias_shape, needs):
 @op(tensors=("grad", "input", "weight"), method=False, out=False)
 def _layer_norm_adjoint(grad, input, weight=None, count=1, eps=1e-5, affine=True):
     """The gradients of ``_layer_norm`` in one kernel (those of weight and bias flat; empty unless ``affine``)."""
+    if blocks.are_rows(count, input, grad):
+        return blocks.rows_adjoint(grad, input, weight, count, eps, affine)
     normal, rstd = _standard_rows(input, count, eps)
     g = grad.reshape(-1, count)
     empty = np.empty(0, grad.dtype)
@@ -211,6 +226,8 @@ def _(g, input, weight, eps, needs):
 def _batch_norm_adjoint(grad, input, weight=None, eps=1e-5):
     """The gradients of ``_batch_norm``'s first output, in one kernel."""
     dims = _but_channels(input)
+    if blocks.are_channels(dims, grad, input):
+        return blocks.channels_adjoint(grad, input, weight, eps)
     normal, scale, _, _ = _statistics(input, dims, eps)
     normal *= scale
     db = _reduce(grad, axis=dims, keepdims=True)

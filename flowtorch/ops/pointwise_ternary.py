@@ -14,6 +14,10 @@ from flowtorch.ops.pointwise import conj, need_tensors
 from flowtorch.tensor import Tensor
 
 
+def _times(tensor: Any, value: Any) -> Any:
+    return tensor if type(value) in (int, float) and value == 1 else tensor * value
+
+
 @pointwise(
     expr="input + value * tensor1 * tensor2",
     tensors=("input", "tensor1", "tensor2"),
@@ -21,13 +25,15 @@ from flowtorch.tensor import Tensor
     rejects=("bool",),
     vjp=(
         lambda g: g,
-        lambda g, tensor2, value: g * conj(tensor2 * value),
-        lambda g, tensor1, value: g * conj(tensor1 * value),
+        lambda g, tensor2, value: g * conj(_times(tensor2, value)),
+        lambda g, tensor1, value: g * conj(_times(tensor1, value)),
     ),
 )
 def addcmul(input, tensor1, tensor2, *, value=1):
     """input + value * tensor1 * tensor2."""
     product = tensor1 * tensor2 if value == 1 else tensor1 * tensor2 * np.asarray(value).astype(tensor1.dtype)
+    if product.ndim and np.broadcast_shapes(input.shape, product.shape) == product.shape:
+        return np.add(input, product, product)
     return input + product
 
 

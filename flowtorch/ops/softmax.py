@@ -3,11 +3,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from flowtorch.array import sums
+from flowtorch.array.blocks import by_rows
 from flowtorch.ops.families import normalize_dims, op
 from flowtorch.ops.op import composite
 from flowtorch.ops.reduction import along
 
 _add_reduce = np.add.reduce
+_NEAR = 32.0  # beyond, the logarithm of a sum loses digits to a shift that is added to it
+_FAR = 0.1  # a row whose sum of exponentials is less lies too far below the largest element for its digits
 
 
 def _axis(dim, ndim: int) -> int:
@@ -15,11 +19,59 @@ def _axis(dim, ndim: int) -> int:
     return -1 if dim == -1 or dim == ndim - 1 else along(dim, ndim)
 
 
+def _softmax_rows(rows: np.ndarray, out: np.ndarray) -> None:
+    add = sums.ones(rows.shape[1], rows.dtype.char)
+    # One shift for all rows is faster than the largest element of each, and as good unless rows lie far apart.
+    np.subtract(rows, np.maximum.reduce(rows, axis=None), out)
+    np.exp(out, out)
+    total = out.dot(add)
+    if not np.minimum.reduce(total) > _FAR:
+        np.subtract(rows, np.maximum.reduce(rows, axis=1, keepdims=True), out)
+        np.exp(out, out)
+        total = out.dot(add)
+    out /= total[:, None]
+
+
+def _softmax_slope_rows(grad: np.ndarray, output: np.ndarray, out: np.ndarray) -> None:
+    np.multiply(grad, output, out)
+    np.subtract(grad, out.dot(sums.ones(grad.shape[1], grad.dtype.char))[:, None], out)
+    out *= output
+
+
+def _log_softmax_rows(rows: np.ndarray, out: np.ndarray, room: np.ndarray) -> None:
+    add = sums.ones(rows.shape[1], rows.dtype.char)
+    top = np.maximum.reduce(rows, axis=None)
+    np.subtract(rows, top, room)
+    np.exp(room, room)
+    total = room.dot(add)
+    if np.minimum.reduce(total) > _FAR and abs(top) < _NEAR:
+        np.subtract(rows, (np.log(total) + top)[:, None], out)
+        return
+    np.subtract(rows, np.maximum.reduce(rows, axis=1, keepdims=True), out)
+    np.exp(out, room)
+    out -= np.log(room.dot(add))[:, None]
+
+
+def _log_softmax_slope_rows(grad: np.ndarray, output: np.ndarray, out: np.ndarray) -> None:
+    np.exp(output, out)
+    out *= grad.dot(sums.ones(grad.shape[1], grad.dtype.char))[:, None]
+    np.subtract(grad, out, out)
+
+
+def _in_rows(dim: int, *arrays: np.ndarray) -> bool:
+    """Whether these are large matrices of floating-point numbers, ``dim`` their last dimension and their rows whole."""
+    first = arrays[0]
+    return first.size > sums.FEW and dim in (-1, first.ndim - 1) and 0 < first.shape[-1] <= sums.CHUNK and all(
+        a.dtype.char in "fd" and a.flags.c_contiguous and a.shape == first.shape for a in arrays)
+
+
 def _softmax_kernel(input: np.ndarray, d: int) -> np.ndarray:
     if input.size == 0:
         return input.copy()
     if not input.flags.c_contiguous:
         input = np.ascontiguousarray(input)
+    if _in_rows(d, input):
+        return by_rows(_softmax_rows, input)
     e = np.subtract(input, np.maximum.reduce(input, axis=d, keepdims=True))
     np.exp(e, e)
     e /= _add_reduce(e, axis=d, keepdims=True)
@@ -50,6 +102,8 @@ def _softmax_backward(grad, output, dim):
     """The gradient of softmax from its output."""
     if grad.ndim == 0:
         return np.zeros_like(grad)
+    if _in_rows(dim, grad, output):
+        return by_rows(_softmax_slope_rows, grad, output)
     t = grad * output
     t -= output * _add_reduce(t, axis=along(dim, grad.ndim), keepdims=True)
     return t
@@ -73,6 +127,8 @@ def _log_softmax(input, dim):
     d = _axis(dim, input.ndim)
     if not input.flags.c_contiguous:
         input = np.ascontiguousarray(input)
+    if _in_rows(d, input):
+        return by_rows(_log_softmax_rows, input, rooms=1)
     shifted = input - np.maximum.reduce(input, axis=d, keepdims=True)
     shifted -= np.log(_add_reduce(np.exp(shifted), axis=d, keepdims=True))
     return shifted
@@ -85,6 +141,8 @@ def _log_softmax_backward(grad, output, dim):
     """The gradient of log_softmax from its output."""
     if grad.ndim == 0:
         return np.zeros_like(grad)
+    if _in_rows(dim, grad, output):
+        return by_rows(_log_softmax_slope_rows, grad, output)
     return grad - np.exp(output) * _add_reduce(grad, axis=along(dim, grad.ndim), keepdims=True)
 
 
