@@ -411,7 +411,10 @@ class Tensor(Methods):
         if kind != "cpu":
             if kind == "meta":
                 raise RuntimeError("Tensor.item() cannot be called on meta tensors")
-            array = moved(array, devices.cpu)
+            if kind == "cuda":
+                from flowtorch.array.cuda import to_host
+
+                array = to_host(array)
         value = array.item()
         return value if type(value) in _python_numbers else float(value)      # ml_dtypes scalars
 

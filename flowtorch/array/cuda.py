@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -73,14 +74,24 @@ def array_module() -> Any:
 
 
 class Peak:
-    """The largest amounts of memory seen in use and held by the pool; looked at before each allocation."""
+    """The largest amounts of memory seen in use and held by the pools; looked at before each allocation."""
 
     def __init__(self) -> None:
         self.used = self.held = 0
         self.pool: Any = None
+        self.graphs: weakref.WeakSet = weakref.WeakSet()
+        """Captured graphs, which have pools of their own."""
 
-    def note(self, used: int, held: int) -> None:
+    def look(self) -> tuple[int, int]:
+        """The bytes in use and held now."""
+        if self.pool is None:
+            return 0, 0
+        used, held = self.pool.used_bytes(), self.pool.total_bytes()
+        if self.graphs:
+            for own in {id(graph.memory): graph.memory for graph in self.graphs if graph.memory is not None}.values():
+                used, held = used + own.used_bytes(), held + own.total_bytes()
         self.used, self.held = max(self.used, used), max(self.held, held)
+        return used, held
 
 
 peak = Peak()
@@ -103,7 +114,7 @@ def empty(shape: Sequence[int], dtype: np.dtype, strides: Sequence[int] | None =
     """A new dense device array; `strides` (in elements) say in which order its dimensions lie in memory."""
     make = array_module().empty
     if peak.pool is not None:
-        peak.note(peak.pool.used_bytes(), peak.pool.total_bytes())
+        peak.look()
     if strides is None:
         return _made(make, shape, dtype)
     order = sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim]), reverse=True)
@@ -146,17 +157,24 @@ def _by_arguments(array: np.ndarray) -> Any:
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     words = np.zeros(-(-data.size // 8), np.int64)
     words.view(np.uint8)[: data.size] = data
-    module = kernel_module("multi_tensor")
     target = empty((max(words.size, 1),), np.dtype(np.int64))
-    for first in range(0, words.size, module.WORDS):
-        part = words[first : first + module.WORDS].tolist()
+    write_words(target, words.tolist())
+    return target.view(np.dtype(np.uint8))[: data.size].view(array.dtype).reshape(array.shape)
+
+
+def write_words(target: Any, words: Sequence[int]) -> None:
+    """Write integers into a device array of int64; they are arguments of kernels, in the current stream's order."""
+    module = kernel_module("multi_tensor")
+    for first in range(0, len(words), module.WORDS):
+        part = words[first : first + module.WORDS]
         arguments = (address(target) + 8 * first, *part, *[0] * (module.WORDS - len(part)), len(part))
         kernel_module("launch").launch(module.words(), (1,), arguments)
-    return target.view(np.dtype(np.uint8))[: data.size].view(array.dtype).reshape(array.shape)
 
 
 def to_host(array: Any) -> np.ndarray:
     """A host copy of a device array, waiting for what computes it."""
+    if capture.active:
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing: its result is not there yet")
     if type(array) is np.ndarray:
         host = np.array(array)
     else:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, random
+from flowtorch.array.cuda import capture, write_words
 from flowtorch.random import Generator
 
 _STATE = np.dtype([("seed", "<u8"), ("offset", "<u8")])
@@ -21,7 +22,7 @@ _STATE = np.dtype([("seed", "<u8"), ("offset", "<u8")])
 class PhiloxGenerator(Generator):
     """A source of random numbers on a CUDA device."""
 
-    __slots__ = ("_offset",)
+    __slots__ = ("_offset", "captured")
 
     on_device = True
 
@@ -29,6 +30,8 @@ class PhiloxGenerator(Generator):
         found = devices.device(device)
         self._device = found if found.index is not None else devices.device("cuda", 0)
         self._restart(random._DEFAULT_SEED)
+        self.captured: Any = None
+        """While a graph is captured that registered this generator: where seed and offset will be read at a replay."""
 
     def _restart(self, seed: int) -> None:
         self._seed, self._offset = seed, 0
@@ -74,10 +77,29 @@ class PhiloxGenerator(Generator):
         return PhiloxGenerator, (self._device,), (self._seed, None, self.get_state())
 
     def advance(self) -> tuple[int, int]:
-        """The seed and the offset for one call, which no other call gets."""
+        """The seed and the offset for one call, which no other call gets; in a graph, counted from its start."""
+        if capture.active and self.captured is None:
+            raise RuntimeError("a CUDA generator that is not registered with the graph draws while it is captured; see "
+                               "torch.cuda.CUDAGraph.register_generator_state")
         offset = self._offset
         self._offset += 1
         return self._seed, offset
+
+    def begin_capture(self, state: Any) -> int:
+        """Let draws take seed and offset from ``state``, two int64 there; returns what ``end_capture`` wants."""
+        before, self.captured, self._offset = self._offset, state, 0
+        return before
+
+    def end_capture(self, before: int) -> int:
+        """Go on as before the capture; returns by how much every replay moves the offset on."""
+        count, self.captured, self._offset = self._offset, None, before
+        return count
+
+    def replay(self, state: Any, count: int) -> None:
+        """Put seed and offset where a graph that makes ``count`` calls will read them, and count those."""
+        seed = self._seed - 2**64 if self._seed >= 2**63 else self._seed
+        write_words(state, [seed, self._offset])
+        self._offset += count
 
     def draw(self, name: str, *arguments: Any) -> Any:
         """Run the device kernel of the draw ``name``."""

@@ -140,9 +140,8 @@ def is_bf16_supported(including_emulation: bool = True) -> bool:
 
 def is_current_stream_capturing() -> bool:
     """Whether a CUDA graph is being captured."""
-    if not is_available() or cupy() is None:
-        return False
-    return bool(cupy().cuda.get_current_stream().is_capturing())
+    module = cupy() if is_available() else None
+    return module is not None and bool(module.cuda.get_current_stream().is_capturing())
 
 
 def get_arch_list() -> list[str]:
@@ -224,21 +223,30 @@ def ipc_collect() -> None:
 
 def memory_allocated(device: Any = None) -> int:
     """Bytes that tensors occupy on the device."""
-    pool = _pool()
-    return 0 if pool is None else pool.used_bytes()
+    return _amounts()[0]
 
 
 def memory_reserved(device: Any = None) -> int:
     """Bytes that the allocator holds."""
+    return _amounts()[1]
+
+
+def _amounts() -> tuple[int, int]:
+    """Bytes in use and held."""
     pool = _pool()
-    return 0 if pool is None else pool.total_bytes()
+    if pool is None:
+        return 0, 0
+    from flowtorch.array.cuda import peak
+
+    peak.pool = pool
+    return peak.look()
 
 
 def max_memory_allocated(device: Any = None) -> int:
     """The largest number of bytes that tensors have occupied."""
+    _amounts()
     from flowtorch.array.cuda import peak
 
-    peak.note(memory_allocated(), memory_reserved())
     return peak.used
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from flowtorch import devices, dtypes
 from flowtorch.array.place import new as new_memory
-from flowtorch.array.place import placed, store
+from flowtorch.array.place import on_host, placed, store
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import preserve_format
@@ -178,9 +178,9 @@ def _like(name: str, fill: Any, doc: str) -> Any:
         if source.flags.c_contiguous:
             array = new_array(source.shape, target.numpy, target.device, value)
         else:
-            array = _empty_like(source, target.numpy, memory_format)
+            array = _empty_like(source, target, memory_format)
             if value is not None:
-                array[...] = value
+                store(array, np.asarray(value, target.numpy))
         if memory_format in (dtypes.channels_last, dtypes.channels_last_3d):
             from flowtorch.ops.copy import laid_out
 
@@ -191,18 +191,18 @@ def _like(name: str, fill: Any, doc: str) -> Any:
     return composite(make) if fill is not None or name == "empty_like" else make
 
 
-def _empty_like(source: np.ndarray, dtype: np.dtype, memory_format: Any) -> np.ndarray:
+def _empty_like(source: Any, target: Any, memory_format: Any) -> Any:
     """Memory of ``source``'s shape; preserve_format keeps the order of dimensions of dense arrays."""
     from flowtorch.ops.overlap import is_dense
 
     if memory_format is preserve_format:
-        if is_dense(source):
-            return np.empty_like(source, dtype=dtype, order="K")
+        if target.device.type == "cpu" and on_host(source) and is_dense(source):
+            return np.empty_like(source, dtype=target.numpy, order="K")
         order = sorted(range(source.ndim), key=lambda d: (-source.strides[d], d))
         if 0 not in source.strides:
-            block = np.empty(tuple(source.shape[d] for d in order), dtype)
-            return block.transpose(tuple(np.argsort(order)))
-    return np.empty(source.shape, dtype)
+            block = new_memory(tuple(source.shape[d] for d in order), target.numpy, target.device)
+            return block.transpose(tuple(np.argsort(order).tolist()))
+    return new_memory(source.shape, target.numpy, target.device)
 
 
 def _like_special(make, input, args, **options):

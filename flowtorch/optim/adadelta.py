@@ -78,6 +78,6 @@ def adadelta(params: list[Tensor], grads: list[Tensor], square_avgs: list[Tensor
     """One Adadelta step on lists of tensors."""
     check_tensors(state_steps=state_steps)
     check_capturable(capturable, "params and state_steps", params, state_steps)
-    advance(state_steps)
+    advance(state_steps, as_tensors=capturable)
     update(_adadelta, (params, grads, square_avgs, acc_deltas), lr=to_scalar(lr), rho=rho, eps=eps,
            weight_decay=nonzero(weight_decay), maximize=maximize)

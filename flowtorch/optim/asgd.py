@@ -68,9 +68,9 @@ def asgd(params: list[Tensor], grads: list[Tensor], axs: list[Tensor], mus: list
     """One ASGD step on lists of tensors."""
     check_capturable(capturable, "params, mus, etas, and state_steps", params, mus, etas, state_steps)
     lr = to_scalar(lr)
-    steps = advance(state_steps)
-    update(_asgd, (params, grads, axs), {"eta": read(etas), "mu": [None if mu == 1 else mu
-                                                                   for mu in read(mus)]},
+    steps = advance(state_steps, as_tensors=capturable)
+    used = etas if capturable else read(etas), mus if capturable else [None if mu == 1 else mu for mu in read(mus)]
+    update(_asgd, (params, grads, axs), dict(zip(("eta", "mu"), used, strict=True)),
            lambd=lambd, weight_decay=nonzero(weight_decay), maximize=maximize)
     store(etas, [lr / (1 + lambd * lr * step) ** alpha for step in steps])
-    store(mus, [1 / max(1, step - t0) for step in steps])
+    store(mus, [1 / ((step - t0).clamp(min=1) if capturable else max(1, step - t0)) for step in steps])

@@ -93,7 +93,7 @@ def rmsprop(params: list[Tensor], grads: list[Tensor], square_avgs: list[Tensor]
     """One RMSprop step on lists of tensors."""
     check_tensors(state_steps=state_steps)
     check_capturable(capturable, "params and state_steps", params, state_steps)
-    advance(state_steps)
+    advance(state_steps, as_tensors=capturable)
     update(_rmsprop, (params, grads, square_avgs, grad_avgs if centered else None,
                       momentum_buffer_list if momentum > 0 else None),
            lr=to_scalar(lr), alpha=alpha, eps=eps, weight_decay=nonzero(weight_decay), momentum=momentum,

@@ -81,6 +81,6 @@ def rprop(params: list[Tensor], grads: list[Tensor], prevs: list[Tensor], step_s
     """One Rprop step on lists of tensors."""
     check_tensors(state_steps=state_steps)
     check_capturable(capturable, "params and state_steps", params, state_steps)
-    advance(state_steps)
+    advance(state_steps, as_tensors=capturable)
     update(_rprop, (params, grads, prevs, step_sizes), low=step_size_min, high=step_size_max,
            etaminus=etaminus, etaplus=etaplus, maximize=maximize)

@@ -67,16 +67,18 @@ class ndarray:
         return ndarray.of(np.asarray(found) if not isinstance(found, np.ndarray) else self._host[index], self.data)
 
     def __setitem__(self, index, value):
-        self._host[index] = value._host if isinstance(value, ndarray) else value
+        Stream.current.run(lambda: self._host.__setitem__(index, value._host if isinstance(value, ndarray) else value))
 
     def get(self):
+        if Stream.current.noted is not None:
+            raise CUDARuntimeError(901, "cudaErrorStreamCaptureUnsupported: operation not permitted when capturing")
         return self._host.copy()
 
     def item(self):
         return self.get().item()
 
     def fill(self, value):
-        self._host.fill(value)
+        Stream.current.run(lambda: self._host.fill(value))
 
     def view(self, dtype=None):
         return ndarray.of(self._host.view(dtype) if dtype is not None else self._host.view(), self.data)
@@ -128,7 +130,10 @@ def asarray(host, dtype=None):
 
 
 def empty(shape, dtype=np.float64):
-    return ndarray(tuple(shape), dtype)
+    made = ndarray(tuple(shape), dtype)
+    if _allocator is not None:
+        _allocator(made)
+    return made
 
 
 def zeros(shape, dtype=np.float64):
@@ -193,17 +198,100 @@ class _Cublas:
                                  c, c_kind, ldc, 0, 1, precision, algorithm)  # fmt: skip
 
 
+class CUDARuntimeError(RuntimeError):
+    def __init__(self, status, text):
+        super().__init__(text)
+        self.status = status
+
+
+class Graph:
+    def __init__(self, noted):
+        self.noted = noted
+
+    def launch(self, stream):
+        for call in self.noted:
+            call()
+
+
+class Stream:
+    """A stream that runs what it is given at once, or notes it while it is captured."""
+
+    def __init__(self, non_blocking=False, ptr=7):
+        self.ptr, self.done, self.noted, self.before = ptr, True, None, []
+
+    def run(self, call):
+        if self.noted is None:
+            call()
+        else:
+            self.noted.append(call)
+
+    def __enter__(self):
+        self.before.append(Stream.current)
+        Stream.current = self
+
+    def __exit__(self, *exc):
+        Stream.current = self.before.pop()
+
+    def begin_capture(self):
+        assert self is not Stream.null
+        self.noted = []
+        launch = sys.modules["flowtorch.triton_kernels.launch"]
+        self.launcher = launch._launcher
+        launch.install(lambda *call: self.noted.append(lambda: self.launcher(*call)))
+
+    def end_capture(self):
+        noted, self.noted = self.noted, None
+        sys.modules["flowtorch.triton_kernels.launch"].install(self.launcher)
+        return Graph(noted)
+
+    def is_capturing(self):
+        return self.noted is not None
+
+    def synchronize(self):
+        assert self.noted is None
+
+    def wait_event(self, event):
+        pass
+
+
+Stream.null = Stream.current = Stream(ptr=0)
+
+
+class MemoryPool:
+    """Memory of its own: what was allocated there is nobody else's as long as the pool is there."""
+
+    def __init__(self):
+        self.blocks = []
+
+    def malloc(self, array):
+        self.blocks.append(array)
+
+    def used_bytes(self):
+        return sum(array.nbytes for array in self.blocks)
+
+    total_bytes = used_bytes
+
+
+def set_allocator(allocator):
+    global _allocator
+    _allocator = allocator
+
+
+_allocator = None
 cuda = SimpleNamespace(
-    MemoryPointer=MemoryPointer,
+    MemoryPointer=MemoryPointer, Stream=Stream, MemoryPool=MemoryPool, set_allocator=set_allocator,
+    get_allocator=lambda: _allocator, get_current_stream=lambda: Stream.current,
     cublas=_Cublas,
     device=SimpleNamespace(get_cublas_handle=lambda: 77),
-    runtime=SimpleNamespace(getDevice=lambda: 0, memGetInfo=lambda: (1 << 20, 80 << 30)),
+    runtime=SimpleNamespace(
+        getDevice=lambda: 0, deviceSynchronize=lambda: None, memGetInfo=lambda: (1 << 20, 80 << 30)
+    ),
     Device=lambda index=0: contextlib.nullcontext(),
 )
 
 
 def get_default_memory_pool():
-    return SimpleNamespace(used_bytes=lambda: 2 << 20, total_bytes=lambda: 3 << 20)
+    return SimpleNamespace(used_bytes=lambda: 2 << 20, total_bytes=lambda: 3 << 20, free_all_blocks=lambda: None)
 
 
 def install(patch):

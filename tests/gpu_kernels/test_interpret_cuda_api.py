@@ -97,8 +97,9 @@ class Recorder:
         self.cuda = SimpleNamespace(
             runtime=runtime, Stream=Stream, Event=Event, get_current_stream=lambda: self.current,
             get_elapsed_time=lambda a, b: 2.5, get_allocator=lambda: "usual", set_allocator=noting("allocator"),
-            MemoryPool=lambda: SimpleNamespace(malloc="own"),
+            MemoryPool=lambda: SimpleNamespace(malloc="own", used_bytes=lambda: 10, total_bytes=lambda: 20),
         )  # fmt: skip
+        self.empty = lambda shape, dtype: None
 
 
 @pytest.fixture
@@ -146,6 +147,9 @@ def test_a_graph_is_captured_with_memory_of_its_own_and_replayed(recorder):
         pass
     graph.replay()
     assert recorder.calls == [
-        ("sync",), "faults", "enter", ("allocator", "own"), "begin", "end", ("allocator", "usual"), "exit",
+        ("sync",), "faults", ("free",), "enter", "begin", ("allocator", "own"), "end", ("allocator", "usual"), "exit",
         ("launch", 0),
     ]  # fmt: skip
+    assert cuda.memory_allocated() == 110 and cuda.max_memory_reserved() == 320  # the graph's pool counts
+    graph.reset()
+    assert cuda.memory_allocated() == 100

@@ -56,14 +56,29 @@ def _draw(
     numbers: Mapping[str, int] | None = None,
 ) -> Any:
     """Fill ``out`` by ``lines``, which see u in [0, 1), w in (0, 1] and the words r0 to r3."""
-    seed, offset = gen.advance()
+    start, tables, counters, seed = stream(gen)
     double = double or out.dtype == np.float64
     kind = "float64" if double else "float32"
-    text = [_WORDS, *(_DOUBLE if double else _SINGLE), *lines]
-    given = {"seed": (_signed(seed), "int64")} | {k: (float(v), kind) for k, v in (scalars or {}).items()}
-    counters = {"offset_low": offset & 0x7FFFFFFF, "offset_high": offset >> 31}
-    grid_map(name, out.shape, text, inputs or {}, {"y": out}, {}, counters | dict(numbers or {}), given)
+    text = [*start, _WORDS, *(_DOUBLE if double else _SINGLE), *lines]
+    given = seed | {k: (float(v), kind) for k, v in (scalars or {}).items()}
+    grid_map(name, out.shape, text, inputs or {}, {"y": out}, tables, counters | dict(numbers or {}), given)
     return out
+
+
+def stream(gen: Any) -> tuple[list[str], dict[str, Any], dict[str, int], dict[str, tuple[int, str]]]:
+    """Lines, tables, numbers and scalars that make ``seed`` and the offset of one call known to a kernel.
+
+    In a captured graph arguments are the same at every replay, so that seed and offset are read from memory.
+    """
+    seed, offset = gen.advance()
+    if gen.captured is None:
+        counters = {"offset_low": offset & 0x7FFFFFFF, "offset_high": offset >> 31}
+        return [], {}, counters, {"seed": (_signed(seed), "int64")}
+    lines = [
+        "seed = tl.load(state_ptr)", "offset = tl.load(state_ptr + 1) + call",
+        "offset_low = offset & 0x7FFFFFFF", "offset_high = offset >> 31",
+    ]  # fmt: skip
+    return lines, {"state": gen.captured}, {"call": offset}, {}
 
 
 def uniform_(gen: Any, out: Any, low: float = 0.0, high: float = 1.0) -> Any:
@@ -288,10 +303,10 @@ def multinomial(input: Any, num_samples: int, replacement: bool, generator: Any)
             "y = low",
         ]
         edges = cumsum(cast(rows, np.float32), 1)
-        seed, offset = gen.advance()
-        grid_map("multinomial", result.shape, [_WORDS, *_SINGLE, *lines], {}, {"y": result}, {"e": edges},
-                 {"length": rows.shape[1], "offset_low": offset & 0x7FFFFFFF, "offset_high": offset >> 31},
-                 {"seed": (_signed(seed), "int64")}, {"STEPS": rows.shape[1].bit_length()})
+        start, tables, counters, seed = stream(gen)
+        grid_map("multinomial", result.shape, [*start, _WORDS, *_SINGLE, *lines], {}, {"y": result},
+                 {"e": edges, **tables}, {"length": rows.shape[1], **counters}, seed,
+                 {"STEPS": rows.shape[1].bit_length()})  # fmt: skip
     else:
         scores = empty(rows.shape, np.dtype(np.float32))
         _draw("race", gen, scores, ["y = p.to(tl.float32) / -libdevice.log(w)"], inputs={"p": rows})
