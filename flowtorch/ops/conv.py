@@ -2,39 +2,27 @@
 
 ``convolution(x, w)``, its adjoint in the input ``convolution_input(g, w)`` (also the transposed convolution) and its
 adjoint in the weight ``convolution_weight(g, x)`` are closed under differentiation, so every order of derivative
-exists. The CPU kernels gather windows into columns and multiply matrices, image by image to stay in the cache;
-depthwise convolutions add shifted products instead.
+exists. The CPU kernels are in ``conv_kernels``.
 """
 from __future__ import annotations
 
-from itertools import product
 from typing import Any
 
 import numpy as np
 
 from flowtorch.ops.arguments import need_int
+from flowtorch.ops.conv_kernels import (
+    Geometry,
+    depthwise,
+    depthwise_input,
+    depthwise_weight,
+    forward,
+    input_gradient,
+    weight_gradient,
+)
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.pointwise import conj
-
-_as_strided = np.lib.stride_tricks.as_strided
-
-
-def _padded(x: np.ndarray, padding: tuple) -> np.ndarray:
-    if not any(padding):
-        return x
-    shape = (*x.shape[:2], *(n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)))
-    out = np.zeros(shape, x.dtype)
-    out[(slice(None), slice(None), *(slice(p, p + n) for n, p in zip(x.shape[2:], padding, strict=True)))] = x
-    return out
-
-
-def _windows(x: np.ndarray, kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> np.ndarray:
-    """(N, C, *kernel, *out) view of padded ``x``: element [.., k, o] is x[.., o * stride + k * dilation]."""
-    s = x.strides
-    return _as_strided(x, (*x.shape[:2], *kernel, *out),
-                       (*s[:2], *(a * d for a, d in zip(s[2:], dilation, strict=True)),
-                        *(a * t for a, t in zip(s[2:], stride, strict=True))), writeable=False)
 
 
 def output_size(size: tuple, kernel: tuple, stride: tuple, padding: tuple, dilation: tuple) -> tuple:
@@ -43,26 +31,15 @@ def output_size(size: tuple, kernel: tuple, stride: tuple, padding: tuple, dilat
                  for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True))
 
 
-def _offsets(kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> Any:
-    """For every kernel position: (position, slices of the padded input that it meets)."""
-    for k in product(*map(range, kernel)):
-        yield k, tuple(slice(i * d, i * d + (o - 1) * s + 1, s)
-                       for i, d, o, s in zip(k, dilation, out, stride, strict=True))
+def _geometry(groups: int, weight_shape: tuple, size: Any, out: Any, stride: tuple, padding: tuple,
+              dilation: tuple) -> Geometry:
+    f, c, *kernel = weight_shape
+    return Geometry(groups, c, f // groups, tuple(size), tuple(kernel), tuple(out), tuple(stride), tuple(padding),
+                    tuple(dilation))
 
 
-def _size(shape: Any) -> int:
-    n = 1
-    for s in shape:
-        n *= s
-    return n
-
-
-def _depthwise(weight: np.ndarray, groups: int) -> bool:
-    return groups > 1 and weight.shape[1] == 1
-
-
-def _is_pointwise(kernel: tuple, stride: tuple, padding: tuple) -> bool:
-    return all(k == 1 for k in kernel) and all(s == 1 for s in stride) and not any(padding)
+def _depthwise(g: Geometry) -> bool:
+    return g.groups > 1 and g.channels == 1
 
 
 @op(name="convolution", tensors=("input", "weight", "bias"), method=False, out=False, namespace="_conv",
@@ -73,30 +50,12 @@ def _is_pointwise(kernel: tuple, stride: tuple, padding: tuple) -> bool:
          lambda g: g.sum((0, *range(2, g.dim())))))
 def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1,), groups=1, size=None):
     """Cross-correlate (N, C, *S) with (F, C / groups, *K); ``bias`` is (F,); ``size`` crops the output."""
-    n = input.shape[0]
-    f, c, *kernel = weight.shape
-    out_size = output_size(input.shape[2:], tuple(kernel), stride, padding, dilation) if size is None else tuple(size)
-    dtype = np.result_type(input, weight)
-    x = _padded(input, padding)
-    if _depthwise(weight, groups):
-        m = f // groups
-        out = np.zeros((n, groups, m, *out_size), dtype)
-        w = weight.reshape(groups, m, *kernel)
-        ones = (1,) * len(out_size)
-        for k, where in _offsets(tuple(kernel), out_size, stride, dilation):
-            out += x[(slice(None), slice(None), *where)][:, :, None] * w[(..., *k)].reshape(1, groups, m, *ones)
-        out = out.reshape(n, f, *out_size)
-    else:
-        out = np.empty((n, f, *out_size), dtype)
-        columns = c * _size(kernel)
-        w = weight.reshape(groups, f // groups, columns)
-        flat = _is_pointwise(tuple(kernel), stride, padding)
-        for i in range(n):
-            image = x[i:i + 1]
-            cols = image if flat else _windows(image, tuple(kernel), out_size, stride, dilation)
-            np.matmul(w, cols.reshape(groups, columns, -1), out[i].reshape(groups, f // groups, -1))
+    kernel = weight.shape[2:]
+    out_size = output_size(input.shape[2:], kernel, stride, padding, dilation) if size is None else size
+    g = _geometry(groups, weight.shape, input.shape[2:], out_size, stride, padding, dilation)
+    out = (depthwise if _depthwise(g) else forward)(input, weight, g, np.result_type(input, weight))
     if bias is not None:
-        out += bias.reshape(1, -1, *(1,) * len(out_size))
+        out += bias.reshape(1, -1, *(1,) * len(kernel))
     return out
 
 
@@ -108,33 +67,8 @@ def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
          convolution_weight(conj(grad), g, weight_shape[2:], stride, padding, dilation, groups)))
 def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """Adjoint of ``convolution`` in its input, for inputs of spatial ``size``: the transposed convolution."""
-    n, f, *out_size = grad.shape
-    _, c, *kernel = weight.shape
-    dtype = np.result_type(grad, weight)
-    if _is_pointwise(tuple(kernel), stride, padding) and tuple(size) == tuple(out_size):
-        w = weight.reshape(groups, f // groups, c)
-        out = np.matmul(w.swapaxes(1, 2), grad.reshape(n, groups, f // groups, -1))
-        return out.reshape(n, groups * c, *size)
-    padded = tuple(s + 2 * p for s, p in zip(size, padding, strict=True))
-    x = np.zeros((n, groups * c, *padded), dtype)
-    if _depthwise(weight, groups):
-        m = f // groups
-        g = grad.reshape(n, groups, m, *out_size)
-        w = weight.reshape(groups, m, *kernel)
-        ones = (1,) * len(out_size)
-        for k, where in _offsets(tuple(kernel), tuple(out_size), stride, dilation):
-            x[(slice(None), slice(None), *where)] += (g * w[(..., *k)].reshape(1, groups, m, *ones)).sum(2)
-    else:
-        w = np.ascontiguousarray(weight.reshape(groups, f // groups, c, -1).transpose(0, 3, 2, 1)).reshape(
-            groups, -1, f // groups)                                    # (groups, K * c, f)
-        for i in range(n):
-            cols = np.matmul(w, grad[i].reshape(groups, f // groups, -1))
-            cols = cols.reshape(groups, *kernel, c, *out_size)
-            image = x[i].reshape(groups, c, *padded)
-            for k, where in _offsets(tuple(kernel), tuple(out_size), stride, dilation):
-                image[(slice(None), slice(None), *where)] += cols[(slice(None), *k)]
-    inner = tuple(slice(p, p + s) for p, s in zip(padding, size, strict=True))
-    return np.ascontiguousarray(x[(slice(None), slice(None), *inner)])
+    g = _geometry(groups, weight.shape, size, grad.shape[2:], stride, padding, dilation)
+    return (depthwise_input if _depthwise(g) else input_gradient)(grad, weight, g, np.result_type(grad, weight))
 
 
 @op(name="convolution_weight", tensors=("grad", "input"), method=False, out=False, namespace="_conv",
@@ -145,26 +79,9 @@ def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1
          convolution_input(conj(grad), g, input_shape[2:], stride, padding, dilation, groups)))
 def convolution_weight(grad, input, kernel, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """Adjoint of ``convolution`` in its weight, for weights of spatial size ``kernel``."""
-    n, f, *out_size = grad.shape
-    c = input.shape[1] // groups
-    dtype = np.result_type(grad, input)
-    x = _padded(input, padding)
-    if groups > 1 and c == 1:
-        m = f // groups
-        g = grad.reshape(n, groups, m, -1)
-        out = np.empty((groups, m, *kernel), dtype)
-        for k, where in _offsets(tuple(kernel), tuple(out_size), stride, dilation):
-            part = x[(slice(None), slice(None), *where)].reshape(n, groups, -1)
-            out[(slice(None), slice(None), *k)] = np.einsum("ngmo,ngo->gm", g, part)
-        return out.reshape(f, 1, *kernel)
-    total = np.zeros((groups, f // groups, c * _size(kernel)), dtype)
-    flat = _is_pointwise(tuple(kernel), stride, padding)
-    for i in range(n):
-        image = x[i:i + 1]
-        cols = image if flat else _windows(image, tuple(kernel), tuple(out_size), stride, dilation)
-        cols = cols.reshape(groups, c * _size(kernel), -1)
-        total += np.matmul(grad[i].reshape(groups, f // groups, -1), cols.swapaxes(1, 2))
-    return total.reshape(f, c, *kernel)
+    shape = (grad.shape[1], input.shape[1] // groups, *kernel)
+    g = _geometry(groups, shape, input.shape[2:], grad.shape[2:], stride, padding, dilation)
+    return (depthwise_weight if _depthwise(g) else weight_gradient)(grad, input, g, np.result_type(grad, input))
 
 
 # ---------------------------------------------------------------- the public functions
