@@ -690,6 +690,7 @@ UNTESTED_PRIMITIVES = {
     "_group_norm": "for devices: tests/gpu_kernels/test_interpret_fused.py",
     "_group_norm_adjoint": "for devices: tests/gpu_kernels/test_interpret_fused.py",
     "_moved": "for devices: tests/gpu_kernels/test_interpret_fused.py",
+    "_attention_dropped": "for devices: tests/gpu_kernels/test_interpret_fused.py",
     "_dropout": "for devices: tests/gpu_kernels/test_interpret_fused.py",
     "_masked_scale": "for devices: tests/gpu_kernels/test_interpret_fused.py",
     "_cross_entropy_backward": "only the second derivative of the fused form reaches it",

@@ -2,12 +2,15 @@
 
 A program of the forward and of the query gradient owns a tile of queries and walks the keys; one of the key and value
 gradients owns a tile of keys and walks the queries of every head that shares them, so nothing is added atomically.
-Dao, "FlashAttention-2", 2023.
+Dao, "FlashAttention-2", 2023. Dropout draws again in the backward what it drew in the forward: the random number of a
+weight depends on seed, call and place alone.
 """
 
 import triton
 import triton.language as tl
 from triton.language.extra import libdevice
+
+from .dropout import uniform, words
 
 _LOG2E = tl.constexpr(1.4426950408889634)
 
@@ -34,10 +37,31 @@ def _scores(
 
 
 @triton.jit
+def _drawn(x, at, row, first, length, steps, drop, seed, low, high, STEPS: tl.constexpr):
+    """A tile of weights or of their gradients with some dropped and the others over the share of those."""
+    quads = (steps + 3) // 4
+    counter = (at.to(tl.int64) * length + row)[:, None] * quads + (first // 4 + tl.arange(0, STEPS // 4))[None, :]
+    return tl.where(uniform(words(counter, seed, low, high)) >= drop, x * (1 / (1 - drop)).to(x.dtype), 0.0)
+
+
+@triton.jit
+def dropped(x_ptr, y_ptr, length, steps, drop, seed, low, high, ROWS: tl.constexpr, STEPS: tl.constexpr):
+    """y = dense (heads, length, steps) weights x with those dropped that attention drops."""
+    row = tl.program_id(0) * ROWS + tl.arange(0, ROWS)
+    first = tl.program_id(1) * STEPS
+    col = first + tl.arange(0, STEPS)
+    mask = (row < length)[:, None] & (col < steps)[None, :]
+    place = (tl.program_id(2).to(tl.int64) * length + row)[:, None] * steps + col[None, :]
+    x = tl.load(x_ptr + place, mask=mask, other=0)
+    y = _drawn(x, tl.program_id(2), row, first, length, steps, drop, seed, low, high, STEPS)
+    tl.store(y_ptr + place, y.to(y_ptr.dtype.element_ty), mask=mask)
+
+
+@triton.jit
 def forward(
-    q_ptr, k_ptr, v_ptr, m_ptr, o_ptr, l_ptr, heads, length, steps, width, depth, scale,
+    q_ptr, k_ptr, v_ptr, m_ptr, o_ptr, l_ptr, drop, seed, low, high, heads, length, steps, width, depth, scale,
     q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row, m_batch, m_head, m_row, m_col,
-    GROUP: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr, STATE: tl.constexpr,
+    GROUP: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr, DROP: tl.constexpr, STATE: tl.constexpr,
     LENGTH: tl.constexpr, STEPS: tl.constexpr, WIDTH: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """o = softmax(q @ k.T * scale + mask) @ v, and l, the logarithm of each row's sum; a blind row gives zeros."""
@@ -67,6 +91,8 @@ def forward(
         p = libdevice.exp2((s - base[:, None]) * _LOG2E)
         fade = libdevice.exp2((top - base) * _LOG2E)
         total = total * fade + tl.sum(p, 1)
+        if DROP:
+            p = _drawn(p, tl.program_id(1), row, first, length, steps, drop, seed, low, high, STEPS)
         v = tl.load(v_at + col.to(tl.int64)[:, None] * v_row + d[None, :], mask=inside & (d < depth)[None, :], other=0)
         acc = acc * fade[:, None] + tl.dot(p.to(v.dtype), v, input_precision="ieee", out_dtype=STATE)
         top = peak
@@ -80,9 +106,10 @@ def forward(
 
 @triton.jit
 def query_gradient(
-    q_ptr, k_ptr, v_ptr, m_ptr, g_ptr, l_ptr, t_ptr, dq_ptr, heads, length, steps, width, depth, scale,
+    q_ptr, k_ptr, v_ptr, m_ptr, g_ptr, l_ptr, t_ptr, dq_ptr, drop, seed, low, high,
+    heads, length, steps, width, depth, scale,
     q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row, m_batch, m_head, m_row, m_col,
-    GROUP: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr, STATE: tl.constexpr,
+    GROUP: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr, DROP: tl.constexpr, STATE: tl.constexpr,
     LENGTH: tl.constexpr, STEPS: tl.constexpr, WIDTH: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """dq for a tile of queries; l is the forward's logarithm, t the sum of g * o of each row; g and dq are dense."""
@@ -113,6 +140,8 @@ def query_gradient(
         s = _scores(q, k, row, col, length, steps, m_at, scale, MASK, CAUSAL, STATE, m_row, m_col)
         p = libdevice.exp2((s - log[:, None]) * _LOG2E)
         dp = tl.dot(g, tl.trans(v), input_precision="ieee", out_dtype=STATE)
+        if DROP:
+            dp = _drawn(dp, tl.program_id(1), row, first, length, steps, drop, seed, low, high, STEPS)
         ds = p * (dp - tilt[:, None])
         dq += tl.dot(ds.to(k.dtype), k, input_precision="ieee", out_dtype=STATE)
     place = base[:, None] * width + e[None, :]
@@ -121,9 +150,10 @@ def query_gradient(
 
 @triton.jit
 def key_gradient(
-    q_ptr, k_ptr, v_ptr, m_ptr, g_ptr, l_ptr, t_ptr, dk_ptr, dv_ptr, heads, length, steps, width, depth, scale,
+    q_ptr, k_ptr, v_ptr, m_ptr, g_ptr, l_ptr, t_ptr, dk_ptr, dv_ptr, drop, seed, low, high,
+    heads, length, steps, width, depth, scale,
     q_batch, q_head, q_row, k_batch, k_head, k_row, v_batch, v_head, v_row, m_batch, m_head, m_row, m_col,
-    GROUP: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr, STATE: tl.constexpr,
+    GROUP: tl.constexpr, MASK: tl.constexpr, CAUSAL: tl.constexpr, DROP: tl.constexpr, STATE: tl.constexpr,
     LENGTH: tl.constexpr, STEPS: tl.constexpr, WIDTH: tl.constexpr, DEPTH: tl.constexpr,
 ):  # fmt: skip
     """dk and dv for a tile of keys, over all queries of the `GROUP` heads that share them."""
@@ -159,8 +189,14 @@ def key_gradient(
             tilt = tl.load(t_ptr + base + row, mask=row < length, other=0)
             s = _scores(q, k, row, col, length, steps, m_at, scale, MASK, CAUSAL, STATE, m_row, m_col)
             p = libdevice.exp2((s - log[:, None]) * _LOG2E)
-            dv += tl.dot(tl.trans(p.to(g.dtype)), g, input_precision="ieee", out_dtype=STATE)
             dp = tl.dot(g, tl.trans(v), input_precision="ieee", out_dtype=STATE)
+            seen = p
+            if DROP:
+                own = batch * heads + head
+                start_col = tl.program_id(0) * STEPS
+                seen = _drawn(p, own, row, start_col, length, steps, drop, seed, low, high, STEPS)
+                dp = _drawn(dp, own, row, start_col, length, steps, drop, seed, low, high, STEPS)
+            dv += tl.dot(tl.trans(seen.to(g.dtype)), g, input_precision="ieee", out_dtype=STATE)
             ds = p * (dp - tilt[:, None])
             dk += tl.dot(tl.trans(ds.to(q.dtype)), q, input_precision="ieee", out_dtype=STATE)
     base = tl.program_id(1).to(tl.int64) * steps + col

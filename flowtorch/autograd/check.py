@@ -25,7 +25,7 @@ def _outputs(func: Any, inputs: tuple) -> tuple:
 
 
 def _flat(t: Tensor) -> np.ndarray:
-    return t.detach().contiguous().numpy().reshape(-1)                   # type: ignore[attr-defined]
+    return t.detach().cpu().contiguous().numpy().reshape(-1)             # type: ignore[attr-defined]
 
 
 def _numerical(func: Any, inputs: tuple, which: int, count: int, eps: float) -> list[np.ndarray]:
@@ -352,7 +352,7 @@ def gradgradcheck(
             values = drawn.standard_normal(tuple(o.shape))
             if o.dtype.is_complex:
                 values = values + 1j * drawn.standard_normal(tuple(o.shape))
-            return torch.tensor(values).to(o.dtype).requires_grad_()  # type: ignore[operator]
+            return torch.tensor(values).to(o.device, o.dtype).requires_grad_()  # type: ignore[operator]
         weights = tuple(like(o) for o in outputs)
     else:
         weights = _tuple(grad_outputs)

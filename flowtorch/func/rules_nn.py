@@ -257,6 +257,12 @@ def attention(call: Call) -> Any:
     return call.run([*values, mask, *rest])
 
 
+@rule("_attention_dropped")
+def attention_dropped(call: Call) -> Any:
+    """Each example drops its own."""
+    return call.run()
+
+
 @rule("attention_adjoint")
 def attention_adjoint(call: Call) -> Any:
     rank = max(call.rank(i) for i in range(6))

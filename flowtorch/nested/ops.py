@@ -177,7 +177,8 @@ def matmul(a: Any, b: Any) -> Any:
 
 
 @handles("attention")
-def attention(query: Any, key: Any, value: Any, mask: Any = None, is_causal: bool = False, scale: float = 1.0) -> Any:
+def attention(query: Any, key: Any, value: Any, mask: Any = None, is_causal: bool = False, scale: float = 1.0,
+              drop: Any = None) -> Any:
     """Each query sees the keys of its own piece."""
     if not all(isinstance(t, NestedTensor) and t._at == t._array.ndim - 2 for t in (query, key, value)):
         raise RuntimeError("scaled_dot_product_attention(): expected query, key and value to be nested tensors of "

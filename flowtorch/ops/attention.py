@@ -19,8 +19,11 @@ from flowtorch.tensor import wrap
     out=False,
     node="ScaledDotProductFlashAttentionForCpuBackward0",
 )
-def attention(query, key, value, mask=None, is_causal=False, scale=1.0):
-    """``softmax(query @ key.T * scale + mask) @ value``, and the softmax; rows that see nothing give zeros."""
+def attention(query, key, value, mask=None, is_causal=False, scale=1.0, drop=None):
+    """``softmax(query @ key.T * scale + mask) @ value``, and the softmax; rows that see nothing give zeros.
+
+    ``drop`` is for devices: (probability, seed, offset) of the weights to drop.
+    """
     if mask is None and _in_blocks(query, key, value):
         return _by_heads(query, key, value, is_causal, scale)
     scores = np.matmul(query, key.swapaxes(-1, -2))
@@ -98,13 +101,14 @@ def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
 
 
 @attention.derivative
-def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, needs):
+def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, drop, needs):
     g = g[0]  # nobody sees the weights
     on_device = query._type.device.type == "cuda"
     if on_device and not derived(g, query, key, value, mask) and not needs[3]:
-        return *attention_adjoint(g, out[0].detach(), out[1].detach(), query, key, value, mask, is_causal, scale), None
+        kept = (out[0].detach(), out[1].detach())
+        return *attention_adjoint(g, *kept, query, key, value, mask, is_causal, scale, drop), None
     if on_device or not by_hand(g, query, key, value, mask):
-        return _composite(g, (query, key, value, mask), needs, is_causal, scale)
+        return _composite(g, (query, key, value, mask), needs, is_causal, scale, drop)
     arrays = [t._array for t in (g, out[1], query, key, value)]
     if not needs[3] and _in_blocks(*arrays[2:]):
         return *map(wrap, _heads_backward(*arrays, is_causal, scale)), None
@@ -119,7 +123,7 @@ def _attention_gradient(g, out, query, key, value, mask, is_causal, scale, needs
     method=False,
     out=False,
 )
-def attention_adjoint(grad, output, kept, query, key, value, mask=None, is_causal=False, scale=1.0):
+def attention_adjoint(grad, output, kept, query, key, value, mask=None, is_causal=False, scale=1.0, drop=None):
     """The gradients of ``attention`` in query, key and value; ``kept`` is its second result."""
     if mask is None and _in_blocks(query, key, value):
         return _heads_backward(grad, kept, query, key, value, is_causal, scale)
@@ -163,12 +167,19 @@ def _attention_backward(g, weights, query, key, value, scale):
     return dq, dk, dv, d
 
 
-def _composite(g: Any, inputs: tuple, needs: tuple, is_causal: bool, scale: float) -> tuple:
+@op(tensors=("input",), namespace="_nn", method=False, out=False, linear=("input",),
+    vjp=(lambda g, drop: _attention_dropped(g, drop),))
+def _attention_dropped(input, drop):
+    """The weights that ``attention`` leaves of these (..., length, steps), over the share of those; for devices."""
+    raise NotImplementedError("attention drops weights by this op on devices alone: use dropout")
+
+
+def _composite(g: Any, inputs: tuple, needs: tuple, is_causal: bool, scale: float, drop: tuple | None = None) -> tuple:
     from flowtorch.nn.functional.attention import _repeat_heads, explicit
 
     def again(query: Any, key: Any, value: Any, mask: Any) -> tuple:
         if query.dim() > 2 and key.dim() > 2 and query.size(-3) != key.size(-3) > 1:  # heads shared on the device
             key, value = _repeat_heads(query, key), _repeat_heads(query, value)
-        return (explicit(query, key, value, mask, 0.0, is_causal, scale),)
+        return (explicit(query, key, value, mask, drop, is_causal, scale),)
 
     return gradients_of(again, [g], inputs, needs)

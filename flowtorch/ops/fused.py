@@ -146,10 +146,14 @@ def _masked_scale(input, condition, scale):
     return input * condition * input.dtype.type(scale)
 
 
-def dropout(input: Any, p: float, generator: Any = None) -> tuple:
-    """(``input`` with elements zeroed with probability ``p`` and the others over ``1 - p``, where they stand)."""
+def draw(p: float, device: Any, generator: Any = None) -> tuple:
+    """(p, seed, offset): what a kernel that drops with probability ``p`` needs to draw by itself."""
     from flowtorch.ops.random import generator_for
 
-    drawn = generator_for("dropout", generator, input.device)
-    seed, offset = drawn.advance()
-    return _dropout(input, float(p), seed, offset)
+    drawn = generator_for("dropout", generator, device)
+    return (float(p), *drawn.advance())  # type: ignore[union-attr]
+
+
+def dropout(input: Any, p: float, generator: Any = None) -> tuple:
+    """(``input`` with elements zeroed with probability ``p`` and the others over ``1 - p``, where they stand)."""
+    return _dropout(input, *draw(p, input.device, generator))

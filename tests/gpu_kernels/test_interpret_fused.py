@@ -158,3 +158,61 @@ def test_dropout_of_views_and_specials():
     (g,) = ft.autograd.grad(F.dropout(x.requires_grad_(), 0.5).square().sum(), x, create_graph=True)
     g.sum().backward()
     assert ((x.grad == 0) | (x.grad == 8)).all()
+
+
+# ---------------------------------------------------------------- attention with dropout
+
+attend = F.scaled_dot_product_attention
+
+
+def heads(*shape, seed=0, dtype="float64"):
+    return numbers(*shape, seed=seed, dtype=dtype, grad=False).cuda().requires_grad_()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_attention_drops_the_same_weights_forward_and_backward(is_causal, shared):
+    """Against the weights that single ops keep, which the kernel of the dropped weights gives."""
+    from flowtorch.nn.functional.attention import _repeat_heads, explicit
+
+    count = 2 if shared else 4
+    q, k, v = heads(1, 4, 19, 16), heads(1, count, 21, 16, seed=1), heads(1, count, 21, 8, seed=2)
+    ft.cuda.manual_seed(3)
+    seed, offset = ft.cuda.initial_seed(), 0
+    out = attend(q, k, v, is_causal=is_causal, dropout_p=0.3, enable_gqa=shared)
+    weight = heads(1, 4, 19, 8, seed=4).detach()
+    found = ft.autograd.grad(out, (q, k, v), weight)
+    expected = explicit(q, _repeat_heads(q, k), _repeat_heads(q, v), None, (0.3, seed, offset), is_causal, 0.25)
+    np.testing.assert_allclose(out.detach().cpu().numpy(), expected.detach().cpu().numpy(), rtol=1e-9, atol=1e-11)
+    for left, right in zip(found, ft.autograd.grad(expected, (q, k, v), weight), strict=True):
+        np.testing.assert_allclose(left.cpu().numpy(), right.cpu().numpy(), rtol=1e-8, atol=1e-10)
+    plain = attend(q, k, v, is_causal=is_causal, enable_gqa=shared)
+    assert (plain - out).abs().max().item() > 0.01
+
+
+def test_attention_drops_its_share():
+    q = ft.zeros(2, 3, 64, 16, device="cuda")
+    v = ft.eye(64, device="cuda").expand(2, 3, 64, 64)
+    weights = attend(q, q, v, dropout_p=0.25)  # the identity as values shows the weights
+    kept = weights != 0
+    assert abs(kept.float().mean().item() - 0.75) < 0.02
+    np.testing.assert_allclose(weights[kept].cpu().numpy(), 1 / 64 / 0.75, rtol=1e-5)
+
+
+def test_second_derivatives_of_attention_with_dropout():
+    from flowtorch.nn.functional.attention import explicit
+
+    given = q, k, v = heads(1, 2, 5, 4), heads(1, 2, 6, 4, seed=1), heads(1, 2, 6, 4, seed=2)
+    ft.cuda.manual_seed(3)
+    found = []
+    for out in (attend(q, k, v, dropout_p=0.4), explicit(q, k, v, None, (0.4, 3, 0), False, 0.5)):
+        first = ft.autograd.grad(out.square().sum(), given, create_graph=True)
+        found.append(ft.autograd.grad(sum(g.square().sum() for g in first), given))
+    for left, right in zip(*found, strict=True):
+        np.testing.assert_allclose(left.cpu().numpy(), right.cpu().numpy(), rtol=1e-8, atol=1e-10)
+
+
+def test_gradcheck_on_the_device():
+    x = heads(2, 3)
+    assert ft.autograd.gradcheck(ft.softmax, (x, 1))
+    assert ft.autograd.gradgradcheck(lambda x: (x * x).sum(1), (x,))

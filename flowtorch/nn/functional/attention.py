@@ -8,6 +8,7 @@ import warnings
 import flowtorch as torch
 
 from ...ops import attention as ops
+from ...ops import fused
 from ...ops.op import composite
 
 __all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
@@ -29,18 +30,25 @@ def scaled_dot_product_attention(
     A boolean mask lets through what is True. ``enable_gqa`` repeats the heads (dimension -3) of key and value.
     """
     _check_attention(query, key, value, attn_mask, is_causal)
-    on_device = query.device.type == "cuda" and dropout_p == 0.0 and query.dtype.is_floating_point
+    on_device = query.device.type == "cuda" and query.dtype.is_floating_point
+    drop = None
+    if on_device and 0.0 < dropout_p < 1.0 and all(t._type.plain for t in (query, key, value)):
+        drop = fused.draw(dropout_p, query.device)
+    on_device = on_device and (drop is not None or dropout_p == 0.0)
     if enable_gqa and not (on_device and query.size(-3) % key.size(-3) == 0):
         key, value = _repeat_heads(query, key), _repeat_heads(query, value)
     if scale is None:
         scale = 1 / math.sqrt(query.size(-1)) if query.size(-1) else 1.0
     if on_device or (dropout_p == 0.0 and query.device.type == "cpu" and query.dtype.is_floating_point):
-        return ops.attention(query, key, value, attn_mask, is_causal, scale)[0]
+        return ops.attention(query, key, value, attn_mask, is_causal, scale, drop)[0]
     return explicit(query, key, value, attn_mask, dropout_p, is_causal, scale)
 
 
-def explicit(query, key, value, mask, dropout_p: float, is_causal: bool, scale: float):
-    """Attention made of single ops: with dropout, for derivatives of derivatives, and for other devices."""
+def explicit(query, key, value, mask, drop: float | tuple | None, is_causal: bool, scale: float):
+    """Attention made of single ops: with dropout, for derivatives of derivatives, and for other devices.
+
+    ``drop`` is the probability, or a draw that was made: see ``ops.attention``.
+    """
     scores = torch.matmul(query, key.transpose(-2, -1)) * scale
     if is_causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
@@ -48,8 +56,10 @@ def explicit(query, key, value, mask, dropout_p: float, is_causal: bool, scale: 
         scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
     blind = (scores == -math.inf).all(-1, keepdim=True)  # rows that see nothing give zeros
     weights = torch.softmax(scores.masked_fill(blind, 0.0), -1).masked_fill(blind, 0.0)
-    if dropout_p > 0.0:
-        weights = torch.dropout(weights, dropout_p, True)
+    if isinstance(drop, tuple):
+        weights = ops._attention_dropped(weights, drop)
+    elif drop:
+        weights = torch.dropout(weights, drop, True)
     return torch.matmul(weights, value)
 
 

@@ -11,8 +11,9 @@ from flowtorch.array.cuda import element_strides, empty, kernel_module
 from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.triton_map import run
-from flowtorch.ops.cuda.base import dense, formula, kernel, zeros
+from flowtorch.ops.cuda.base import dense, folded, kernel, zeros
 from flowtorch.ops.cuda.places import spread_to
+from flowtorch.ops.cuda.randoms import _long
 from flowtorch.ops.cuda.scans import state_type
 
 
@@ -41,7 +42,7 @@ class _Problem:
     """The operands of one call in the kernels' form, with tiles that suit the head size."""
 
     def __init__(self, query: Any, key: Any, value: Any, mask: Any, is_causal: bool, scale: float,
-                 backward: bool = False):  # fmt: skip
+                 drop: tuple | None, backward: bool = False):  # fmt: skip
         import triton
 
         batch = np.broadcast_shapes(*(a.shape[:-3] for a in (query, key, value)))
@@ -63,13 +64,14 @@ class _Problem:
                          for limit, n in zip(limits, (self.length, self.steps), strict=True))  # fmt: skip
         self.options = {
             "GROUP": self.heads // self.k.shape[1], "MASK": self.kind, "CAUSAL": bool(is_causal),
-            "STATE": state_type(query.dtype.name), "LENGTH": length, "STEPS": steps, "WIDTH": size[0],
-            "DEPTH": size[1], "warps": 4 if max(size) <= 32 else 8, "stages": 2,
+            "DROP": drop is not None, "STATE": state_type(query.dtype.name), "LENGTH": length, "STEPS": steps,
+            "WIDTH": size[0], "DEPTH": size[1], "warps": 4 if max(size) <= 32 else 8, "stages": 2,
         }  # fmt: skip
+        self.drawn = drawn(drop)
 
     def sizes(self) -> tuple:
-        """The integers and the scale that every kernel takes after its operands."""
-        found = [self.heads, self.length, self.steps, self.width, self.depth, self.scale]
+        """The draw, the integers and the scale that every kernel takes after its operands."""
+        found = [*self.drawn, self.heads, self.length, self.steps, self.width, self.depth, self.scale]
         for array in (self.q, self.k, self.v):
             found += element_strides(array)[:3]
         return (*found, *(element_strides(self.mask) if self.kind else (0,) * 4))
@@ -80,9 +82,10 @@ def _lead(mask: Any, batch: tuple) -> Any:
 
 
 @kernel("attention")
-def attention(query: Any, key: Any, value: Any, mask: Any = None, is_causal: bool = False, scale: float = 1.0) -> tuple:
+def attention(query: Any, key: Any, value: Any, mask: Any = None, is_causal: bool = False, scale: float = 1.0,
+              drop: tuple | None = None) -> tuple:  # fmt: skip
     """(output, logarithm of each row's sum), the second where the CPU's kernel keeps the weights."""
-    p = _Problem(query, key, value, mask, is_causal, scale)
+    p = _Problem(query, key, value, mask, is_causal, scale, drop)
     result = empty((*p.shape, p.depth), query.dtype)
     log = empty(p.shape, np.dtype(compute_type(query.dtype.name)))
     if not p.steps:
@@ -95,13 +98,11 @@ def attention(query: Any, key: Any, value: Any, mask: Any = None, is_causal: boo
 
 @kernel("attention_adjoint")
 def attention_adjoint(grad: Any, output: Any, kept: Any, query: Any, key: Any, value: Any, mask: Any = None,
-                      is_causal: bool = False, scale: float = 1.0) -> tuple:
+                      is_causal: bool = False, scale: float = 1.0, drop: tuple | None = None) -> tuple:
     """The gradients in query, key and value."""
-    p = _Problem(query, key, value, mask, is_causal, scale, backward=True)
-    name = grad.dtype.name
-    g, state = dense(grad), kept.dtype.name
-    products = formula("g * o", (("g", name), ("o", name)), (), state)(g, output)
-    tilt = triton_kernel.reduce("sum", products, (products.ndim - 1,), state)
+    p = _Problem(query, key, value, mask, is_causal, scale, drop, backward=True)
+    g = dense(grad)
+    tilt = folded("sum", "g * o", {"g": g, "o": output}, (g.ndim - 1,), kept.dtype.name)
     shared = (*p.shape[:-2], p.k.shape[1]) if query.ndim > 2 else ()
     dq = empty((*p.shape, p.width), query.dtype)
     dk, dv = empty((*shared, p.steps, p.width), key.dtype), empty((*shared, p.steps, p.depth), value.dtype)
@@ -114,6 +115,27 @@ def attention_adjoint(grad: Any, output: Any, kept: Any, query: Any, key: Any, v
     run(module.key_gradient, (-(-p.steps // p.options["STEPS"]), p.batches * p.k.shape[1]), *given, dk, dv, *p.sizes(),
         **p.options)
     return dq, *(_back(array, like) for array, like in ((dk, key), (dv, value)))
+
+
+def drawn(drop: tuple | None) -> tuple:
+    """A draw (probability, seed, offset) as arguments of a kernel."""
+    probability, seed, offset = (0.0, 0, 0) if drop is None else drop
+    return float(probability), _long(seed), np.int64(offset & 0x7FFFFFFF), np.int64(offset >> 31)
+
+
+@kernel("_attention_dropped")
+def attention_dropped(input: Any, drop: tuple) -> Any:
+    import triton
+
+    x = dense(input)
+    result = empty(x.shape, x.dtype)
+    if x.size:
+        length, steps = x.shape[-2:]
+        cols = max(4, min(1024, triton.next_power_of_2(steps)))
+        rows = max(1, min(1024 // cols, triton.next_power_of_2(length)))
+        grid = (-(-length // rows), -(-steps // cols), math.prod(x.shape[:-2]))
+        run(kernel_module("attention").dropped, grid, x, result, length, steps, *drawn(drop), ROWS=rows, STEPS=cols)
+    return result
 
 
 def _back(array: Any, like: Any) -> Any:

@@ -183,7 +183,8 @@ def _fold(
 ) -> None:
     state = {"bool": "int32"}.get(target.dtype.name, compute_type(target.dtype.name))
     combine = _COMBINE[rule]
-    divide = "scalar.divide(acc, n.to(acc.dtype))" if state.startswith("f") else "scalar.integer_floor_divide(acc, n)"
+    division = "divide" if state.startswith("f") else "integer_floor_divide"
+    divide = f"scalar.{division}(acc, n.to(acc.dtype))"
     lines = [
         "key = tl.load(keys_ptr + c0, mask=m, other=-1)",
         "before = tl.load(keys_ptr + c0 - 1, mask=m & (c0 > 0), other=-2)",

@@ -200,6 +200,16 @@ def moments(input: Any, dims: Any, eps: float) -> tuple:
     return cast(mean, name), formula("1 / sqrt(v + eps)", (("v", state),), ("eps",), name)(variance, float(eps))
 
 
+# ---------------------------------------------------------------- quotients
+
+@kernel("_trunc_divide")
+def trunc_divide(input: Any, other: Any) -> Any:
+    """In half precision too the quotient is rounded before it is truncated."""
+    name = input.dtype.name
+    text = "trunc(cast(x / y, " + name + "))" if input.dtype.kind not in "biu" else "trunc_divide(x, y)"
+    return formula(text, (("x", name), ("y", other.dtype.name)), (), name)(input, other)
+
+
 # ---------------------------------------------------------------- complex numbers
 
 def logaddexp(input: Any, other: Any) -> Any:
