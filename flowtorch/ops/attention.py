@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from flowtorch.array import sums
 from flowtorch.ops.families import op
 from flowtorch.ops.second_order import by_hand, derived, gradients_of
 from flowtorch.tensor import wrap
@@ -50,6 +52,7 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0, drop=Non
     return np.matmul(scores, value), scores
 
 
+_FAR = 1e-3  # smaller than for softmax alone: the first rows of causal attention see few scores
 _ROWS = 128  # rows of the weights that are computed at a time
 
 
@@ -72,7 +75,7 @@ def _blocks(length: int, steps: int, is_causal: bool) -> list[tuple[slice, slice
 def _by_heads(query: np.ndarray, key: np.ndarray, value: np.ndarray, is_causal: bool, scale: float) -> tuple:
     """``attention`` head by head, in blocks of rows."""
     lead, (length, steps) = query.shape[:-2], (query.shape[-2], key.shape[-2])
-    weights = (np.zeros if is_causal else np.empty)((*lead, length, steps), query.dtype)
+    weights = np.empty((*lead, length, steps), query.dtype)
     out = np.empty((*lead, length, value.shape[-1]), query.dtype)
     blocks = _blocks(length, steps, is_causal)
     for head in np.ndindex(lead):
@@ -82,15 +85,25 @@ def _by_heads(query: np.ndarray, key: np.ndarray, value: np.ndarray, is_causal: 
             np.matmul(q[rows], k[:, seen], part)
             softmax_of_scores(part, scale, rows.start if is_causal else -1)
             np.matmul(part, v[seen], o[rows])
+            w[rows, seen.stop :] = 0
     return out, weights
 
 
 def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
     """Scores times ``scale`` become their softmax by rows, in place; row i sees i + first + 1 of them if first >= 0."""
-    scores *= scale
+    if scale != 1:
+        scores *= scale
+    length, steps = scores.shape[-2:]
     if first >= 0:
-        length, steps = scores.shape[-2:]
-        np.copyto(scores, -np.inf, where=~np.tri(length, steps, first, dtype=np.bool_))
+        seen = min(first + 1, steps)                    # by every row
+        np.copyto(scores[..., seen:], -np.inf, where=_hidden(length, steps - seen))
+    top = np.maximum.reduce(scores, axis=None)
+    weights = scores - top
+    np.exp(weights, weights)
+    total = sums.of_rows(weights.reshape(-1, steps)).reshape(*scores.shape[:-1], 1)
+    if np.minimum.reduce(total, axis=None) > _FAR:      # one shift for all rows is faster, unless they lie far apart
+        np.divide(weights, total, scores)
+        return
     highest = scores.max(-1, keepdims=True)
     highest[np.isneginf(highest)] = 0
     scores -= highest
@@ -98,6 +111,12 @@ def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
     total = scores.sum(-1, keepdims=True)
     total[total == 0] = 1
     scores /= total
+
+
+@lru_cache(maxsize=64)
+def _hidden(length: int, steps: int) -> np.ndarray:
+    """Whether step k is hidden from row i, which sees i steps; to be read only."""
+    return ~np.tri(length, steps, -1, dtype=np.bool_)
 
 
 @attention.derivative
@@ -152,9 +171,10 @@ def _heads_backward(g, weights, query, key, value, is_causal, scale):
 
 def adjoint_of_scores(d: np.ndarray, weights: np.ndarray, scale: float) -> None:
     """The gradient of the weights becomes that of the scores before their scaling, in place."""
-    d -= np.einsum("...ls,...ls->...l", d, weights)[..., None]
+    d -= np.matmul(d[..., None, :], weights[..., None])[..., 0]
     d *= weights
-    d *= scale
+    if scale != 1:
+        d *= scale
 
 
 def _attention_backward(g, weights, query, key, value, scale):
