@@ -42,6 +42,8 @@ CASES = [(name, dtype) for name in DERIVED for dtype in ("float16", "bfloat16", 
     for category in function.accepts
     for dtype in DTYPES[category]
 ]
+# PyTorch rounds the quotient to the narrow type before it truncates; no complex type has bfloat16 parts.
+CASES = [(n, d) for n, d in CASES if not (n == "trunc_divide" and "16" in d) and not (n == "complex" and "16" in d)]
 
 
 def values(dtype: str, position: int) -> np.ndarray:
@@ -87,10 +89,6 @@ def operands(name: str, dtype: str) -> list[np.ndarray]:
 @pytest.mark.parametrize(("name", "dtype"), CASES)
 def test_function_agrees_with_torch(name, dtype):
     arrays = operands(name, dtype)
-    if name == "trunc_divide" and "16" in dtype:
-        pytest.skip("torch rounds the quotient to the narrow type before it truncates")
-    if (name, dtype) in (("complex", "float16"), ("complex", "bfloat16")):
-        pytest.skip("there is no such complex type here")
     if name == "lcm":
         dtype = "int32"
         arrays = [np.arange(-20, 20, dtype=np.int32), np.roll(np.arange(-20, 20, dtype=np.int32), 7)]

@@ -87,10 +87,9 @@ def test_layer_is_torchs(case, training):
         same(expected[numbers], got[numbers], numbers)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+# Lazy layers have no weights before their first call.
+@pytest.mark.parametrize("case", [c for c in CASES if not c.name.startswith("Lazy")], ids=str)
 def test_initial_weights_are_torchs(case):
-    if case.name.startswith("Lazy"):
-        pytest.skip("has no weights before its first call")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         expected, got = build(torch, case).state_dict(), build(flowtorch, case).state_dict()
