@@ -1,5 +1,6 @@
 /* Fast calls of pointwise ops: of one tensor, of two, of a tensor and a Python number. */
 #include "engine.h"
+#include "stream.h"
 
 enum { BESIDE_TENSOR, BESIDE_FLOAT, BESIDE_INT };
 #define RELEASE 8192                    /* elements from which the GIL is given up */
@@ -64,11 +65,28 @@ static inline int readable(PyArrayObject *a, int number) {
     return PyArray_TYPE(a) == number && PyArray_ISALIGNED(a) && PyArray_ISNOTSWAPPED(a);
 }
 
-static void run_loop(Plan *p, char **data, npy_intp n, npy_intp *steps) {
+/* Elements that are computed in the cache and written past it; `result` is the place of the output. */
+static void stream_loop(Plan *p, char *const *data, npy_intp n, npy_intp *steps, int result) {
+    _Alignas(64) char block[STREAM_CALL];
+    npy_intp size = steps[result], most = STREAM_CALL / size, m = to_line(data[result]) / size;
+    for (npy_intp begin = 0; begin < n; begin += m, m = most) {
+        if (m == 0) m = most;
+        if (m > n - begin) m = n - begin;
+        char *at[3] = {data[0] + begin * steps[0], data[1] + begin * steps[1], NULL};
+        at[result] = block;
+        p->loop(at, &m, steps, p->data);
+        stream_copy(data[result] + begin * size, block, m * size);
+    }
+    stream_end();
+}
+
+/* The operands lie at `data`, the output last. */
+static void run_loop(Plan *p, char **data, npy_intp n, npy_intp *steps, int result) {
     if (n == 0) return;
     NPY_BEGIN_THREADS_DEF;
     NPY_BEGIN_THREADS_THRESHOLDED(n > RELEASE ? n : 0);
-    p->loop(data, &n, steps, p->data);
+    if (data[result] != data[0] && streams(n * steps[result])) stream_loop(p, data, n, steps, result);
+    else p->loop(data, &n, steps, p->data);
     NPY_END_THREADS;
 }
 
@@ -86,7 +104,7 @@ static PyArrayObject *compute_one(Plan *p, PyArrayObject *a) {
     if (c == NULL) return NULL;
     char *data[2] = {PyArray_BYTES(a), PyArray_BYTES(c)};
     npy_intp steps[2] = {PyArray_ITEMSIZE(a), PyArray_ITEMSIZE(c)};
-    run_loop(p, data, PyArray_SIZE(a), steps);
+    run_loop(p, data, PyArray_SIZE(a), steps, 1);
     return c;
 }
 
@@ -98,7 +116,7 @@ static PyArrayObject *compute_number(Plan *p, PyArrayObject *a, char *number, in
     npy_intp step = PyArray_ITEMSIZE(a);
     char *data[3] = {reverse ? number : PyArray_BYTES(a), reverse ? PyArray_BYTES(a) : number, PyArray_BYTES(c)};
     npy_intp steps[3] = {reverse ? 0 : step, reverse ? step : 0, PyArray_ITEMSIZE(c)};
-    run_loop(p, data, PyArray_SIZE(a), steps);
+    run_loop(p, data, PyArray_SIZE(a), steps, 2);
     return c;
 }
 
@@ -156,7 +174,7 @@ static PyArrayObject *compute_two(Plan *p, PyArrayObject *a, PyArrayObject *b) {
         if (c == NULL) return NULL;
         npy_intp item = PyArray_ITEMSIZE(a), steps[3] = {item, item, PyArray_ITEMSIZE(c)};
         char *data[3] = {PyArray_BYTES(a), PyArray_BYTES(b), PyArray_BYTES(c)};
-        run_loop(p, data, PyArray_SIZE(a), steps);
+        run_loop(p, data, PyArray_SIZE(a), steps, 2);
         return c;
     }
     if (!PyArray_IS_C_CONTIGUOUS(a) || !PyArray_IS_C_CONTIGUOUS(b)) return NULL;
@@ -395,7 +413,7 @@ static PyObject *inplace_call(PyObject *callable, PyObject *const *args, size_t 
     if (PyList_CheckExact(counter)) PyList_SetItem(counter, 0, version);
     else set_slot(target, in_tensor.counter, version);
     PyObject *held = new_reference((PyObject *)a), *other = count == 2 ? (PyObject *)(is_tensor(args[1]) ? hold(args[1]) : NULL) : NULL;
-    run_loop(p, data, PyArray_SIZE(a), steps);
+    run_loop(p, data, PyArray_SIZE(a), steps, count == 2 ? 2 : 1);
     Py_DECREF(held);
     Py_XDECREF(other);
     return new_reference(target);

@@ -3,6 +3,7 @@
  * Operands that do not lie as the loop wants them (a broadcast or strided one, a 16-bit float) pass through a block
  * that stays in the first-level cache. */
 #include "pointwise.h"
+#include "stream.h"
 
 #define BLOCK 1024
 #define DIMS 16
@@ -14,6 +15,7 @@ typedef struct {
     Loop loop;
     const double *s;
     int operands;                       /* inputs and the output */
+    int streams;                        /* the output is new and large */
     signed char code[INPUTS + 1];       /* as stored */
     signed char wants[INPUTS + 1];      /* as the loop takes them */
     char *data[INPUTS + 1];
@@ -62,6 +64,23 @@ static void store(char *to, const char *from, Index step, Index n, int code, int
     }
 }
 
+/* n contiguous elements, computed in the cache and written past it. */
+static void streamed(const Work *w, char *const *at, Index n) {
+    _Alignas(64) char block[STREAM_BLOCK];
+    char *p[INPUTS + 1];
+    int result = w->operands - 1, size = sizes[w->code[result]];
+    Index most = STREAM_BLOCK / size, m = to_line(at[result]) / size; /* all blocks but the first begin a line */
+    for (Index begin = 0; begin < n; begin += m, m = most) {
+        if (m == 0) m = most;
+        if (m > n - begin) m = n - begin;
+        for (int k = 0; k < result; k++) p[k] = at[k] + begin * sizes[w->code[k]];
+        p[result] = block;
+        w->loop(p, m, w->s);
+        stream_copy(at[result] + begin * size, block, m * size);
+    }
+    stream_end();
+}
+
 /* One row of n elements at `at`. */
 static void row(const Work *w, char *const *at, Index n) {
     int last = w->ndim - 1, direct = 1;
@@ -71,7 +90,8 @@ static void row(const Work *w, char *const *at, Index n) {
         direct &= w->code[k] == w->wants[k] && w->steps[k][last] == sizes[w->code[k]];
     }
     if (direct) {
-        w->loop(p, n, w->s);
+        if (w->streams) streamed(w, at, n);
+        else w->loop(p, n, w->s);
         return;
     }
     _Alignas(64) char block[INPUTS + 1][BLOCK * 8];
@@ -338,6 +358,7 @@ PyObject *pointwise_run(Kernel *self, PyObject *const *args, Py_ssize_t count, P
     a[inputs] = result;
     Index size = PyArray_SIZE(result);
     if (size == 0) return (PyObject *)result;
+    w.streams = given < 0 && streams(PyArray_NBYTES(result));
     for (int k = 0; k <= inputs; k++) w.data[k] = PyArray_BYTES(a[k]);
     if (plain) {
         w.ndim = 1;
