@@ -131,9 +131,7 @@ def _adjoint(body=None, **options):
 )
 def _gelu_backward(grad, input):
     """``grad`` times the derivative of ``gelu``."""
-    slope = gelu_slope(input)
-    slope *= grad
-    return slope
+    return gelu_slope(input) * grad
 
 
 @_inner(expr="0.5 * input * erfc(input * -0.7071067811865476)", rejects=NOT_REAL,

@@ -177,6 +177,8 @@ def _slope_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
     right &= _SIGN
     tail ^= right
     out += e
+    np.subtract(part, part, out=e)                    # infinity times its density has no value
+    out += e
 
 
 def _tail(part: np.ndarray, wide: np.ndarray, powers: np.ndarray, sums: np.ndarray) -> tuple:

@@ -236,3 +236,15 @@ def test_every_kernel_has_a_place(kernels):
     known = {*render.OPS, *places.BODIES, *places.FUNCTIONS}
     assert set(kernels.names()) == known, set(kernels.names()) ^ known
     assert flowtorch.native.describe()
+
+
+@pytest.mark.parametrize("name, code", [("exp", "f"), ("add", "f"), ("mul", "d"), ("gt", "f")])
+def test_large_results_are_those_of_small_ones(name, code):
+    """Results that are written past the caches: new memory begins anywhere, operands at any element."""
+    function, size = getattr(flowtorch, name), 4_000_003
+    room = np.random.default_rng(0).standard_normal((2, size + 3)).astype(code)
+    for offset in (0, 1, 3):
+        parts = [flowtorch.from_numpy(r[offset : offset + size]) for r in room][: 1 if name == "exp" else 2]
+        whole = function(*parts).numpy()
+        pieces = [function(*(p[at : at + 5000] for p in parts)).numpy() for at in range(0, size, 5000)]
+        np.testing.assert_array_equal(whole, np.concatenate(pieces))

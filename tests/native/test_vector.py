@@ -23,7 +23,8 @@ EXACT = {
     "sigmoid": lambda x: np.where(x < -88.72283, 0, special.expit(x)),
     "normal": lambda x: special.erfc(-x / np.sqrt(2)),
 }
-LARGEST = {"exp": 1.1, "log": 1.0, "tanh": 2.4, "erf": 2.1, "sigmoid": 2.5, "normal": 4.6}  # errors in units in the last place
+# in units in the last place
+LARGEST = {"exp": 1.1, "log": 1.0, "tanh": 2.4, "erf": 2.1, "sigmoid": 2.5, "normal": 4.6}
 
 
 @pytest.fixture(scope="module", params=[[], ["-DFLOWTORCH_GENERIC"]], ids=["own", "general"])
