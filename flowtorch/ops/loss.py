@@ -1,10 +1,12 @@
 """The negative log likelihood of class indices, and its adjoint."""
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from flowtorch.array.sums import CHUNK, of_rows, ones
 from flowtorch.dtypes import int64
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
@@ -12,6 +14,7 @@ from flowtorch.ops.second_order import derived, gradients_of, linked
 from flowtorch.tensor import Tensor
 
 _add_reduce = np.add.reduce
+_FEW = 64  # numbers that Python's own list compares faster
 
 
 def _weights(target: np.ndarray, weight: Any, ignore_index: int, classes: int, dtype: np.dtype) -> tuple:
@@ -163,11 +166,11 @@ def _cross_entropy(input, target, weight=None, reduction="mean", ignore_index=-1
     """The cross entropy of (N, C, *) logits at (N, *) class indices: log_softmax and nll_loss without their results."""
     if _simple_rows(input, target, weight, ignore_index):
         e, picked = _exponentials(input, target)
-        losses = np.log(np.add.reduce(e, axis=1))
+        losses = np.log(of_rows(e)[:, 0] if e.flags.c_contiguous else np.add.reduce(e, axis=1))
         losses -= picked
         if reduction == "none":
             return losses
-        total = np.add.reduce(losses)
+        total = np.add.reduce(losses) if len(losses) > CHUNK else losses.dot(ones(len(losses), e.dtype.char))
         return total / input.dtype.type(len(target)) if reduction == "mean" else total
     return _cross_entropy_parts(input, target, weight, reduction, ignore_index)[0]
 
@@ -175,14 +178,24 @@ def _cross_entropy(input, target, weight=None, reduction="mean", ignore_index=-1
 def _simple_rows(input: np.ndarray, target: np.ndarray, weight: Any, ignore_index: int) -> bool:
     """Whether this is (N, C) with N > 0, without weights or ignored places."""
     classes = input.shape[1]
-    return input.ndim == 2 and weight is None and not 0 <= ignore_index < classes and target.size > 0 and (
-        np.minimum.reduce(target) >= 0 and np.maximum.reduce(target) < classes)
+    if input.ndim != 2 or weight is not None or 0 <= ignore_index < classes or target.size == 0:
+        return False
+    if target.size <= _FEW:
+        known = target.tolist()
+        return min(known) >= 0 and max(known) < classes
+    return np.minimum.reduce(target) >= 0 and np.maximum.reduce(target) < classes
+
+
+@lru_cache(maxsize=64)
+def _count_up(n: int) -> np.ndarray:
+    """The numbers below ``n``, to be read only."""
+    return np.arange(n)
 
 
 def _exponentials(input: np.ndarray, target: np.ndarray) -> tuple:
     """(exp of the logits less their row maximum, those differences at the target)."""
     e = np.subtract(input, np.maximum.reduce(input, axis=1, keepdims=True))
-    picked = e[np.arange(len(target)), target]
+    picked = e[_count_up(len(target)), target]
     return np.exp(e, e), picked
 
 
@@ -218,8 +231,8 @@ def _cross_entropy_backward(grad, input, target, weight=None, reduction="mean", 
     """The gradient of ``_cross_entropy``: (softmax - one-hot) times the weight of each place."""
     if _simple_rows(input, target, weight, ignore_index):
         e, _ = _exponentials(input, target)
-        e /= np.add.reduce(e, axis=1, keepdims=True)
-        e[np.arange(len(target)), target] -= e.dtype.type(1)
+        e /= of_rows(e) if e.flags.c_contiguous else np.add.reduce(e, axis=1, keepdims=True)
+        e[_count_up(len(target)), target] -= e.dtype.type(1)
         e *= grad / e.dtype.type(len(target)) if reduction == "mean" else grad if grad.ndim == 0 else grad[:, None]
         return e
     _, e, sums, safe, w, total = _cross_entropy_parts(input, target, weight, reduction, ignore_index)

@@ -7,6 +7,7 @@ multiplications and additions. Low precisions are computed in float32 and rounde
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,12 @@ def _share(n: int, dtype: np.dtype) -> np.ndarray:
         return value
 
 
+@lru_cache(maxsize=64)
+def _number(value: float, char: str) -> np.ndarray:
+    """A number as a 0-d array, which numpy adds faster than a scalar; to be read only."""
+    return np.array(value, char)
+
+
 def _standard_rows(input: np.ndarray, n: int, eps: float) -> tuple:
     """(standardised rows, 1 / standard deviation of each as a column)."""
     rows = np.ascontiguousarray(input) if input.ndim == 2 and input.shape[1] == n else input.reshape(-1, n)
@@ -141,7 +148,7 @@ def _standard_rows(input: np.ndarray, n: int, eps: float) -> tuple:
         share = _share(n, d)
         out = rows - rows.dot(share)
         rstd = (out * out).dot(share)
-        rstd += d.type(eps)
+        rstd += _number(eps, d.char)
         np.sqrt(rstd, rstd)
         np.reciprocal(rstd, rstd)
     else:
