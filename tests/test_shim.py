@@ -11,11 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def python(*args, cwd=None, **env):
+def python(*args, cwd=None, input=None, **env):
     """Run Python on this checkout and return the finished process."""
     return subprocess.run(
         [sys.executable, *map(str, args)],
         cwd=cwd or ROOT,
+        input=input,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | env,
         capture_output=True,
         text=True,
@@ -129,6 +130,8 @@ def test_modules_code_and_exit_status(tmp_path):
     code = "import pickle, sys\nclass A: pass\nprint(pickle.loads(pickle.dumps(A)) is A, sys.argv)"
     done = run("-c", code, "x")
     assert (done.returncode, done.stdout) == (0, "True ['-c', 'x']\n"), done.stderr
+    done = run("-", "x", input="import sys, torch\nprint(torch.ones(1).item(), sys.argv, __name__)\n")
+    assert (done.returncode, done.stdout) == (0, "1.0 ['-', 'x'] __main__\n"), done.stderr
 
 
 def test_a_traceback_begins_in_the_program(tmp_path):

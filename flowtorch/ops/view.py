@@ -129,7 +129,7 @@ def view_dtype(input, dtype):
         if array.ndim == 0:
             raise RuntimeError("self.dim() cannot be 0 to view "
                                f"{from_numpy_dtype(array.dtype).label} as {dtype.label} (different element sizes)")
-        if array.strides[-1] != array.itemsize:
+        if array.strides[-1] != array.itemsize and array.size:  # numpy's strides of nothing are zeros
             raise RuntimeError("self.stride(-1) must be 1 to view "
                                f"{from_numpy_dtype(array.dtype).label} as {dtype.label} (different element sizes), "
                                "but got "
@@ -139,6 +139,8 @@ def view_dtype(input, dtype):
                                f"{from_numpy_dtype(array.dtype).label} as {dtype.label} (different element sizes), "
                                "but got "
                                f"{array.shape[-1]}")
+        if not array.size:
+            return np.empty((*array.shape[:-1], array.shape[-1] * array.itemsize // target.itemsize), target)
     return array.view(target)
 
 

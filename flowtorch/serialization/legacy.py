@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices
+from flowtorch.serialization.options import running
 from flowtorch.serialization.pickling import StorageType, UnpicklingError, make_pickler, trusting_unpickler
 from flowtorch.serialization.restricted import RestrictedUnpickler
 from flowtorch.storage import StorageBase, TypedStorage, UntypedStorage
@@ -156,13 +157,20 @@ def load_stream(
     if version != PROTOCOL_VERSION:
         raise RuntimeError(f"Invalid protocol version: {version}")
     reader.unpickle()
-    result = reader.unpickle()
-    keys = reader.unpickle()
-    if not isinstance(keys, list):
-        raise RuntimeError(f"the list of storages is a {type(keys).__name__}; corrupt file?")
-    if not skip_data:
-        for key in keys:
-            reader.fill(key)
+    before, running.later = running.later, []
+    try:
+        result = reader.unpickle()
+        keys = reader.unpickle()
+        if not isinstance(keys, list):
+            raise RuntimeError(f"the list of storages is a {type(keys).__name__}; corrupt file?")
+        if not skip_data:
+            for key in keys:
+                reader.fill(key)
+            later, running.later = running.later, None
+            for finish in later:
+                finish()
+    finally:
+        running.later = before
     return result
 
 

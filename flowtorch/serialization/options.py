@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import Enum
 from typing import Any
@@ -16,6 +16,8 @@ class _Running(threading.local):
 
     map_location: Any = None
     skip_data = False
+    # In the legacy format objects come before the data: what has to look at data then waits here. None: it is there.
+    later: list[Callable[[], Any]] | None = None
 
 
 running = _Running()

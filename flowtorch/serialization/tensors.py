@@ -6,6 +6,7 @@ import copy
 import copyreg
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from operator import index
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from flowtorch import devices, dtypes
 from flowtorch.array.place import host_strided
 from flowtorch.array.tensortype import tensor_type
+from flowtorch.autograd.mode import no_grad
 from flowtorch.serialization.options import running
 from flowtorch.storage import STORAGE_NAMES, TypedStorage, UntypedStorage, array_over, storage_of
 from flowtorch.tensor import Tensor, wrap
@@ -93,10 +95,17 @@ def _rebuild_tensor(
 def _finished(tensor: Tensor, requires_grad: bool, metadata: Any) -> Tensor:
     for flag, undo in (("conj", "conj_physical"), ("neg", "neg")):
         if metadata and metadata.get(flag):
-            tensor = getattr(tensor, undo)()
+            stored, tensor = tensor, getattr(tensor, undo)()
+            if running.later is not None:
+                running.later.append(partial(_compute_again, tensor, stored, undo))
     if requires_grad:
         tensor.requires_grad = True
     return tensor
+
+
+def _compute_again(result: Tensor, stored: Tensor, undo: str) -> None:
+    with no_grad():
+        result.copy_(getattr(stored, undo)())
 
 
 def _rebuild_tensor_v2(
@@ -135,16 +144,22 @@ def _rebuild_meta_tensor_no_storage(dtype: Any, size: Any, stride: Any, requires
 
 def _rebuild_sparse_tensor(layout: Any, data: tuple) -> Tensor:
     """A sparse tensor from the dense tensors it is made of."""
-    import flowtorch
+    from flowtorch.sparse import compressed, construct
 
-    library: Any = flowtorch
-
+    unchecked: Any
     if layout.name == "sparse_coo":
         indices, values, size = data[:3]
         coalesced = data[3] if len(data) > 3 else None
-        return library.sparse_coo_tensor(indices, values, size, is_coalesced=coalesced)
-    outer, inner, values, size = data
-    return library.sparse_compressed_tensor(outer, inner, values, size, layout=layout)
+        make = partial(construct.sparse_coo_tensor, indices, values, size, is_coalesced=coalesced)
+        unchecked = partial(construct.build, indices, values, tuple(size), bool(coalesced))
+    else:
+        outer, inner, values, size = data
+        make = partial(compressed.construct, layout, outer, inner, values, size)
+        unchecked = partial(compressed.assemble, layout, outer, inner, values, tuple(size))
+    if running.later is None:
+        return make()
+    running.later.append(make)  # looks at the indices, once they are there
+    return unchecked()
 
 
 def _rebuild_device_tensor_from_cpu_tensor(data: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:

@@ -107,7 +107,9 @@ class TorchFinder(MetaPathFinder):
 
     def find_distributions(self, context: Any = None) -> Iterable[importlib.metadata.Distribution]:
         """Yield the stand-in for torch's installed metadata."""
-        if context is None or context.name is None or context.name.lower() == ALIAS:
+        asked = None if context is None else context.name
+        # A list of everything finds the metadata beside the stand-in, which is on the path.
+        if (asked is not None and asked.lower() == ALIAS) or (asked is None and STAND_IN not in sys.path):
             yield _Distribution()
 
 

@@ -14,6 +14,7 @@ from flowtorch.shim.finder import STAND_IN, install
 USAGE = """usage: python -m flowtorch run SCRIPT [ARG ...]
        python -m flowtorch run -m MODULE [ARG ...]
        python -m flowtorch run -c CODE [ARG ...]
+       python -m flowtorch run - [ARG ...]          (the program comes from standard input)
 
 Runs the program as Python itself would, with 'import torch' giving flowtorch,
 in its child processes too.
@@ -29,10 +30,11 @@ def main(argv: list[str]) -> int:
     if kind and len(argv) < 2:
         print(f"Argument expected for the {kind} option\n{USAGE}", end="", file=sys.stderr)
         return 2
-    if not kind and not os.path.exists(argv[0]):
+    if not kind and argv[0] != "-" and not os.path.exists(argv[0]):
         print(f"python -m flowtorch run: can't open file {argv[0]!r}: no such file", file=sys.stderr)
         return 2
-    _prepare_path("" if kind == "-c" else os.getcwd() if kind else str(Path(argv[0]).resolve().parent))
+    without_file = argv[0] in ("-c", "-")
+    _prepare_path("" if without_file else os.getcwd() if kind else str(Path(argv[0]).resolve().parent))
     install()
     try:
         if kind == "-m":
@@ -41,6 +43,9 @@ def main(argv: list[str]) -> int:
         elif kind == "-c":
             sys.argv = ["-c", *argv[2:]]
             _run_code(argv[1])
+        elif argv[0] == "-":
+            sys.argv = argv
+            _run_code(sys.stdin.read(), "<stdin>")
         else:
             sys.argv = argv
             runpy.run_path(argv[0], run_name="__main__")
@@ -50,10 +55,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _run_code(code: str) -> None:
+def _run_code(code: str, file: str = "<string>") -> None:
     main_module = types.ModuleType("__main__")
     sys.modules["__main__"] = main_module  # so that what the code defines can be pickled
-    exec(compile(code, "<string>", "exec"), main_module.__dict__)
+    exec(compile(code, file, "exec"), main_module.__dict__)
 
 
 def _prepare_path(first: str) -> None:
