@@ -31,7 +31,7 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0, drop=Non
     scores = np.matmul(query, key.swapaxes(-1, -2))
     if mask is None and scores.shape[-1]:
         softmax_of_scores(scores, scale, 0 if is_causal else -1)
-        return np.matmul(scores, value), scores
+        return np.matmul(scores, value, _room(query, scores, value)), scores
     scores *= scale
     if is_causal:
         length, steps = scores.shape[-2:]
@@ -49,7 +49,17 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0, drop=Non
         total = scores.sum(-1, keepdims=True)
         total[total == 0] = 1
         scores /= total
-    return np.matmul(scores, value), scores
+    return np.matmul(scores, value, _room(query, scores, value)), scores
+
+
+def _room(query: np.ndarray, weights: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """Memory for the result: in the order of a dense query of (N, H, L, E) with whole rows, as PyTorch lays it out."""
+    shape = (*np.broadcast_shapes(weights.shape[:-2], value.shape[:-2]), weights.shape[-2], value.shape[-1])
+    if shape == query.shape and len(shape) == 4 and not query.flags.c_contiguous:
+        order = sorted(range(3), key=lambda d: -query.strides[d]) + [3]
+        if query.transpose(order).flags.c_contiguous:
+            return np.empty([shape[d] for d in order], weights.dtype).transpose(np.argsort(order))
+    return np.empty(shape, weights.dtype)
 
 
 _FAR = 1e-3  # smaller than for softmax alone: the first rows of causal attention see few scores
@@ -76,7 +86,7 @@ def _by_heads(query: np.ndarray, key: np.ndarray, value: np.ndarray, is_causal: 
     """``attention`` head by head, in blocks of rows."""
     lead, (length, steps) = query.shape[:-2], (query.shape[-2], key.shape[-2])
     weights = np.empty((*lead, length, steps), query.dtype)
-    out = np.empty((*lead, length, value.shape[-1]), query.dtype)
+    out = _room(query, weights, value)
     blocks = _blocks(length, steps, is_causal)
     for head in np.ndindex(lead):
         q, k, v, w, o = query[head], key[head].T, value[head], weights[head], out[head]
