@@ -319,6 +319,8 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module("flowtorch.autograd.provenance"), name)
     if name in ("is_anomaly_enabled", "is_anomaly_check_nan_enabled"):
         return getattr(importlib.import_module("flowtorch.autograd.anomaly"), name)
+    if name in ("PyTorchFileReader", "PyTorchFileWriter"):
+        return getattr(importlib.import_module("flowtorch.serialization.container"), name)
     if name in ("get_num_threads", "set_num_threads", "get_num_interop_threads", "set_num_interop_threads"):
         return getattr(importlib.import_module("flowtorch.threads"), name)
     if name in ("install", "uninstall", "as_torch"):

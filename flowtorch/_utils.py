@@ -109,3 +109,21 @@ def _unflatten_dense_tensors(flat: Any, tensors: Sequence[Any]) -> tuple:
     """Views of a flat tensor with the shapes of ``tensors``: undoes ``_flatten_dense_tensors``."""
     parts = flat.split([tensor.numel() for tensor in tensors])
     return tuple(part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True))
+
+
+def _get_available_device_type() -> str | None:
+    """The type of the accelerator that is there, or None."""
+    from flowtorch import accelerator
+
+    found = accelerator.current_accelerator(True)
+    return None if found is None else found.type
+
+
+def _get_device_module(device_type: str) -> Any:
+    """The module of a device type: ``torch.cuda`` for "cuda"."""
+    module = getattr(sys.modules["flowtorch"], device_type, None)
+    if module is None:
+        raise RuntimeError(
+            f"Device '{device_type}' does not have a corresponding module registered as 'torch.{device_type}'."
+        )
+    return module

@@ -200,6 +200,7 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     try:
         return _promotions[type1, type2]
     except KeyError:
+        type1, type2 = as_dtype(type1), as_dtype(type2)
         for d in (type1, type2):
             if type(d) is not dtype:
                 raise TypeError(f"promote_types(): arguments must be torch.dtype, not {type(d).__name__}") from None
@@ -207,8 +208,14 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
         return result
 
 
+def as_dtype(value: Any) -> Any:
+    """The dtype that Python's ``bool``, ``int``, ``float`` or ``complex`` stands for; anything else as it is."""
+    return _PYTHON_TYPES.get(value, value) if type(value) is type else value
+
+
 def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether a result of type ``from_`` may be stored into ``to``: no step down from complex, float or integer."""
+    from_, to = as_dtype(from_), as_dtype(to)
     if from_.is_complex and not to.is_complex:
         return False
     if from_.is_floating_point and to.rank < 2:
@@ -216,6 +223,7 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     return not (from_.rank > 0 and to.rank == 0)
 
 
+_PYTHON_TYPES = {bool: bool_, int: int64, float: float64, complex: complex128}
 _default = float32
 
 
@@ -260,7 +268,7 @@ class finfo:
     __slots__ = ("_dtype", "bits", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
 
     def __init__(self, type: dtype | None = None) -> None:
-        d = _default if type is None else type
+        d = _default if type is None else as_dtype(type)
         if not isinstance(d, dtype):
             raise TypeError(f"finfo(): argument 'type' must be torch.dtype, not {d.__class__.__name__}")
         if d.is_complex:
@@ -301,6 +309,7 @@ class iinfo:
     __slots__ = ("_dtype", "bits", "max", "min")
 
     def __init__(self, type: dtype) -> None:
+        type = as_dtype(type)
         if not isinstance(type, dtype):
             raise TypeError(f"iinfo(): argument 'type' must be torch.dtype, not {type.__class__.__name__}")
         if type.rank != 1:

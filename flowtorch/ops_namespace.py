@@ -122,6 +122,24 @@ def _alias(input: Any) -> Any:
     return input.view(input.shape)
 
 
+def _convolution(input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+                 output_padding: Any, groups: int, *backend: bool) -> Any:
+    return sys.modules["flowtorch"].convolution(  # type: ignore[attr-defined]
+        input, weight, bias, stride, padding, dilation, transposed, output_padding, groups
+    )
+
+
+def _convolution_backward(grad_output: Any, input: Any, weight: Any, bias_sizes: Any, stride: Any, padding: Any,
+                          dilation: Any, transposed: bool, output_padding: Any, groups: int, output_mask: Any) -> Any:
+    root: Any = sys.modules["flowtorch"]
+    with root.enable_grad():
+        bias = root.zeros(weight.shape[1] * groups if transposed else weight.shape[0], dtype=weight.dtype)
+        leaves = [t.detach().requires_grad_() for t in (input, weight, bias)]
+        out = root.convolution(*leaves, stride, padding, dilation, transposed, output_padding, groups)
+        grads = root.autograd.grad(out, leaves, grad_output)
+    return tuple(g if wanted else None for g, wanted in zip(grads, output_mask, strict=True))
+
+
 def _index(input: Any, indices: Any) -> Any:
     return input[tuple(slice(None) if i is None else i for i in indices)]
 
@@ -147,7 +165,7 @@ def _to_copy(input: Any, *, dtype: Any = None, layout: Any = None, device: Any =
 # Operators that have no function or method of their name.
 _UNNAMED = {
     "alias": _alias, "index": _index, "_pin_memory": _pin_memory, "slice": _slice, "_sparse_addmm": _sparse_addmm,
-    "_to_copy": _to_copy,
+    "_to_copy": _to_copy, "_convolution": _convolution, "convolution_backward": _convolution_backward,
 }  # fmt: skip
 
 

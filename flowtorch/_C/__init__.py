@@ -130,6 +130,14 @@ def __getattr__(name: str) -> Any:
         from flowtorch.tensor import Tensor
 
         return Tensor
+    if name == "_TensorMeta":
+        from flowtorch.tensor import Tensor
+
+        return type(Tensor)
+    if name in ("PyTorchFileReader", "PyTorchFileWriter"):
+        from flowtorch.serialization import container
+
+        return getattr(container, name)
     if name == "_nn":
         return importlib.import_module("flowtorch._C._nn")
     if name in ("_fft", "_linalg", "_special"):

@@ -7,6 +7,16 @@ from typing import Any
 from flowtorch.nn.module import Module
 
 
+def is_dynamo_supported() -> bool:
+    """Whether this platform has the compiler: no."""
+    return False
+
+
+def is_inductor_supported() -> bool:
+    """Whether this platform has the compiler: no."""
+    return False
+
+
 class OptimizedModule(Module):
     """A module around the one that was compiled, ``_orig_mod``: whatever it lacks itself it takes from that one."""
 

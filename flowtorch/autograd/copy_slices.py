@@ -16,15 +16,14 @@ class CopySlices(Node):
     the gradient of the old base.
     """
 
-    __slots__ = ("fn", "steps")
+    __slots__ = ("fn", "steps", "strides")
 
     fn: Node
     steps: Any
+    strides: tuple | None
 
     def apply(self, g: Any) -> tuple:
-        from flowtorch.ops.dispatch import REGISTRY
-
-        result = REGISTRY["clone"].public(g)
+        result = _laid_out(g, self.strides)
         inside = result
         for function, args in self.steps:
             inside = function(inside, *args)
@@ -45,13 +44,14 @@ class CopySlices(Node):
 class AsStridedBackward0(Node):
     """A view whose base has changed since: the gradient is that of the elements which the view shows."""
 
-    __slots__ = ("base_shape", "steps")
+    __slots__ = ("base_shape", "steps", "strides")
 
     base_shape: tuple
     steps: Any
+    strides: tuple | None
 
     def apply(self, g: Any) -> tuple:
-        return (_with_slice(g.new_zeros(self.base_shape), self.steps, g),)
+        return (_with_slice(_laid_out(g.new_zeros(self.base_shape), self.strides), self.steps, g),)
 
 
 def as_strided_node(t: Tensor, view: Any) -> AsStridedBackward0 | None:
@@ -64,7 +64,7 @@ def as_strided_node(t: Tensor, view: Any) -> AsStridedBackward0 | None:
     node.edges = (edge(base),)
     node.hooks = None
     node.saved = ()
-    node.base_shape, node.steps = tuple(base.shape), view.steps
+    node.base_shape, node.steps, node.strides = tuple(base.shape), view.steps, _own_strides(base)
     node.shape, node.type = t._array.shape, t._type
     return node
 
@@ -77,6 +77,21 @@ def _apart(array: Any) -> bool:
             return False
         reach += stride * (size - 1)
     return True
+
+
+def _own_strides(base: Tensor) -> tuple | None:
+    """The strides of a base whose elements lie in another order than row by row."""
+    array = base._array
+    return None if not base._type.fast or array.flags.c_contiguous or not _apart(array) else base.stride()  # type: ignore[attr-defined]
+
+
+def _laid_out(g: Tensor, strides: tuple | None) -> Tensor:
+    """A copy of ``g`` in the layout of the base, in which the steps of its views are possible."""
+    from flowtorch.ops.dispatch import REGISTRY
+
+    if strides is None:
+        return REGISTRY["clone"].public(g) if g.is_contiguous() else g.contiguous()     # type: ignore[attr-defined]
+    return g.new_empty_strided(g.shape, strides).copy_(g)                # type: ignore[attr-defined]
 
 
 def _with_slice(base: Tensor, steps: tuple, value: Tensor) -> Tensor:
@@ -100,7 +115,7 @@ def rebase_view(target: Tensor, fn: Node) -> None:
     node.hooks = None
     node.saved = ()
     node.fn = fn
-    node.steps = view.steps
+    node.steps, node.strides = view.steps, _own_strides(base)
     node.shape, node.type = base._array.shape, base._type
     base._node = node
     base._requires_grad = True

@@ -86,6 +86,25 @@ class TopLevelTracedModule(TracedModule):
     """The type of traced modules, of which there are none."""
 
 
+class _GraphPart:
+    """A part of a compiled program's graph: a type to name in annotations, of which there are none."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        _no_program(f"torch._C.{type(self).__name__}")
+
+
+class Graph(_GraphPart):
+    """The graph of a compiled program."""
+
+
+class Node(_GraphPart):
+    """An operator in the graph of a compiled program."""
+
+
+class Value(_GraphPart):
+    """An operand in the graph of a compiled program."""
+
+
 class CompilationUnit:
     """Functions compiled from text: not supported."""
 
@@ -132,6 +151,14 @@ def trace_module(
 ) -> T:  # fmt: skip
     """Return the module as it is."""
     return mod
+
+
+def _get_trace_graph(*args: Any, **kwargs: Any) -> NoReturn:
+    """The graph of a function's operators: not supported."""
+    raise NotImplementedError(
+        "torch.jit._get_trace_graph: flowtorch traces no programs. torch.utils.flop_counter.FlopCounterMode counts "
+        "operations, and a torch.utils._python_dispatch.TorchDispatchMode sees every operator."
+    )
 
 
 def is_scripting() -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import flowtorch as torch
 
+from ..dtypes import as_dtype
 from ..tensor import Tensor
 from .parameter import Parameter
 
@@ -354,6 +355,7 @@ def _can_become(old: Any, new: Any) -> bool:
 
 def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
     """Device, dtype, non_blocking and memory format out of the arguments of ``to``."""
+    args = tuple(as_dtype(a) for a in args)
     if args and isinstance(args[0], (Tensor, torch.dtype)):
         lead = ("tensor",) if isinstance(args[0], Tensor) else ("dtype",)
     else:
@@ -364,7 +366,7 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool, Any]:
     if len(args) > len(names) or given.keys() & kwargs.keys() or not kwargs.keys() <= known:
         _refuse_to(args, kwargs)
     given.update(kwargs)
-    device, dtype = given.get("device"), given.get("dtype")
+    device, dtype = given.get("device"), as_dtype(given.get("dtype"))
     if "tensor" in given:
         device, dtype = given["tensor"].device, given["tensor"].dtype
     if not (dtype is None or isinstance(dtype, torch.dtype)):

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import Parameter, Signature, signature
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node_names import COMPOSITES as NODE_NAMES
 from flowtorch.autograd.node_names import recorded_as
+from flowtorch.dtypes import as_dtype
 from flowtorch.ops import overlap
 from flowtorch.ops.autocast import LISTED, watch
 from flowtorch.ops.dispatch import check_inplace, check_stored, write_out
@@ -39,9 +40,10 @@ def compose(record: Composite) -> Callable:
         try:
             result = f(*args, **kwargs)
         except AttributeError as error:
-            raise blame(record, args, kwargs, error) from None
+            args, kwargs = with_dtypes(args, kwargs) or blame(record, args, kwargs, error)
+            result = f(*args, **kwargs)
         except TypeError:
-            kwargs = renamed(f, kwargs)
+            args, kwargs = with_dtypes(args, kwargs) or (args, renamed(f, kwargs))
             result = f(*args, **kwargs)
         return result if out is None else write_out(record, out, result)      # type: ignore[arg-type]
 
@@ -90,9 +92,9 @@ def checked(record: Composite, f: Callable) -> Callable:
         try:
             return f(*args, **kwargs)
         except AttributeError as error:
-            raise blame(record, args, kwargs, error) from None
+            args, kwargs = with_dtypes(args, kwargs) or blame(record, args, kwargs, error)
         except TypeError:
-            kwargs = renamed(f, kwargs)
+            args, kwargs = with_dtypes(args, kwargs) or (args, renamed(f, kwargs))
         return f(*args, **kwargs)
 
     return present(call, record, f)
@@ -112,21 +114,29 @@ def renamed(f: Callable, kwargs: dict) -> dict:
     return changed
 
 
-def blame(record: Composite, args: tuple, kwargs: dict, error: AttributeError) -> Exception:
+def with_dtypes(args: tuple, kwargs: dict) -> tuple | None:
+    """The arguments with Python's types as the dtypes they stand for, or None if there are no such types."""
+    found = tuple(as_dtype(a) for a in args), {name: as_dtype(value) for name, value in kwargs.items()}
+    same = all(a is b for a, b in zip((*args, *kwargs.values()), (*found[0], *found[1].values()), strict=True))
+    return None if same else found
+
+
+def blame(record: Composite, args: tuple, kwargs: dict, error: AttributeError) -> NoReturn:
     """PyTorch's TypeError, where a composite asked an argument for what only a tensor (or an integer) has."""
     if record.name in _UNCHECKED:
-        return error
+        raise error
     code = record.function.__code__                             # type: ignore[attr-defined]
     names = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
     wanted = "int" if error.name == "__index__" else "Tensor"
     for i, (name, v) in enumerate([*zip([*names, *["args"] * len(args)], args, strict=False), *kwargs.items()]):
         if v is error.obj and not isinstance(v, Tensor):
             kind = type(v).__name__
-            return TypeError(f"{record.name}(): argument '{name}' (position {i + 1}) must be {wanted}, not {kind}")
+            where = f"argument '{name}' (position {i + 1})"
+            raise TypeError(f"{record.name}(): {where} must be {wanted}, not {kind}") from None
         if isinstance(v, (tuple, list)) and any(x is error.obj and not isinstance(x, Tensor) for x in v):
-            return TypeError(f"{record.name}(): argument '{name}' (position {i + 1}) must be tuple of {wanted}s, but "
-                             f"found element of type {type(error.obj).__name__}")
-    return error
+            raise TypeError(f"{record.name}(): argument '{name}' (position {i + 1}) must be tuple of {wanted}s, but "
+                             f"found element of type {type(error.obj).__name__}") from None
+    raise error
 
 
 class SignatureWithOut(Signature):
@@ -141,7 +151,9 @@ class SignatureWithOut(Signature):
     @property
     def parameters(self) -> Any:
         shown = dict(signature(self.function).parameters)
-        return MappingProxyType({**shown, "out": Parameter("out", Parameter.KEYWORD_ONLY, default=None)})
+        rest = {name: p for name, p in shown.items() if p.kind is Parameter.VAR_KEYWORD}
+        own = {name: p for name, p in shown.items() if name not in rest}
+        return MappingProxyType({**own, "out": Parameter("out", Parameter.KEYWORD_ONLY, default=None), **rest})
 
     def __reduce__(self) -> Any:
         return SignatureWithOut, (self.function,)
@@ -151,8 +163,10 @@ def compose_inplace(record: Composite, public: Callable) -> Callable:
     """``name_`` of a composite: compute, then copy into the first argument through ``copy_``, which keeps the
     history."""
     def call(input: Any, *args: Any, **kwargs: Any) -> Any:
-        check_inplace(input, input.requires_grad and grad_enabled())
-        result = public(input, *args, **kwargs)
+        recording = input.requires_grad and grad_enabled()
+        check_inplace(input, recording)
+        # What the function keeps of its input for the derivative must outlive the writing.
+        result = public(input.clone() if recording else input, *args, **kwargs)
         if record.name == "float_power" and result.dtype is not input.dtype:
             raise RuntimeError(f"the base given to float_power_ has dtype {input.dtype.label} but the operation's "
                                f"result requires dtype {result.dtype.label}")

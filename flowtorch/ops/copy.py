@@ -99,7 +99,7 @@ def to(self, *args, **kwargs):
 
     Returns ``self`` when nothing changes, unless ``copy=True``. ``non_blocking`` and ``memory_format`` as in PyTorch.
     """
-    dtype = kwargs.pop("dtype", None)
+    dtype = dtypes.as_dtype(kwargs.pop("dtype", None))
     device = kwargs.pop("device", None)
     non_blocking = kwargs.pop("non_blocking", False)  # noqa: F841
     copy = kwargs.pop("copy", False)
@@ -107,7 +107,7 @@ def to(self, *args, **kwargs):
     other = kwargs.pop("other", None)
     if kwargs:
         raise TypeError(f"to() received an invalid keyword argument: {next(iter(kwargs))!r}")
-    rest = list(args)
+    rest = [dtypes.as_dtype(a) for a in args] if type in map(type, args) else list(args)
     if rest and isinstance(rest[0], Tensor):
         other = rest.pop(0)
     elif rest and (rest[0] is None or isinstance(rest[0], (str, devices.device)) or type(rest[0]) is int):

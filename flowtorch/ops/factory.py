@@ -36,22 +36,25 @@ def _shape(size: tuple, name: str) -> tuple:
     return shape
 
 
-def _check_options(name: str, dtype: Any, layout: Any) -> None:
+def _check_options(name: str, dtype: Any, layout: Any) -> Any:
+    dtype = dtypes.as_dtype(dtype)
     if dtype is not None and not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"{name}(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
     if layout is not None and layout is not dtypes.strided:
         raise NotImplementedError(f"{name}(): layout {layout!r} is not supported; only torch.strided is")
+    return dtype
 
 
 def _sparse(name: str, layout: Any, shape: tuple, dtype: Any, requires_grad: bool) -> Any:
     """``zeros`` or ``empty`` in a sparse layout: a tensor without entries."""
+    dtype = dtypes.as_dtype(dtype)
     if layout in (dtypes.LAYOUTS["sparse_csr"], dtypes.LAYOUTS["sparse_csc"]):
         from flowtorch.sparse import compressed
 
         t = compressed.empty(layout, shape, dtype or dtypes.get_default_dtype())
         return t.requires_grad_(requires_grad)                          # type: ignore[attr-defined]
     if layout is not dtypes.LAYOUTS["sparse_coo"]:
-        _check_options(name, dtype, layout)
+        dtype = _check_options(name, dtype, layout)
     from flowtorch.sparse.tensor import empty
 
     return empty(shape, len(shape), dtype or dtypes.get_default_dtype(), requires_grad)
@@ -99,7 +102,7 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
             if fill == 1:
                 raise RuntimeError("full(...) is not implemented for sparse layout")
             return _sparse(name, layout, _shape(sizes if size is None else (size,), name), dtype, requires_grad)
-        _check_options(name, dtype, layout)
+        dtype = _check_options(name, dtype, layout)
         shape = _shape(sizes if size is None else (size,), name)
         t = default_type(dtype, device) if out is None or dtype is not None else out._type
         array = new_array(shape, t.numpy, t.device, fill)
@@ -124,7 +127,7 @@ ones = _filled("ones", 1, "A tensor of the given size filled with 1.")
 def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
          names=None):
     """A tensor of the given size filled with ``fill_value``, whose kind gives the dtype if none is named."""
-    _check_options("full", dtype, layout)
+    dtype = _check_options("full", dtype, layout)
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
     need_number("full", "fill_value", 2, fill_value)
@@ -153,7 +156,7 @@ def _like(name: str, fill: Any, doc: str) -> Any:
     ) -> Tensor:
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
-        _check_options(name, dtype, layout)
+        dtype = _check_options(name, dtype, layout)
         if not input._type.plain:
             special = _like_special(make, input, args, dtype=dtype, device=device, requires_grad=requires_grad,
                                     memory_format=memory_format)
@@ -432,6 +435,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     tensor([[1, 2],
             [3, 4]])
     """
+    dtype = dtypes.as_dtype(dtype)
     if dtype is not None and not isinstance(dtype, dtypes.dtype):
         raise TypeError(f"tensor(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
     if isinstance(data, Tensor):
@@ -540,7 +544,7 @@ def legacy_constructor(cls: type, args: tuple, device: Any = None, **kwargs: Any
 def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,
            requires_grad=False):
     """The values ``start``, ``start + step``, ... below ``end``: ``arange(end)``, ``arange(start, end[, step])``."""
-    _check_options("arange", dtype, layout)
+    dtype = _check_options("arange", dtype, layout)
     if end is None:
         start, end = 0, start
     start, end, step = (x.item() if isinstance(x, Tensor) else x for x in (start, end, step))

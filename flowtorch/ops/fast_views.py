@@ -12,6 +12,7 @@ from typing import Any
 from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, view_edge
+from flowtorch.dtypes import as_dtype
 from flowtorch.dtypes import dtype as DType
 from flowtorch.native import calls
 from flowtorch.ops import dispatch, fast_general
@@ -67,7 +68,7 @@ def make(op, body, node_class, simple, differentiable):
         return t
     return call
 '''
-_DTYPE = "if p0 and type(p0[0]) is DType: return reinterpret(input, *p0)\n"
+_DTYPE = "if p0 and type(p0[0]) in KINDS: return reinterpret(input, *p0)\n"
 _makers: dict[Any, Callable] = {}
 
 
@@ -98,7 +99,7 @@ def _maker(count: int, variadic: str | None, dtypes: bool, dim: int | None = Non
         scope = {
             "active": overrides.active,
             "interpret": dispatch.interpret,
-            "DType": DType,
+            "KINDS": (DType, type),  # Python's types stand for dtypes
             "reinterpret": reinterpret,
             "record": dispatch.record,
             "new": object.__new__,
@@ -116,6 +117,9 @@ def reinterpret(input: Tensor, dtype: DType, *more: Any) -> Tensor:
     """``input.view(dtype)``: shares memory and version, but has no history and is nobody's view, as in PyTorch."""
     if more:
         raise TypeError(f"view(): got a dtype and {len(more)} more arguments: give either a dtype or a size")
+    dtype = as_dtype(dtype)
+    if not isinstance(dtype, DType):
+        raise TypeError(f"view(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
     result = REGISTRY["_view_dtype"].public(input, dtype)
     if result._type.plain:
         result._view = None

@@ -10,6 +10,7 @@ from typing import Any
 
 from flowtorch import overrides
 from flowtorch.autograd.node import Node, Output, fetch, fetch_output
+from flowtorch.dtypes import as_dtype
 from flowtorch.tensor import Tensor
 
 REGISTRY: dict[str, Op] = {}
@@ -254,6 +255,9 @@ class Op:
                     raise TypeError(f"{self.name}() got multiple values for argument '{k}'")
                 if k not in names:
                     raise TypeError(f"{self.name}() got an unexpected keyword argument '{k}'")
+        if "dtype" in names:
+            i = names.index("dtype")
+            values[i] = as_dtype(values[i])
         return values
 
     def __repr__(self) -> str:

@@ -125,6 +125,8 @@ def type_(self, dtype=None, non_blocking=False, **kwargs):
         if not found:
             raise ValueError(f"invalid type: '{dtype}'")
         dtype = found[0]
+    elif dtypes.as_dtype(dtype) is not dtype:
+        raise ValueError(f"invalid type: '{dtype.__name__}'")
     elif not isinstance(dtype, dtypes.dtype):
         dtype = getattr(dtype, "dtype", dtype)
     return self.to(dtype)

@@ -274,17 +274,6 @@ def draw_out(name: str, out: Any, shape: tuple, draw: Callable, generator: Any, 
     return out
 
 
-_PYTHON_TYPES = {float: dtypes.float64, int: dtypes.int64, bool: dtypes.bool_, complex: dtypes.complex128}
-
-
-def checked_dtype(name: str, dtype: Any, layout: Any) -> Any:
-    """The ``dtype=`` argument of a factory; Python's number types stand for dtypes."""
-    if dtype in _PYTHON_TYPES:
-        return _PYTHON_TYPES[dtype]
-    factory._check_options(name, dtype, layout)
-    return dtype
-
-
 def _size(name: str, args: tuple, size: Any, kwargs: dict) -> tuple:
     if (size is None) == (not args):
         given = {**kwargs, "size": size} if size is not None else kwargs
@@ -317,7 +306,7 @@ def _sized(name: str, draw: Callable[[np.ndarray, Generator], Any], doc: str) ->
         if unknown:
             forms = "(tuple of ints size, *, torch.Generator generator, Tensor out, ...)"
             raise no_match(name, args, unknown, forms)
-        dtype = checked_dtype(name, dtype, layout)
+        dtype = factory._check_options(name, dtype, layout)
         shape = _size(name, args, size, unknown)
         return draw_new(name, shape, draw, generator, out, dtype, device, requires_grad)
 
@@ -362,7 +351,7 @@ def randint(
         raise TypeError(f"randint(): argument 'size' (position {at}) must be tuple of ints, not {kind}")
     first = as_int("randint", "low", 1, bound.get("low", 0))
     last = as_int("randint", "high", at - 1, bound["high"])
-    dtype = checked_dtype("randint", dtype, layout)
+    dtype = factory._check_options("randint", dtype, layout)
     if dtype is None and out is None:
         dtype = dtypes.int64
 
@@ -387,7 +376,7 @@ def randperm(
 ):
     """The integers below ``n`` in random order."""
     n = as_int("randperm", "n", 1, n)
-    dtype = checked_dtype("randperm", dtype, layout)
+    dtype = factory._check_options("randperm", dtype, layout)
     if dtype is None and out is None:
         dtype = dtypes.int64
 
@@ -400,7 +389,7 @@ def randperm(
 
 
 def _like(name: str, input: Any, draw: Callable, generator: Any, options: dict) -> Tensor:
-    options["dtype"] = checked_dtype(name, options.get("dtype"), options.get("layout"))
+    options["dtype"] = factory._check_options(name, options.get("dtype"), options.get("layout"))
     if not isinstance(input, Tensor):
         raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     requires_grad = options.pop("requires_grad", False)

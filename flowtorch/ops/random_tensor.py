@@ -11,7 +11,7 @@ from flowtorch.errors import broadcast_error
 from flowtorch.ops import factory
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
-from flowtorch.ops.random import as_float, as_int, checked_dtype, draw_new, draw_out, generator_for, no_match
+from flowtorch.ops.random import as_float, as_int, draw_new, draw_out, generator_for, no_match
 from flowtorch.random import Generator
 from flowtorch.streams import categorical, samplers
 from flowtorch.streams import normal as normals
@@ -130,7 +130,7 @@ def normal(
     if size is not None and not isinstance(mean, Tensor) and not isinstance(std, Tensor):
         mean, std = as_float("normal", "mean", 1, mean), as_float("normal", "std", 2, std)
         shape = factory._shape((size,) if isinstance(size, (tuple, list)) else tuple(size), "normal")
-        dtype = checked_dtype("normal", dtype, layout)
+        dtype = factory._check_options("normal", dtype, layout)
 
         def draw(array: np.ndarray, gen: Generator) -> None:
             normals.normal_(gen, array, mean, std)

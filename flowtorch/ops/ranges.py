@@ -93,7 +93,7 @@ def linspace(
     start, end, steps=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
 ):
     """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
-    _check_options("linspace", dtype, layout)
+    dtype = _check_options("linspace", dtype, layout)
     start, end = _numbers(start, end)
     d = _range_dtype(start, end, dtype, out)
     steps = _steps("linspace", start, end, steps)
@@ -105,7 +105,7 @@ def linspace(
 def logspace(start, end, steps=None, base=10.0, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,
              requires_grad=False):
     """``base`` raised to ``steps`` evenly spaced exponents from ``start`` to ``end``."""
-    _check_options("logspace", dtype, layout)
+    dtype = _check_options("logspace", dtype, layout)
     start, end = _numbers(start, end)
     d = _range_dtype(start, end, dtype, out)
     steps = _steps("logspace", start, end, steps)
@@ -135,7 +135,7 @@ def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
 @composite
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
     """The identity matrix of ``n`` rows and ``m`` (default ``n``) columns."""
-    _check_options("eye", dtype, layout)
+    dtype = _check_options("eye", dtype, layout)
     m = n if m is None else m
     for value, what in ((n, "n"), (m, "m")):
         if value < 0:

@@ -25,7 +25,7 @@ from .options import to_scalar as _to_scalar  # noqa: F401
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
 ParamsT = Iterable[Any]
-params_t = ParamsT
+params_t = _params_t = ParamsT
 StateDict = dict[str, Any]
 
 _global_optimizer_pre_hooks: dict[int, Callable] = OrderedDict()

@@ -75,13 +75,15 @@ def known(module: str, name: str) -> bool:
 def import_site(frame: types.FrameType | None, opcode: int) -> str | None:
     """Return "file:line" of an unguarded import that ``frame`` is executing, or None.
 
-    Guarded is an import that stands in ``try``, or below an import statement that does.
+    Guarded is an import that stands in ``try``, or below an import statement of the same package that does. What
+    another package guards is whether that package is installed.
     """
     if frame is None or frame.f_code.co_code[frame.f_lasti] != opcode:
         return None
+    package = _package(frame)
     for below in _stack(frame):
         at_import = below is frame or below.f_code.co_code[below.f_lasti] == dis.opmap["IMPORT_NAME"]
-        if at_import and _in_try(below):
+        if at_import and _package(below) == package and _in_try(below):
             return None
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
@@ -90,6 +92,10 @@ def _stack(frame: types.FrameType | None) -> Iterator[types.FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
+
+
+def _package(frame: types.FrameType) -> str:
+    return frame.f_globals.get("__name__", "").partition(".")[0]
 
 
 def _in_try(frame: types.FrameType) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.tensor import Tensor
 
+np_str_obj_array_pattern = re.compile(r"[SaUO]")  # the kinds of numpy arrays that become no tensors
 CollateMap = dict[Any, Callable]
 default_collate_err_msg_format = (
     "default_collate: batch must contain tensors, numpy arrays, numbers, dicts or lists; found {}"
