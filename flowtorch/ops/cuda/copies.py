@@ -9,7 +9,7 @@ from flowtorch import dtypes
 from flowtorch.array.cuda import empty
 from flowtorch.array.place import broadcast
 from flowtorch.codegen.triton_map import grid_map
-from flowtorch.ops import rearrange
+from flowtorch.ops import masking, rearrange
 from flowtorch.ops.cuda.base import bits, copied, copy_into, dense, fill, formula, full, kernel, zeros
 from flowtorch.ops.families import normalize_dim, normalize_dims
 from flowtorch.ops.join import joinable
@@ -52,6 +52,8 @@ def getitem_backward(input: Any, index: tuple, shape: tuple) -> Any:
 @kernel("_masked_fill")
 def masked_fill(input: Any, mask: Any, value: Any) -> Any:
     name = input.dtype.name
+    if value.dtype.kind == "c" and input.dtype.kind != "c":
+        masking.check_number(value.item(), dtypes.from_numpy_dtype(input.dtype))
     if input.dtype.kind == "c":
         result = copied(input)
         flags = dense(broadcast(mask, input.shape))

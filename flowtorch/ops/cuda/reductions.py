@@ -15,7 +15,7 @@ from flowtorch.codegen.dtypes import compute_type
 from flowtorch.codegen.triton_map import run
 from flowtorch.ops import gather as gathering
 from flowtorch.ops import hashing
-from flowtorch.ops.cuda.base import KERNELS, along, cast, dense, folded, formula, joined, kernel, zeros
+from flowtorch.ops.cuda.base import KERNELS, along, cast, combined, dense, folded, formula, joined, kernel, zeros
 from flowtorch.ops.cuda.scans import tile
 from flowtorch.ops.families import normalize_dims
 from flowtorch.ops.reduction import _need_elements, accumulation_type
@@ -94,6 +94,10 @@ KERNELS |= {"amax": _extremum("amax"), "amin": _extremum("amin"), "any": _test("
 
 def _moments(input: Any, dim: Any, correction: Any, keepdim: bool, root: bool) -> Any:
     axes = normalize_dims(dim, input.ndim)
+    if input.dtype.kind == "c":
+        total = combined(*(_moments(part, dim, correction, keepdim, False) for part in parts(input)))
+        name = total.dtype.name
+        return formula("sqrt(x)", (("x", name),), (), name)(total) if root else total
     freedom = float(max(np.prod([input.shape[d] for d in axes], dtype=np.int64) - correction, 0))
     # relative to the first element, so that equal numbers have a variance of exactly zero
     first = input[tuple(slice(0, 1) if d in axes else slice(None) for d in range(input.ndim))]
@@ -116,6 +120,14 @@ def std(input: Any, dim: Any = None, correction: Any = 1, keepdim: bool = False)
 def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     name, state = input.dtype.name, compute_type(input.dtype.name)
     axes = normalize_dims(dim, input.ndim)
+    if input.dtype.kind == "c":
+        real = parts(input)[0]
+        top = _reduced("amax", real, dim, True, real.dtype.name)
+        top = formula("where(isinf(x), 0, x)", (("x", real.dtype.name),), (), real.dtype.name)(top)
+        types = (("x", name), ("m", real.dtype.name))
+        total = _reduced("sum", formula("exp(x - m)", types, (), name)(input, top), dim, True, name)
+        result = formula("log(x) + m", types, (), name)(total, top)
+        return result if keepdim else result.squeeze(axes)
     top = _reduced("amax", input, dim, True, name)
     top = formula("where(isinf(x), 0, x)", (("x", name),), (), state)(top)
     total = folded("sum", "exp(x - m)", {"x": input, "m": top}, axes, state, keepdim=True)

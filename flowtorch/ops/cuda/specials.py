@@ -10,7 +10,7 @@ import numpy as np
 from flowtorch import devices
 from flowtorch.array.cuda import empty, kernel_module
 from flowtorch.codegen.triton_map import grid_map
-from flowtorch.ops.cuda.base import COMPLEX, cast, copy_into, dense, formula, kernel, parts
+from flowtorch.ops.cuda.base import COMPLEX, cast, copied, copy_into, dense, formula, kernel, parts
 from flowtorch.ops.cuda.norms import _moments
 
 
@@ -200,7 +200,22 @@ def moments(input: Any, dims: Any, eps: float) -> tuple:
     return cast(mean, name), formula("1 / sqrt(v + eps)", (("v", state),), ("eps",), name)(variance, float(eps))
 
 
-# ---------------------------------------------------------------- quotients
+# ---------------------------------------------------------------- rounding, quotients
+
+@kernel("round")
+def round_(input: Any, *, decimals: int = 0) -> Any:
+    """Halves go to even; to decimal places by way of a multiple that is rounded."""
+    name = input.dtype.name
+    if input.dtype.kind in "biu":
+        if decimals:
+            raise NotImplementedError("\"round_cuda\" not implemented for integers with decimals")
+        return copied(input)
+    if not decimals:
+        return formula("round(x)", (("x", name),), (), name)(input)
+    text = "round(x * s) / s" if decimals > 0 else "round(x / s) * s"
+    return formula(text, (("x", name),), ("s",), name)(input, 10.0 ** abs(decimals))
+
+
 
 @kernel("_trunc_divide")
 def trunc_divide(input: Any, other: Any) -> Any:
