@@ -186,7 +186,7 @@ def segment_reduce(call: Call) -> Any:
     """One after the other in the first dimension, where each example's stretches lie further on."""
     _input, _starts, _ends, *rest = call.values
     rows = call.logical[0].shape[0]
-    first = positions(call.size, 1) * rows
+    first = positions(call, 1) * rows
     starts, ends = ((call.full(i) + first).reshape(-1) for i in (1, 2))
     return call.run([call.full(0).flatten(0, 1), starts, ends, *rest]).unflatten(0, (call.size, -1))
 

@@ -10,7 +10,7 @@ import numpy as np
 from flowtorch.func.batched import Call, rule
 from flowtorch.func.rules_pointwise import align, aligned, shifted
 from flowtorch.ops.op import REGISTRY
-from flowtorch.tensor import wrap
+from flowtorch.tensor import Tensor, wrap
 
 _DYNAMIC = (
     "vmap: We do not support batching operators that can output dynamic shape: aten::{} may give each example "
@@ -38,9 +38,11 @@ def dynamic(call: Call) -> Any:
     raise RuntimeError(_DYNAMIC.format(name or call.op.name))
 
 
-def positions(size: int, rank: int = 0) -> Any:
-    """The numbers of the examples, with ``rank`` dimensions of size 1 after them."""
-    return wrap(np.arange(size).reshape(size, *(1,) * rank))
+def positions(call: Call, rank: int = 0) -> Any:
+    """The numbers of the examples, with ``rank`` dimensions of size 1 after them, on the device of the op's tensors."""
+    numbers = wrap(np.arange(call.size).reshape(call.size, *(1,) * rank))
+    device = next(value.device for value in call.values if isinstance(value, Tensor))
+    return numbers if device.type == "cpu" else numbers.to(device)
 
 
 # ---------------------------------------------------------------- along one dimension
@@ -79,7 +81,7 @@ def index_select(call: Call) -> Any:
     index = index if call.flags[2] else call.full(2)
     single = call.rank(2) == 0
     index = index.unsqueeze(-1) if single else index
-    return input[positions(call.size, 1), index].movedim(1, at)
+    return input[positions(call, 1), index].movedim(1, at)
 
 
 @rule("index_add", "index_copy", "index_fill", "index_reduce")
@@ -136,7 +138,7 @@ def _own_index(call: Call, at: int, last: int) -> Any:
     if "alpha" in call.op.names:
         source = source * call.values[call.op.names.index("alpha")]
     put = REGISTRY["_index_put"].public
-    written = put(target, source, [positions(call.size, 1), index], (0, 1), call.op.name == "index_add")
+    written = put(target, source, [positions(call, 1), index], (0, 1), call.op.name == "index_add")
     return written.movedim(1, dim)
 
 
@@ -148,14 +150,14 @@ def take(call: Call) -> Any:
     n = call.logical[0].numel()
     index = index if call.flags[1] else call.full(1)
     index = index.where(index >= 0, index + n)
-    return call.run([input, index + positions(call.size, call.rank(1)) * n])
+    return call.run([input, index + positions(call, call.rank(1)) * n])
 
 
 @rule("put")
 def put(call: Call) -> Any:
     n = call.logical[0].numel()
     input, index, source = (call.full(i) for i in range(3))
-    index = index.where(index >= 0, index + n) + positions(call.size, call.rank(1)) * n
+    index = index.where(index >= 0, index + n) + positions(call, call.rank(1)) * n
     return call.run([input, index, source, *call.values[3:]])
 
 
@@ -205,7 +207,7 @@ class Places:
             indices, flags, dims = _without_masks(indices, flags, dims)
         indices = [align(t, self.rank) if f else t for t, f in zip(indices, flags, strict=True)]
         if self.many and input_batched:
-            indices = [positions(call.size, self.rank), *indices]
+            indices = [positions(call, self.rank), *indices]
             dims = (0, *[d + 1 for d in dims])
         elif input_batched:
             dims = tuple(d + 1 for d in dims)
@@ -295,7 +297,7 @@ def embedding(call: Call) -> Any:
         return call.run()
     rows = weight.shape[1]
     indices = call.full(1)
-    places = indices + positions(call.size, call.rank(1)) * rows
+    places = indices + positions(call, call.rank(1)) * rows
     chosen = call.run([weight.flatten(0, 1), places, -1, *rest])
     if padding_idx is None or padding_idx < 0:
         return chosen
@@ -309,6 +311,6 @@ def embedding_backward(call: Call) -> Any:
     grad, indices = call.full(0), call.full(1)
     if padding_idx is not None and padding_idx >= 0:
         grad = grad.masked_fill((indices == padding_idx).unsqueeze(-1), 0)
-    places = indices + positions(call.size, call.rank(1)) * rows
+    places = indices + positions(call, call.rank(1)) * rows
     result = call.run([grad, places, rows * call.size, -1, *rest])
     return result.reshape(call.size, rows, result.shape[-1])

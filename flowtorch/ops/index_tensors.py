@@ -56,7 +56,15 @@ def index_tensors(input: Any, indices: list, dims: tuple) -> Any:
                 return t
         except Exception:
             pass  # the complete path does it again, and says what is wrong
-    return _index.public(input, indices, dims)
+    return _index.public(input, _beside(input, indices), dims)
+
+
+def _beside(input: Any, indices: list) -> list:
+    """The indices where the input is: those in host memory may select from a tensor on a device."""
+    device = input._type.device
+    if device.type != "cuda":
+        return indices
+    return [i.to(device) if i._type.device.type == "cpu" else i for i in indices]
 
 
 def _record_index(input: Any, indices: list, dims: tuple, t: Any) -> None:
@@ -131,6 +139,7 @@ def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate
     every = (target, values, *indices)
     if overrides.state.modes or overrides.state.below or target._type.device.type != "cpu" or not all(
             t._type.plain for t in every):
+        indices = _beside(target, indices)
         return dispatch.interpret_inplace(_put, (target, values, indices, dims, accumulate), {})
     recording = grad_enabled() and (target.requires_grad or values.requires_grad)
     if overlap.has_internal_overlap(target._array):
@@ -156,7 +165,7 @@ def put_inplace(target: Any, values: Any, indices: list, dims: tuple, accumulate
 def index_put(input, indices, values, accumulate=False):
     """A copy of ``input`` with ``values`` at ``indices``, added to what is there with ``accumulate``."""
     tensors, dims = _given(input, indices, values, "index_put")
-    return _put.public(input, values, tensors, dims, accumulate)
+    return _put.public(input, values, _beside(input, tensors), dims, accumulate)
 
 
 @composite(method=True)
