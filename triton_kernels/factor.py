@@ -108,15 +108,15 @@ def symmetric(
                 if HERMITIAN:
                     s, turned = s * 0, -y
                 # everything over the element beside the diagonal, which is the largest
-                p, q = _over(none + p, none + q, none + x, none + y, COMPLEX)
-                t, s = _over(none + t, none + s, none + x, none + turned, COMPLEX)
+                e, f = _over(none + p, none + q, none + x, none + y, COMPLEX)
+                i, j = _over(none + t, none + s, none + x, none + turned, COMPLEX)
                 g, h = _over(a, b, none + x, none + y, COMPLEX)
                 k, m = _over(c, d, none + x, none + turned, COMPLEX)
-                det, tilt = _times(p, q, t, s, COMPLEX)
+                det, tilt = _times(e, f, i, j, COMPLEX)
                 det = det - 1
-                u, v = _times(g, h, t, s, COMPLEX)
+                u, v = _times(g, h, i, j, COMPLEX)
                 u, v = _over(u - k, v - m, det, tilt, COMPLEX)
-                w, z = _times(k, m, p, q, COMPLEX)
+                w, z = _times(k, m, e, f, COMPLEX)
                 w, z = _over(w - g, z - h, det, tilt, COMPLEX)
                 tl.debug_barrier()
                 _update(a_ptr, start, size, now + 2, now, u, v, r, STATE, COMPLEX, HERMITIAN, ROWS)

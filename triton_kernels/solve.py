@@ -150,10 +150,10 @@ def symmetric(
             x, z = _exchanged(x, z, row, now, pivot - 1, COMPLEX)
             x, z = _eliminate(x, z, a, b, row, now, now, COMPLEX)
             own = row == now
-            d, e = tl.sum(tl.where(own, a, 0.0), 0), tl.sum(tl.where(own, b, 0.0), 0)
+            real, imag = tl.sum(tl.where(own, a, 0.0), 0), tl.sum(tl.where(own, b, 0.0), 0)
             if HERMITIAN:
-                e = e * 0
-            u, v = _over(_row(x, row, now), _row(z, row, now), none + d, none + e, COMPLEX)
+                imag = imag * 0
+            u, v = _over(_row(x, row, now), _row(z, row, now), none + real, none + imag, COMPLEX)
             x = tl.where(own[:, None], u[None, :], x)
             if COMPLEX:
                 z = tl.where(own[:, None], v[None, :], z)

@@ -108,7 +108,7 @@ def ldl_solve(LD: Any, pivots: Any, B: Any, hermitian: bool) -> Any:
     result = empty((*batch, n, columns), B.dtype)
     if result.size:
         options = _options(B, n)
-        cols = _columns(options["SIZE"], columns)
+        cols = _columns(options["SIZE"] * B.dtype.itemsize // 4, columns)
         a_words, b_words, words = map(_planes, (a, b, result))
         run(kernel_module("solve").symmetric, (math.prod(batch), -(-columns // cols)), a_words, p, b_words, words, n,
             columns, HERMITIAN=bool(hermitian) and options["COMPLEX"], COLS=cols, **options)
