@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from flowtorch import support
 from flowtorch.shim import absent, names
 
-USAGE = """usage: python -m flowtorch doctor [--json] [--all] SCRIPT|FOLDER|PACKAGE ...
+USAGE = """usage: python -m flowtorch doctor [--json] [--all] SCRIPT|NOTEBOOK|FOLDER|PACKAGE ...
 
 Lists the names of torch that the code uses and that are not there, or only in part (--all: every name), and where.
 Exit status: 0 if all that is needed is there, 1 if something is not, 2 for bad usage. Names inside 'try' or
@@ -63,17 +63,37 @@ class _Reader(ast.NodeVisitor):
                 self.note(f"{node.module}.{alias.name}", node)
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
-        parts = [node.attr]
-        inner: Any = node.value
-        while isinstance(inner, ast.Attribute):
-            parts.append(inner.attr)
-            inner = inner.value
-        if isinstance(inner, ast.Name) and inner.id in self.aliases:
-            self.note(".".join([self.aliases[inner.id], *reversed(parts)]), node)
+        path = self.dotted(node)
+        if path:
+            self.note(path, node)
             return
         if isinstance(node.ctx, ast.Load):
             self.note(node.attr, node, method=True)
         self.visit(node.value)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        # Another name for a module: F = torch.nn.functional
+        path = self.dotted(node.value)
+        if path in names.modules():
+            self.aliases.update({target.id: path for target in node.targets if isinstance(target, ast.Name)})
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        first = node.args[0] if node.args else None
+        if called in ("import_module", "__import__") and isinstance(first, ast.Constant):
+            if isinstance(first.value, str) and first.value.startswith("torch."):
+                self.note(first.value, node)
+        self.generic_visit(node)
+
+    def dotted(self, node: Any) -> str:
+        """The full name of ``a.b.c`` where ``a`` is known, else an empty one."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        known = self.aliases.get(node.id) if isinstance(node, ast.Name) else None
+        return ".".join([known, *reversed(parts)]) if known else ""
 
     def visit_FunctionDef(self, node: Any) -> None:
         self.defined.add(node.name)
@@ -115,7 +135,7 @@ class Finding(NamedTuple):
 
 
 def sources(given: str) -> list[Path]:
-    """Return the Python files of a script, a folder or an installed package."""
+    """Return the Python files of a script or notebook, a folder or an installed package."""
     place = Path(given)
     if not place.exists():
         spec = importlib.util.find_spec(given.partition(".")[0]) if given.isidentifier() else None
@@ -125,14 +145,26 @@ def sources(given: str) -> list[Path]:
     return sorted(place.rglob("*.py")) if place.is_dir() else [place]
 
 
+def code(file: Path) -> str:
+    """Return the Python of a file; of a notebook, that of its cells, without the commands to its shell."""
+    text = file.read_text(errors="replace")
+    if file.suffix != ".ipynb":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    lines = "\n".join("".join(cell["source"]) for cell in cells).splitlines()
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
+
+
 def uses(files: list[Path]) -> Iterator[Use]:
     """Yield every use of a name of PyTorch's in the files."""
     readers = []
     for file in files:
         try:
-            tree = ast.parse(file.read_text(errors="replace"), str(file))
+            tree = ast.parse(code(file), str(file))
         except SyntaxError as error:
             print(f"{file}:{error.lineno}: {error.msg}", file=sys.stderr)
+            if len(files) == 1:
+                raise
             continue
         reader = _Reader(str(file))
         for node in ast.walk(tree):  # aliases first: functions use what stands further down
@@ -198,7 +230,10 @@ def main(argv: list[str]) -> int:
     except FileNotFoundError as error:
         print(f"python -m flowtorch doctor: there is no script, folder or package {error}", file=sys.stderr)
         return 2
-    findings = examine(files)
+    try:
+        findings = examine(files)
+    except SyntaxError:  # said where it was found
+        return 2
     lacking = [f for f in findings if f.status == support.ABSENT and f.needed]
     if "--json" in flags:
         print(json.dumps({"files": len(files), "ok": not lacking, "names": [f._asdict() for f in findings]}, indent=1))

@@ -223,6 +223,26 @@ def test_the_doctor_names_what_is_needed_and_absent(tmp_path):
     assert run("doctor").returncode == 2 and run("doctor", "no/such/place").returncode == 2
 
 
+def test_the_doctor_follows_other_names_of_modules_and_reads_notebooks(tmp_path):
+    script = tmp_path / "other.py"
+    script.write_text(
+        "import torch, importlib\nlin = torch.linalg\nlin.no_such(1); lin.inv(1)\n"
+        "importlib.import_module('torch.no_module'); importlib.import_module(name)\nx = torch.ones; x.no_module\n"
+    )
+    found = {f.name: f.places for f in doctor.examine([script]) if f.status == support.ABSENT}
+    assert found == {"torch.linalg.no_such": [f"{script}:3"], "torch.no_module": [f"{script}:4"]}
+    cells = [
+        {"cell_type": "markdown", "source": ["import torch.nothing"]},
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "!pip list\n", "import torch\n", "torch.no_such()"]},
+    ]
+    notebook = tmp_path / "some.ipynb"
+    notebook.write_text(json.dumps({"cells": cells}))
+    assert [(f.name, f.places) for f in doctor.examine([notebook])] == [("torch.no_such", [f"{notebook}:4"])]
+    script.write_text("x = (\n")
+    done = run("doctor", str(script))
+    assert done.returncode == 2 and "never closed" in done.stderr
+
+
 def test_the_support_tables_are_current(tmp_path):
     # In a process of its own: other tests have put stand-ins for absent modules into this one.
     assert run("support", "--write", str(tmp_path / "support.md")).returncode == 0
