@@ -152,9 +152,9 @@ def __dlpack__(self, *, stream=-1, max_version=None, dl_device=None, copy=None):
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     if self.layout is not dtypes.strided or self.device.type != "cpu":
         raise BufferError(f"Can't export a {self.layout} tensor on {self.device} by DLPack")
-    if self.dtype.numpy.kind not in "biufc":
-        raise BufferError(f"Can't export tensors of dtype {self.dtype} by DLPack: numpy has no such type")
-    return self._array.__dlpack__(max_version=max_version, dl_device=dl_device, copy=copy)
+    from flowtorch.utils.dlpack import offered
+
+    return offered(self._array, self.dtype, max_version=max_version, dl_device=dl_device, copy=copy)
 
 
 @composite(namespace="Tensor", method=True)

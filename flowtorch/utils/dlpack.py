@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import dtypes
 from flowtorch.ops.memory import from_dlpack
 
 __all__ = ["DLDeviceType", "from_dlpack", "to_dlpack"]
@@ -30,6 +31,58 @@ class DLDeviceType(enum.IntEnum):
     kDLWebGPU = 15
     kDLHexagon = 16
     kDLMAIA = 17
+
+
+# DLPack's kinds of numbers that numpy does not know; it is shown unsigned integers of their size in their place.
+KINDS = {
+    "bfloat16": 4, "float8_e4m3fn": 10, "float8_e4m3fnuz": 11, "float8_e5m2": 12, "float8_e5m2fnuz": 13,
+    "float8_e8m0fnu": 14,
+}  # fmt: skip
+_UNSIGNED = 1
+
+
+def _kind(capsule: Any) -> Any:
+    """The byte of a capsule's description that holds the kind of its numbers."""
+    import ctypes
+
+    api: Any = ctypes.pythonapi
+    api.PyCapsule_GetName.restype, api.PyCapsule_GetName.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    name = api.PyCapsule_GetName(capsule)
+    if name not in (b"dltensor", b"dltensor_versioned"):
+        raise RuntimeError(f"from_dlpack received an invalid capsule, named {name!r}: a capsule can be used only once")
+    # DLTensor: data (8 bytes), device (8), ndim (4), dtype. Before it, if versioned: version, context, deleter, flags.
+    start = api.PyCapsule_GetPointer(capsule, name) + (32 if name.endswith(b"versioned") else 0)
+    return ctypes.c_uint8.from_address(start + 20)
+
+
+def offered(array: np.ndarray, dtype: Any, **options: Any) -> Any:
+    """A capsule over an array's memory, for numbers of a dtype that numpy may not know."""
+    if dtype.name not in KINDS:
+        if dtype.numpy.kind in "biufc":
+            return array.__dlpack__(**options)
+        raise BufferError(f"Can't export tensors of dtype {dtype} by DLPack: it has no such kind of numbers")
+    capsule = array.view(f"u{array.itemsize}").__dlpack__(**options)
+    _kind(capsule).value = KINDS[dtype.name]
+    return capsule
+
+
+def _taken(source: Any, copy: bool | None) -> np.ndarray:
+    """The array over the memory of numbers that numpy does not know."""
+    try:
+        capsule = source.__dlpack__(max_version=(1, 0))  # of this kind one learns whether it may be written to
+    except TypeError:
+        capsule = source.__dlpack__()
+    kind = _kind(capsule)
+    names = [name for name, code in KINDS.items() if code == kind.value]
+    if not names:
+        raise RuntimeError(f"from_dlpack: numbers of DLPack's kind {kind.value} are not supported")
+    kind.value = _UNSIGNED
+    array = np.from_dlpack(_Held(capsule))
+    array = _writable(array) if isinstance(source, _Held) and not array.flags.writeable else array
+    array = array.view(dtypes.PUBLIC[names[0]].numpy)
+    return array.copy() if copy else array
 
 
 def to_dlpack(tensor: Any, /) -> Any:
@@ -64,6 +117,10 @@ def exchanged(source: Any, copy: bool | None = None) -> np.ndarray:
         array = np.from_dlpack(source) if copy is None else np.from_dlpack(source, copy=copy)
     except ValueError as error:
         raise RuntimeError(f"from_dlpack received an invalid capsule: {error}") from error
+    except RuntimeError as error:
+        if "dtype" not in str(error):
+            raise
+        return _taken(source, copy)
     # Capsules of the old kind cannot say whether they may be written to; numpy then assumes the worst.
     return _writable(array) if capsule and not array.flags.writeable else array
 
