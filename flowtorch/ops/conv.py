@@ -11,15 +11,6 @@ from typing import Any
 import numpy as np
 
 from flowtorch.ops.arguments import need_int
-from flowtorch.ops.conv_kernels import (
-    Geometry,
-    depthwise,
-    depthwise_input,
-    depthwise_weight,
-    forward,
-    input_gradient,
-    weight_gradient,
-)
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.pointwise import conj
@@ -32,13 +23,16 @@ def output_size(size: tuple, kernel: tuple, stride: tuple, padding: tuple, dilat
 
 
 def _geometry(groups: int, weight_shape: tuple, size: Any, out: Any, stride: tuple, padding: tuple,
-              dilation: tuple) -> Geometry:
+              dilation: tuple) -> tuple[Any, Any]:
+    """The module of kernels, which most programs never need, and the sizes as it takes them."""
+    from flowtorch.ops import conv_kernels
+
     f, c, *kernel = weight_shape
-    return Geometry(groups, c, f // groups, tuple(size), tuple(kernel), tuple(out), tuple(stride), tuple(padding),
-                    tuple(dilation))
+    return conv_kernels, conv_kernels.Geometry(
+        groups, c, f // groups, *map(tuple, (size, kernel, out, stride, padding, dilation)))
 
 
-def _depthwise(g: Geometry) -> bool:
+def _depthwise(g: Any) -> bool:
     return g.groups > 1 and g.channels == 1
 
 
@@ -52,8 +46,8 @@ def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
     """Cross-correlate (N, C, *S) with (F, C / groups, *K); ``bias`` is (F,); ``size`` crops the output."""
     kernel = weight.shape[2:]
     out_size = output_size(input.shape[2:], kernel, stride, padding, dilation) if size is None else size
-    g = _geometry(groups, weight.shape, input.shape[2:], out_size, stride, padding, dilation)
-    out = (depthwise if _depthwise(g) else forward)(input, weight, g, np.result_type(input, weight))
+    kernels, g = _geometry(groups, weight.shape, input.shape[2:], out_size, stride, padding, dilation)
+    out = (kernels.depthwise if _depthwise(g) else kernels.forward)(input, weight, g, np.result_type(input, weight))
     if bias is not None:
         out += bias.reshape(1, -1, *(1,) * len(kernel))
     return out
@@ -67,8 +61,9 @@ def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
          convolution_weight(conj(grad), g, weight_shape[2:], stride, padding, dilation, groups)))
 def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """Adjoint of ``convolution`` in its input, for inputs of spatial ``size``: the transposed convolution."""
-    g = _geometry(groups, weight.shape, size, grad.shape[2:], stride, padding, dilation)
-    return (depthwise_input if _depthwise(g) else input_gradient)(grad, weight, g, np.result_type(grad, weight))
+    kernels, g = _geometry(groups, weight.shape, size, grad.shape[2:], stride, padding, dilation)
+    kernel = kernels.depthwise_input if _depthwise(g) else kernels.input_gradient
+    return kernel(grad, weight, g, np.result_type(grad, weight))
 
 
 @op(name="convolution_weight", tensors=("grad", "input"), method=False, out=False, namespace="_conv",
@@ -80,8 +75,9 @@ def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1
 def convolution_weight(grad, input, kernel, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """Adjoint of ``convolution`` in its weight, for weights of spatial size ``kernel``."""
     shape = (grad.shape[1], input.shape[1] // groups, *kernel)
-    g = _geometry(groups, shape, input.shape[2:], grad.shape[2:], stride, padding, dilation)
-    return (depthwise_weight if _depthwise(g) else weight_gradient)(grad, input, g, np.result_type(grad, input))
+    kernels, g = _geometry(groups, shape, input.shape[2:], grad.shape[2:], stride, padding, dilation)
+    run = kernels.depthwise_weight if _depthwise(g) else kernels.weight_gradient
+    return run(grad, input, g, np.result_type(grad, input))
 
 
 # ---------------------------------------------------------------- the public functions

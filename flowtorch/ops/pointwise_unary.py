@@ -12,7 +12,6 @@ from flowtorch.ops.arguments import need_int
 from flowtorch.ops.erf import erf as erf_of
 from flowtorch.ops.erf import erfc as erfc_of
 from flowtorch.ops.families import pointwise
-from flowtorch.ops.hurwitz import zeta
 from flowtorch.ops.op import composite
 from flowtorch.ops.order import astype, copy_of
 from flowtorch.ops.pointwise import conj, need_tensors
@@ -483,6 +482,8 @@ def _polygamma_body(input, n):
 
     if n == 0:
         return digamma.op.body(input)
+    from flowtorch.ops.hurwitz import zeta
+
     wide = input.astype(np.float64)
     if n == 1:
         return (
@@ -496,6 +497,8 @@ def _polygamma_body(input, n):
 
 def _trigamma(x: np.ndarray) -> np.ndarray:
     """psi_1 on the whole real line, by reflection for negative arguments."""
+    from flowtorch.ops.hurwitz import zeta
+
     negative = x < 0.5
     y = np.where(negative, 1 - x, x)
     value = zeta(2.0, y)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.ops import hurwitz
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.erf import erfcx as erfcx_of
 from flowtorch.ops.erf import log_ndtr as log_ndtr_of
@@ -132,6 +131,8 @@ def xlog1py(input, other):
            vjp=(lambda g: _refuse("zeta"), lambda g, input, other: g * (-input * zeta(input + 1, other))))
 def zeta(input, other):
     """The Hurwitz zeta function: the sum of ``(k + other) ** -input`` over k = 0, 1, ..."""
+    from flowtorch.ops import hurwitz
+
     return hurwitz.zeta(input, other).astype(input.dtype, copy=False)
 
 
