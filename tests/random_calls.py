@@ -5,7 +5,6 @@ laid out in every way for each tensor by itself; as function, as method, in plac
 """
 
 import re
-from pathlib import Path
 
 import numpy as np
 from hypothesis import strategies as st
@@ -40,8 +39,6 @@ LEFT_OUT = {
 }  # fmt: skip
 NOT_EXPANDED = "(nan)?median|kthvalue|mode|msort|sort|argsort|topk|(nan)?quantile"  # it writes beyond the memory there
 COUNTING = r"bincount|(.*\.)?one_hot|unravel_index|repeat_interleave|.*embedding.*"  # nor does it doubt its indices
-OPEN_FILE = Path(__file__).with_name("open_defects.txt")
-OPEN = {line.split()[1] for line in OPEN_FILE.read_text().splitlines() if line.startswith(("values ", "layouts "))}
 
 
 def functions(pair, families=FAMILIES):
@@ -50,7 +47,7 @@ def functions(pair, families=FAMILIES):
         name: spec
         for name, spec in sorted(load().items())
         if spec.generator.__module__.removeprefix("flowtorch.testing.samples_") in families
-        and name not in LEFT_OUT and name not in OPEN and not spec.random and not spec.undefined
+        and name not in LEFT_OUT and not spec.random and not spec.undefined
         and None not in pair.functions(name)
     }  # fmt: skip
 

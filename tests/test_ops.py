@@ -6,7 +6,6 @@ functions there are, what is known to differ (``differences.py``), and that noth
 """
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -25,10 +24,7 @@ from flowtorch.testing.samples import find, load
 SAMPLES = load()
 PAIR = checks.Pair(flowtorch, torch)
 FAST = not overrides.active
-STRICT = FAST and flowtorch.native.state != "ready"  # the open defects are those of the numpy tier's fast path
 CHECKED = list(checks.CHECKS) if FAST else ["values", "first_gradients"]
-OPEN_FILE = Path(__file__).with_name("open_defects.txt")
-OPEN = {tuple(line.split()) for line in OPEN_FILE.read_text().splitlines() if line and not line.startswith("#")}
 COMPARED = sorted(n for n in SAMPLES if find(flowtorch, n) is not None and find(torch, n) is not None)
 used: set[int] = set()
 ran: set[tuple] = set()
@@ -49,9 +45,6 @@ def explained(check, name, line):
 def test_function(check, name):
     ran.add((check, name))
     lines = [line for line in checks.CHECKS[check](PAIR, SAMPLES[name]) if not explained(check, name, line)]
-    if (check, name) in OPEN:
-        assert lines or not STRICT, f"{check} of {name} is mended: take it out of {OPEN_FILE.name}"
-        pytest.xfail(lines[0] if lines else "on the numpy tier's fast path only")
     assert not lines, f"{len(lines)} differences\n" + "\n".join(lines[:20])
 
 
@@ -60,11 +53,6 @@ def test_every_known_difference_still_exists():
         pytest.skip("only a part of the matrix ran")
     stale = [DIFFERENCES[k] for k in range(len(DIFFERENCES)) if k not in used]
     assert not stale, "take out of differences.py:\n" + "\n".join(map(str, stale))
-
-
-def test_open_defects_name_tests_that_exist():
-    unknown = {(c, n) for c, n in OPEN if c not in checks.CHECKS or n not in SAMPLES}
-    assert not unknown
 
 
 def public_names():

@@ -56,7 +56,7 @@ def _room(query: np.ndarray, weights: np.ndarray, value: np.ndarray) -> np.ndarr
     """Memory for the result: in the order of a dense query of (N, H, L, E) with whole rows, as PyTorch lays it out."""
     shape = (*np.broadcast_shapes(weights.shape[:-2], value.shape[:-2]), weights.shape[-2], value.shape[-1])
     if shape == query.shape and len(shape) == 4 and not query.flags.c_contiguous:
-        order = sorted(range(3), key=lambda d: -query.strides[d]) + [3]
+        order = [*sorted(range(3), key=lambda d: -query.strides[d]), 3]
         if query.transpose(order).flags.c_contiguous:
             return np.empty([shape[d] for d in order], weights.dtype).transpose(np.argsort(order))
     return np.empty(shape, weights.dtype)

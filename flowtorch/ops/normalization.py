@@ -15,7 +15,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.array import sums
 from flowtorch.ops import normalization_blocks as blocks
-from flowtorch.ops.arguments import int_tuple, need_int
+from flowtorch.ops.arguments import int_tuple, need_bool, need_int
 from flowtorch.ops.families import op
 from flowtorch.ops.fused import _group_norm, _moved, _rms_norm, on_device
 from flowtorch.ops.op import REGISTRY, composite
@@ -349,6 +349,7 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
 
     The running statistics move towards the batch's by ``momentum`` (the variance unbiased). Ioffe and Szegedy, 2015.
     """
+    need_bool("batch_norm", "training", 6, training)
     if input.dim() == 1 and input.numel() == 0:
         return input.clone()
     if input.dim() < 2:
