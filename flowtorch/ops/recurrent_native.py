@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,22 +19,27 @@ ENOUGH = 1 << 22  # gate elements after which machine code is built
 SOURCE = """
 INLINE float sigmoid(float x) { return 1.0f / (1.0f + fast_expf(-x)); }
 
-/* Rows of x (from the input) and p (from the hidden state) have the gates i, f, g, o side by side. */
+/* m of the cells of a row. Rows of x (from the input) and p (from the hidden state) have the gates i, f, g, o side
+ * by side, h numbers each. */
+#define GATE(k) (v_load_part(x + (k) * h, m, 0) + v_load_part(p + (k) * h, m, 0))
+INLINE void lstm_cells(const long m, int64_t h, const float *x, const float *p, float *c, float *gates, float *cells,
+                       float *squashed, float *y, float *state) {
+    vf i = v_sigmoid(GATE(0)), f = v_sigmoid(GATE(1)), g = v_tanh(GATE(2)), o = v_sigmoid(GATE(3));
+    vf cell = v_load_part(c, m, 0) * f + i * g, t = v_tanh(cell), out = t * o;
+    v_store_part(gates, i, m), v_store_part(gates + h, f, m);
+    v_store_part(gates + 2 * h, g, m), v_store_part(gates + 3 * h, o, m);
+    v_store_part(c, cell, m), v_store_part(cells, cell, m), v_store_part(squashed, t, m);
+    v_store_part(y, out, m), v_store_part(state, out, m);
+}
+
 void lstm_forward(int64_t n, int64_t h, const float *restrict x, const float *restrict p, float *restrict c,
                   float *restrict gates, float *restrict cells, float *restrict squashed, float *restrict y,
                   float *restrict state) {
     for (int64_t r = 0; r < n; r++, x += 4 * h, p += 4 * h, gates += 4 * h) {
-        for (int64_t j = 0; j < 4 * h; j++) gates[j] = x[j] + p[j];
-        for (int64_t j = 0; j < 2 * h; j++) gates[j] = sigmoid(gates[j]);
-        for (int64_t j = 2 * h; j < 3 * h; j++) gates[j] = fast_tanhf(gates[j]);
-        for (int64_t j = 3 * h; j < 4 * h; j++) gates[j] = sigmoid(gates[j]);
-        for (int64_t j = 0; j < h; j++) {
-            float cell = c[r * h + j] * gates[h + j] + gates[j] * gates[2 * h + j];
-            float t = fast_tanhf(cell);
-            c[r * h + j] = cells[r * h + j] = cell;
-            squashed[r * h + j] = t;
-            y[r * h + j] = state[r * h + j] = t * gates[3 * h + j];
-        }
+        int64_t j = 0, k = r * h;
+        for (; j + LANES <= h; j += LANES, k += LANES)
+            lstm_cells(LANES, h, x + j, p + j, c + k, gates + j, cells + k, squashed + k, y + k, state + k);
+        if (j < h) lstm_cells(h - j, h, x + j, p + j, c + k, gates + j, cells + k, squashed + k, y + k, state + k);
     }
 }
 
@@ -116,7 +122,7 @@ def build() -> bool:
 
     _state["started"] = True
     try:
-        loaded = native.load(c_renderer._prelude() + SOURCE)
+        loaded = native.load(c_renderer._prelude() + _vectors() + SOURCE)
     except (native.BuildError, OSError):
         return False
     for name, pointers in ARITY.items():
@@ -125,6 +131,12 @@ def build() -> bool:
         function.argtypes = [ctypes.c_int64] * 2 + [ctypes.c_void_p] * pointers
     _state["library"] = loaded
     return True
+
+
+def _vectors() -> str:
+    """The functions on vectors of float32 that the C kernels have too."""
+    text = (Path(__file__).parent.parent / "native" / "vector.h").read_text()
+    return text.replace('#include "prelude.h"', "")
 
 
 class Rows:
