@@ -14,7 +14,7 @@ def forward(
     i0, i1, i2, o0, o1, o2, s0, s1, s2, p0, p1, p2, d0, d1, d2,
     x_n, x_c, x_0, x_1, x_2, w_f, w_c, w_0, w_1, w_2, y_n, y_c, y_0, y_1, y_2,
     K0: tl.constexpr, K1: tl.constexpr, K2: tl.constexpr, BIAS: tl.constexpr, STATE: tl.constexpr,
-    ROWS: tl.constexpr, COLS: tl.constexpr, INNER: tl.constexpr,
+    PRECISION: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
     """y[n, f, o] = sum over k of x[n, c, o * s - p + k * d] * w[f, c, k]; one program per tile of (positions, filters).
 
@@ -48,7 +48,7 @@ def forward(
         x = tl.load(x_at[:, None] + (c * x_c)[None, :] + r0 * x_0 + r1 * x_1 + r2 * x_2, mask=inside, other=0)
         at = w_at[None, :] + (c * w_c + t0 * w_0 + t1 * w_1 + t2 * w_2)[:, None]
         w = tl.load(at, mask=(k < inner)[:, None] & (f < filters)[None, :], other=0)
-        acc = tl.dot(x, w, acc, input_precision="ieee", out_dtype=STATE)
+        acc = tl.dot(x, w, acc, input_precision=PRECISION, out_dtype=STATE)
     if BIAS:
         acc += tl.load(b_ptr + group * filters + f, mask=f < filters, other=0).to(STATE)[None, :]
     y_at = y_ptr + (n.to(tl.int64) * y_n + a0 * y_0 + a1 * y_1 + a2 * y_2)[:, None]
@@ -62,7 +62,7 @@ def input_gradient(
     i0, i1, i2, o0, o1, o2, s0, s1, s2, p0, p1, p2, d0, d1, d2,
     g_n, g_c, g_0, g_1, g_2, w_f, w_c, w_0, w_1, w_2, x_n, x_c, x_0, x_1, x_2,
     K0: tl.constexpr, K1: tl.constexpr, K2: tl.constexpr, STATE: tl.constexpr,
-    ROWS: tl.constexpr, COLS: tl.constexpr, INNER: tl.constexpr,
+    PRECISION: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
     """x[n, c, i] = sum over k and f of g[n, f, (i + p - k * d) / s] * w[f, c, k], where that is a position."""
     group = tl.program_id(2).to(tl.int64)
@@ -94,7 +94,7 @@ def input_gradient(
         g = tl.load(g_at[:, None] + (f * g_c)[None, :] + r0 * g_0 + r1 * g_1 + r2 * g_2, mask=inside, other=0)
         at = w_ptr + ((group * filters + f) * w_f + t0 * w_0 + t1 * w_1 + t2 * w_2)[:, None] + (c * w_c)[None, :]
         w = tl.load(at, mask=(k < inner)[:, None] & (c < channels)[None, :], other=0)
-        acc = tl.dot(g, w, acc, input_precision="ieee", out_dtype=STATE)
+        acc = tl.dot(g, w, acc, input_precision=PRECISION, out_dtype=STATE)
     x_at = x_ptr + (n.to(tl.int64) * x_n + a0 * x_0 + a1 * x_1 + a2 * x_2)[:, None]
     x_at = x_at + ((group * channels + c) * x_c)[None, :]
     tl.store(x_at, acc.to(x_ptr.dtype.element_ty), mask=valid[:, None] & (c < channels)[None, :])
@@ -106,7 +106,7 @@ def weight_gradient(
     i0, i1, i2, o0, o1, o2, s0, s1, s2, p0, p1, p2, d0, d1, d2,
     g_n, g_c, g_0, g_1, g_2, x_n, x_c, x_0, x_1, x_2,
     K0: tl.constexpr, K1: tl.constexpr, K2: tl.constexpr, STATE: tl.constexpr,
-    ROWS: tl.constexpr, COLS: tl.constexpr, INNER: tl.constexpr,
+    PRECISION: tl.constexpr, ROWS: tl.constexpr, COLS: tl.constexpr, INNER: tl.constexpr,
 ):  # fmt: skip
     """w[part, f, k, c] = sum over `chunk` positions (n, o) of g[n, f, o] * x[n, c, o * s - p + k * d]."""
     group = (tl.program_id(2) // splits).to(tl.int64)
@@ -139,7 +139,7 @@ def weight_gradient(
         inside = inside & (pos < stop)[:, None] & (k < width)[None, :]
         at = x_ptr + (n * x_n)[:, None] + ((group * channels + c) * x_c)[None, :] + r0 * x_0 + r1 * x_1 + r2 * x_2
         x = tl.load(at, mask=inside, other=0)
-        acc = tl.dot(g, x, acc, input_precision="ieee", out_dtype=STATE)
+        acc = tl.dot(g, x, acc, input_precision=PRECISION, out_dtype=STATE)
     groups = tl.num_programs(2) // splits
     row = ((part * groups + group) * filters + f).to(tl.int64)
     tl.store(w_ptr + row[:, None] * width + k[None, :], acc, mask=(f < filters)[:, None] & (k < width)[None, :])

@@ -1,4 +1,4 @@
-"""Matrix products of strided matrices, batched: 16-bit floats on tensor cores, float32 in full precision.
+"""Matrix products of strided matrices, batched: 16-bit floats on tensor cores, float32 in full precision or TF32.
 
 Floats accumulate in float32 (float64 for float64). Integer products have no tensor-core instruction, so
 small tiles are multiplied out and summed.
@@ -47,6 +47,8 @@ class Variant:
     warps: int = 0
     """0: by the size of the tile."""
     stages: int = 3
+    tf32: bool = False
+    """float32 operands are rounded to TensorFloat-32, which tensor cores multiply."""
 
     @property
     def names(self) -> str:
@@ -63,6 +65,7 @@ def prepare(
     tile: tuple[int, int, int] | None = None,
     scaled: bool = False,
     activation: str = "",
+    tf32: bool = False,
 ) -> Call:
     """The call for output = activation(alpha * left @ right + beta * addend), the addend being optional.
 
@@ -74,14 +77,14 @@ def prepare(
     chosen = {} if tile else tuning.find("matmul", tuning.matmul_class(dtypes[0], *sizes))
     tile = tile or _fitted(chosen, *sizes[:2]) or _tile(dtypes[0], *sizes)
     resources = chosen.get("warps", 0), chosen.get("stages", 3)
-    return _prepared(dtypes, sizes, strides, batch, wide, aligned, tile, scaled, activation, resources)
+    return _prepared(dtypes, sizes, strides, batch, wide, aligned, tile, scaled, activation, resources, tf32)
 
 
 @lru_cache(maxsize=4096)
 def _prepared(
     dtypes: tuple[str, ...], sizes: tuple[int, int, int], strides: tuple[tuple[int, int], ...],
     batch: tuple[tuple[int, ...], ...], wide: bool, aligned: bool, tile: tuple[int, int, int], scaled: bool,
-    activation: str, resources: tuple[int, int],
+    activation: str, resources: tuple[int, int], tf32: bool,
 ) -> Call:  # fmt: skip
     rows, cols, inner = sizes
     unit = tuple(1 if own[1] == 1 else 0 if own[0] == 1 else -1 for own in strides)
@@ -90,7 +93,7 @@ def _prepared(
     variant = Variant(
         dtypes, len(batch), unit, inner % tile[2] == 0, wide,
         aligned and all(step % 16 == 0 for step in steps), tile, scaled,
-        (rows % 16 == 0, cols % 16 == 0, inner % 16 == 0), activation, *resources,
+        (rows % 16 == 0, cols % 16 == 0, inner % 16 == 0), activation, *resources, tf32,
     )  # fmt: skip
     count = math.prod(size for size, *_ in batch)
     grid = triton.cdiv(rows, tile[0]) * triton.cdiv(cols, tile[1]) * count
@@ -200,7 +203,8 @@ def _accumulator(variant: Variant) -> str:
 def _multiply(variant: Variant, accumulator: str) -> str:
     if not variant.dtypes[0].startswith(("float", "bfloat")):
         return f"acc += tl.sum((a[:, :, None] * b[None, :, :]).to({accumulator}), 1)"
-    return 'acc = tl.dot(a, b, acc, input_precision="ieee", out_dtype=' + f"{accumulator})"
+    precision = "tf32" if variant.tf32 else "ieee"
+    return f'acc = tl.dot(a, b, acc, input_precision="{precision}", out_dtype={accumulator})'
 
 
 def _address(name: str, rows: str, cols: str, unit: int) -> str:

@@ -204,6 +204,7 @@ def matmul(
     alpha: Any = 1,
     beta: Any = 1,
     activation: str = "",
+    tf32: bool = False,
 ) -> Any:
     """alpha * (left @ right) + beta * addend over the last two dimensions; everything else is broadcast."""
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
@@ -228,7 +229,7 @@ def matmul(
     sides = tuple(own[-2:] for own in strides)
     scaled = alpha != 1 or (addend is not None and beta != 1)
     call = kernel_module("matmul").prepare(
-        names, (rows, cols, inner), sides, dims, _wide(arrays), aligned, tile, scaled, activation
+        names, (rows, cols, inner), sides, dims, _wide(arrays), aligned, tile, scaled, activation, tf32
     )
     numbers = (alpha, beta) if scaled else ()
     kernel_module("launch").launch(call.kernel, call.grid, (*map(address, arrays), *numbers, *call.integers))

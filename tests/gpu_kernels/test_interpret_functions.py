@@ -201,3 +201,23 @@ def test_gradients_of_complex_functions():
         (x * x.exp()).abs().sum().backward()
         grads.append(x.grad.cpu().numpy())
     np.testing.assert_allclose(*grads, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_neighbours_of_numbers(dtype):
+    points = [0.0, 1.0, -1.0, 2.5, float("inf"), -float("inf"), float("nan"), 6e-8, -6e-8, 65504.0, -65504.0]
+    x = ft.tensor(points).to(getattr(ft, dtype))
+    left, right = x[:, None].expand(11, 11), x.expand(11, 11)
+    expected, found = ft.nextafter(left, right), ft.nextafter(left.cuda(), right.cuda()).cpu()
+    np.testing.assert_array_equal(found.double().numpy(), expected.double().numpy())
+
+
+def test_half_precision_quotients_are_rounded_before_they_are_truncated(same):
+    for dtype in (ft.float16, ft.bfloat16, ft.float32):
+        x, y = (10 * numbers(40, 40)).to(dtype), numbers(40, 40, seed=1).to(dtype)
+        same(lambda x, y: ft.div(x, y, rounding_mode="trunc"), x, y)
+
+
+def test_rounding_to_decimal_places(same):
+    for decimals in (2, -2, 0):
+        same(lambda x: ft.round(x, decimals=decimals), 1000 * numbers(40))

@@ -55,10 +55,14 @@ def _tiles(dtype: np.dtype, rows: int, cols: int, inner: int) -> dict[str, int]:
 
 
 def _options(sizes: dict[str, int], kernel_size: tuple, dtype: np.dtype) -> dict[str, Any]:
+    from flowtorch import backends
+
     names = {f"K{d}": n for d, n in enumerate(kernel_size)}
     # eight warps where a tile of results, or of the places that are gathered for it, is more than four can hold
     warps = 8 if sizes["ROWS"] * sizes["COLS"] >= 4096 or sizes["ROWS"] * sizes["INNER"] >= 2048 else 4
-    return {**sizes, **names, "STATE": state_type(dtype.name), "warps": warps}
+    # as PyTorch's, convolutions of float32 are multiplied in TensorFloat-32 unless that is turned off
+    precision = "tf32" if dtype == np.float32 and backends.cudnn.allow_tf32 else "ieee"
+    return {**sizes, **names, "STATE": state_type(dtype.name), "PRECISION": precision, "warps": warps}
 
 
 @kernel("convolution")

@@ -15,10 +15,14 @@ from flowtorch.ops.products import _unlike
 
 def product(left: Any, right: Any, **epilogue: Any) -> Any:
     """``left @ right`` of arrays of rank 2 or more: by cuBLAS, or by a kernel, complex ones as four real products."""
+    from flowtorch import backends
+
     found = blas.product(left, right, **epilogue)
     if found is not None:
         return found
     if left.dtype.kind != "c":
+        if left.dtype == np.float32:
+            epilogue["tf32"] = bool(backends.cuda.matmul.allow_tf32)
         if left.dtype.kind == "b":
             return cast(triton_kernel.matmul(cast(left, np.int32), cast(right, np.int32), **epilogue), bool)
         return triton_kernel.matmul(left, right, **epilogue)

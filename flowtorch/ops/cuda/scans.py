@@ -70,9 +70,9 @@ def _scan(rule: str, input: Any, dim: int, target: np.dtype) -> Any:
     function = kernel_module("scan").running
     if target.kind == "c":
         pair = [x.view(np.dtype(np.float32 if target.itemsize == 8 else np.float64)) for x in (flat, result)]
-        warps = 8 if rule == "prod" else 16
+        sizes = tile(*flat.shape, 512)  # the combine function of the logarithms fills the registers
         run(kernel_module("complex_numbers").running, _grid(len(flat), sizes), *pair, *flat.shape, RULE=rule,
-            warps=warps, **sizes)
+            warps=8, **sizes)
         return from_rows(result, rest, d)
     state = state_type("int64" if target.kind in "biu" else target.name)
     warps = 8 if rule == "logsumexp" else 4

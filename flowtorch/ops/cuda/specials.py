@@ -225,6 +225,29 @@ def trunc_divide(input: Any, other: Any) -> Any:
     return formula(text, (("x", name), ("y", other.dtype.name)), (), name)(input, other)
 
 
+_NEIGHBOUR = (
+    "u, v = x.to(tl.float32), y.to(tl.float32)",
+    "b = x.to(tl.int16, bitcast=True)",
+    "outward = (v > u) == (u > 0)",
+    "step = tl.where(outward, b + 1, b - 1)",
+    # from zero to the smallest number on either side
+    "step = tl.where(u == 0, tl.where(v > 0, b * 0 + 1, b * 0 - 32767), step)",
+)
+
+
+@kernel("nextafter")
+def nextafter(input: Any, other: Any) -> Any:
+    """Numbers of half precision are neighbours where their bits are."""
+    name = input.dtype.name
+    if input.dtype.itemsize != 2:
+        return formula("nextafter(x, y)", (("x", name), ("y", other.dtype.name)), (), name)(input, other)
+    result = empty(np.broadcast_shapes(input.shape, other.shape), input.dtype)
+    moved = f"step.to(tl.{name}, bitcast=True).to(tl.float32)"
+    last = f"z = tl.where((u != u) | (v != v), u + v, tl.where(u == v, v, {moved}))"
+    grid_map("nextafter", result.shape, [*_NEIGHBOUR, last], {"x": input, "y": cast(other, input.dtype)}, {"z": result})
+    return result
+
+
 # ---------------------------------------------------------------- complex numbers
 
 def logaddexp(input: Any, other: Any) -> Any:
