@@ -1,12 +1,13 @@
 """Kernels compiled ahead of time, for each architecture a table of registers, spills, shared memory and accesses.
 
     FLOWTORCH_CUDA=interpret python benchmarks/aot.py [--targets sm_80,sm_90,gfx942] [--filter WORD] [--registry]
-        [--write]
+        [--write] [--keep] [--part K/N]
 
 No GPU is needed. Calls run with launches replaced by compilation, for tensors whose memory is the host's and whose
 contents mean nothing, with the tile sizes that a GPU gets. A list of ordinary calls of ordinary sizes is compiled, and
 with --registry all functions that have samples, at the samples' sizes. --write puts the tables into benchmarks/results/
-as aot-<target>.json, a line for each kernel. The whole takes a quarter of an hour and more per target, the ordinary
+as aot-<target>.json, a line for each kernel. --keep puts the binaries for one target into the cache instead, and
+--part K/N takes every N-th function, so that several processes can share the work. The whole takes a quarter of an hour and more per target, the ordinary
 calls a minute.
 """
 
@@ -268,6 +269,19 @@ def sampled(spec) -> None:
                 continue  # not every sample takes this dtype; what was recorded before counts
 
 
+def keep(chosen: dict, wanted: str) -> int:
+    """Put the binaries of all kernels into the cache, where programs find them; returns how many there are."""
+    from flowtorch.codegen.folders import cache_folder
+
+    collector = install()
+    for call in chosen.values():
+        call()
+    binaries = cuda.kernel_module("binaries")
+    for kernel in collector.kernels.values():
+        binaries.binary(kernel, target(wanted), cache_folder())
+    return len(collector.kernels)
+
+
 def compiled(chosen: dict, targets: list[str], report=print) -> tuple[dict[str, list], int]:
     """The rows of the table for each target, and how many kernels failed to compile."""
     collector = install()
@@ -299,9 +313,16 @@ def main() -> None:
     parser.add_argument("--registry", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--filter", default="")
+    parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--part", default="0/1", metavar="K/N")
     options = parser.parse_args()
     chosen = calls() | (registry() if options.registry else {})
     chosen = {name: call for name, call in chosen.items() if re.search(options.filter, name)}
+    part, count = map(int, options.part.split("/"))
+    chosen = {name: call for k, (name, call) in enumerate(chosen.items()) if k % count == part}
+    if options.keep:
+        print(f"{keep(chosen, options.targets)} binaries for {options.targets} in the cache")
+        return
     rows, failed = compiled(chosen, options.targets.split(","))
     for wanted, found in rows.items():
         spilling = sorted({row["kernel"] for row in found if row["spilled"]})

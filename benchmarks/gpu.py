@@ -1,12 +1,13 @@
 """flowtorch on a GPU, beside PyTorch where it is installed: one command, results with the device's name.
 
-    python benchmarks/gpu.py [--filter WORD] [--json FILE] [--quick]
+    python benchmarks/gpu.py [--filter WORD] [--json FILE] [--quick] [--parts overhead,calls,training] [--budget SECONDS]
     FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python benchmarks/gpu.py --dry-run
 
 Each line gives microseconds per call for flowtorch and PyTorch and their ratio; memory-bound calls also the bandwidth
 and its share of what a device copy reaches, products the operations per second. Training steps of GPT-2 small,
 ResNet-50 and a vision transformer are measured eagerly and as a captured graph, with the largest memory in use. Results
-go to benchmarks/results/gpu_<device>.json. Without a GPU it says so; a dry run does everything once with tiny sizes in
+go to benchmarks/results/gpu_<device>.json after each case. benchmarks/gpu_session.py runs this and all other checks that
+want a GPU. Without a GPU it says so; a dry run does everything once with tiny sizes in
 Triton's interpreter, without taking times, to show that it all still runs.
 """
 
@@ -17,6 +18,7 @@ import json
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -77,47 +79,97 @@ def overhead(library, call) -> float:
     return best
 
 
-def cases(t, scale: int = 1) -> dict:
-    """Calls by name: (function, bytes moved or None, operations or None); sizes are divided by a power of `scale`."""
+def memory_bound(t, scale: int) -> dict:
+    """Functions that make a call, and the bytes that the call moves; sizes are divided by powers of `scale`."""
     F = t.nn.functional
+    n, row = (1 << 26) // scale**2, 4096 // scale
 
-    def new(*shape, dtype="float32", grad=False):
+    def on(function, shape=(n,), dtype="float32"):
+        def make():
+            x = t.randn(*shape, device="cuda").to(getattr(t, dtype))
+            return lambda: function(x)
+
+        return make
+
+    def backward(function, shape, dtype="bfloat16"):
+        def make():
+            x = t.randn(*shape, device="cuda").to(getattr(t, dtype)).requires_grad_()
+            y = function(x)
+            g = t.ones_like(y)
+            return lambda: t.autograd.grad(y, x, g, retain_graph=True)
+
+        return make
+
+    rows = (n // row, row)
+    text, words = 8192 // scale, 50304 // scale
+    target = t.zeros(text, dtype=t.int64, device="cuda")
+    return {
+        "copy": (on(lambda x: x.clone()), 8 * n), "add": (on(lambda x: x + x), 8 * n), "gelu": (on(F.gelu), 8 * n),
+        "add bfloat16": (on(lambda x: x + x, dtype="bfloat16"), 4 * n), "sum": (on(lambda x: x.sum()), 4 * n),
+        "sum rows": (on(lambda x: x.sum(1), rows), 4 * n), "sum columns": (on(lambda x: x.sum(0), rows), 4 * n),
+        "softmax": (on(lambda x: x.softmax(-1), rows), 8 * n),
+        "softmax backward": (backward(lambda x: x.softmax(-1), rows), 6 * n),
+        "layer_norm": (on(lambda x: F.layer_norm(x, (row,)), rows, "bfloat16"), 4 * n),
+        "layer_norm backward": (backward(lambda x: F.layer_norm(x, (row,)), rows), 6 * n),
+        "transpose": (on(lambda x: x.t().contiguous(), (8192 // scale, n * scale // 8192)), 8 * n),
+        "cumsum": (on(lambda x: x.cumsum(1), rows), 8 * n), "dropout": (on(F.dropout), 8 * n),
+        "rand": (lambda: lambda: t.rand(n, device="cuda"), 4 * n),
+        "cross_entropy": (on(lambda x: F.cross_entropy(x, target), (text, words), "bfloat16"), 2 * text * words),
+        "cross_entropy backward": (backward(lambda x: F.cross_entropy(x, target), (text, words)), 4 * text * words),
+    }  # fmt: skip
+
+
+def compute_bound(t, scale: int) -> dict:
+    """Functions that make a call, and the operations of the call (None where they are not counted)."""
+    F = t.nn.functional
+    row, length, c = 4096 // scale, 2048 // scale, 256 if scale == 1 else 8
+    heads = 16 if scale == 1 else 2
+
+    def new(*shape, dtype="bfloat16", grad=False):
         return t.randn(*shape, device="cuda").to(getattr(t, dtype)).requires_grad_(grad)
 
-    found = {}
-    n = (1 << 26) // scale**2
-    row = 4096 // scale
-    big, low = new(n), new(n, dtype="bfloat16")
-    for name, call, size in (
-        ("copy", lambda: big.clone(), 8 * n), ("add", lambda: big + big, 12 * n), ("gelu", lambda: F.gelu(big), 8 * n),
-        ("add bfloat16", lambda: low + low, 6 * n), ("sum", lambda: big.sum(), 4 * n),
-        ("sum rows", lambda: big.view(-1, row).sum(1), 4 * n),
-        ("sum columns", lambda: big.view(-1, row).sum(0), 4 * n),
-        ("softmax", lambda: big.view(-1, row).softmax(-1), 8 * n),
-        ("layer_norm", lambda: F.layer_norm(low.view(-1, row), (row,)), 4 * n),
-        ("transpose", lambda: big.view(8192 // scale, -1).t().contiguous(), 8 * n),
-        ("cumsum", lambda: big.view(-1, row).cumsum(1), 8 * n),
-        ("rand", lambda: t.rand(n, device="cuda"), 4 * n), ("dropout", lambda: F.dropout(big), 8 * n),
-    ):  # fmt: skip
-        found[name] = (call, size, None)
-    logits = new(8192 // scale, 50304 // scale, dtype="bfloat16")
-    target = t.zeros(8192 // scale, dtype=t.int64, device="cuda")
-    found["cross_entropy"] = (lambda: F.cross_entropy(logits, target), 2 * logits.numel(), None)
-    for dtype in ("bfloat16", "float16", "float32"):
+    def product(dtype):
         a, b = new(row, row, dtype=dtype), new(row, row, dtype=dtype)
-        found[f"matmul {dtype}"] = (lambda a=a, b=b: a @ b, None, 2 * row**3)
-    length = 2048 // scale
-    q, k, v = (new(4, 16 if scale == 1 else 2, length, 64, dtype="bfloat16") for _ in range(3))
-    attend = F.scaled_dot_product_attention
-    found["attention"] = (lambda: attend(q, k, v, is_causal=True), None, 2 * 4 * 16 * length * length * 64)
-    c = 256 if scale == 1 else 8
-    image, filters = new(32, c, 28, 28, dtype="bfloat16"), new(c, c, 3, 3, dtype="bfloat16")
-    found["conv2d"] = (lambda: F.conv2d(image, filters, padding=1), None, 2 * 32 * 28 * 28 * c * c * 9)
-    rows = new((1 << 24) // scale**2)
-    found["sort"] = (lambda: rows.view(-1, 1024 if scale == 1 else 16).sort(1), None, None)
-    weight, places = new(50304 // scale, 1024 // scale, grad=True), t.randint(0, 50304 // scale, (64,), device="cuda")
-    found["embedding backward"] = (lambda: t.autograd.grad(F.embedding(places, weight).sum(), weight), None, None)
-    return found
+        return lambda: a @ b
+
+    def attention(grad, causal=True):
+        q, k, v = (new(4, heads, length, 64, grad=grad) for _ in range(3))
+        return derivative(lambda: F.scaled_dot_product_attention(q, k, v, is_causal=causal), grad and (q, k, v))
+
+    def convolution(grad):
+        x, w = new(32, c, 28, 28, grad=grad), new(c, c, 3, 3, grad=grad)
+        return derivative(lambda: F.conv2d(x, w, padding=1), grad and (x, w))
+
+    def derivative(call, inputs):
+        if not inputs:
+            return call
+        y = call()
+        g = t.ones_like(y)
+        return lambda: t.autograd.grad(y, inputs, g, retain_graph=True)
+
+    def sort():
+        x = new(1 << 24 if scale == 1 else 64, dtype="float32")
+        return lambda: x.view(-1, 1024 if scale == 1 else 16).sort(1)
+
+    def embedding():
+        weight, places = new(50304 // scale, row // 4, grad=True), t.randint(0, 50304 // scale, (64,), device="cuda")
+        return lambda: t.autograd.grad(F.embedding(places, weight).sum(), weight)
+
+    pairs, window = 2 * 4 * heads * length * length * 64, 2 * 32 * 28 * 28 * c * c * 9
+    return {
+        **{f"matmul {dtype}": (lambda dtype=dtype: product(dtype), 2 * row**3)
+           for dtype in ("bfloat16", "float16", "float32", "float64")},
+        "attention": (lambda: attention(False), pairs), "attention full": (lambda: attention(False, False), 2 * pairs),
+        "attention backward": (lambda: attention(True), 5 * pairs // 2),
+        "conv2d": (lambda: convolution(False), window), "conv2d backward": (lambda: convolution(True), 2 * window),
+        "sort": (sort, None), "embedding backward": (embedding, None),
+    }  # fmt: skip
+
+
+def cases(t, scale: int = 1) -> dict:
+    """By name: a function that makes the call, the bytes moved or None, the operations or None."""
+    moving = {name: (make, size, None) for name, (make, size) in memory_bound(t, scale).items()}
+    return moving | {name: (make, None, count) for name, (make, count) in compute_bound(t, scale).items()}
 
 
 def captured(library, step):
@@ -136,26 +188,34 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--parts", default="overhead,calls,training")
+    parser.add_argument("--budget", type=float, default=float("inf"), help="seconds after which no case is begun")
     options = parser.parse_args(argv)
     if not options.dry_run and (not ft.cuda.is_available() or ft.cuda.get_device_capability() == (0, 0)):
         sys.exit("benchmarks/gpu.py: there is no GPU here (CuPy, Triton and a CUDA device are needed)")
     device = "dry run" if options.dry_run else ft.cuda.get_device_name()
     print(device)
     bench = Bench(options.filter, options.dry_run, 0.2 if options.quick else 1.0)
-    results: dict = {"device": device, "flowtorch": ft.__version__, "cases": {}}
-    for part in (bench.calls, bench.overhead, bench.training):
-        for name, row, size, operations in part():
-            report(results, name, row, size, operations)
-    if options.dry_run and not options.json:
-        return
     file = f"gpu_{device.replace(' ', '-')}.json"
-    target = Path(options.json or Path(__file__).parent / "results" / file)
-    target.write_text(json.dumps(results, indent=1) + "\n")
-    print("written to", target)
+    path = None if options.dry_run and not options.json else Path(options.json or RESULTS / file)
+    results: dict = {"device": device, "flowtorch": ft.__version__, "cases": {}}
+    if path and path.exists():  # parts that were measured before stay
+        results["cases"] = json.loads(path.read_text())["cases"]
+    end = time.monotonic() + options.budget
+    for part in options.parts.split(","):
+        for name, figures, size, operations in getattr(bench, part)():
+            late = time.monotonic() > end
+            report(results, name, {"error": "there was no time left"} if late else figures(), size, operations)
+            if path:  # after each case, for the next may end the process
+                path.write_text(json.dumps(results, indent=1) + "\n")
+    print("written to", path)
+
+
+RESULTS = Path(__file__).parent / "results"
 
 
 class Bench:
-    """What is measured, each part as rows of (name, figures, bytes moved, operations)."""
+    """What is measured, each part as rows of (name, function that measures, bytes moved, operations)."""
 
     def __init__(self, filter: str, dry: bool, seconds: float) -> None:
         self.filter, self.dry, self.seconds = filter, dry, seconds
@@ -184,18 +244,22 @@ class Bench:
         tables = {who: cases(library, 64 if self.dry else 1) for who, library in self.libraries.items()}
         for name, (_, size, operations) in tables["flowtorch"].items():
             if self.filter in name:
-                row = self.row(lambda who, library, name=name: {who: self.time(library, tables[who][name][0])})
-                yield name, row, size, operations
+
+                def figures(who, library, name=name):
+                    return {who: self.time(library, tables[who][name][0]())}
+
+                yield name, partial(self.row, figures), size, operations
 
     def overhead(self):
-        if self.filter not in "overhead":
-            return
-        small = {who: library.ones(16, device="cuda") for who, library in self.libraries.items()}
         calls = {"add": lambda x: x + x, "sum": lambda x: x.sum(), "softmax": lambda x: x.softmax(0),
                  "view and copy": lambda x: x.view(4, 4).t().contiguous()}  # fmt: skip
         for name, call in calls.items():
-            row = self.row(lambda who, library, call=call: {who: self.host_time(library, call, small[who])})
-            yield f"overhead of {name} (host)", row, None, None
+            if self.filter in f"overhead of {name}":
+
+                def figures(who, library, call=call):
+                    return {who: self.host_time(library, call, library.ones(16, device="cuda"))}
+
+                yield f"overhead of {name} (host)", partial(self.row, figures), None, None
 
     def host_time(self, library, call, x) -> float:
         if self.dry:
@@ -219,7 +283,7 @@ class Bench:
                         found = {who: self.time(library, step if kind == "eager" else captured(library, step))}
                         return found if self.dry else found | {f"{who} bytes": library.cuda.max_memory_allocated()}
 
-                    yield f"{name} {dtype}, {kind}", self.row(figures), None, None
+                    yield f"{name} {dtype}, {kind}", partial(self.row, figures), None, None
 
 
 def report(results: dict, name: str, row: dict, size: int | None, operations: int | None) -> None:

@@ -1,6 +1,6 @@
 """``python -m flowtorch tune``: measure candidate configurations on the GPU at hand and write the table.
 
-    python -m flowtorch tune [--dtypes bfloat16,float32] [--classes lll,mml] [--write]
+    python -m flowtorch tune [--dtypes bfloat16,float32] [--classes lll,mml] [--write] [--out FILE]
     python -m flowtorch tune --check sm_90
 
 Each class of shapes is measured on a representative size; the fastest candidate is printed, and with --write kept in
@@ -29,6 +29,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dtypes", default="float16,bfloat16,float32,float64")
     parser.add_argument("--classes", default="")
     parser.add_argument("--write", action="store_true")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table there instead, class by class")
     parser.add_argument("--check", metavar="ARCHITECTURE")
     options = parser.parse_args(argv)
     if options.check:
@@ -47,6 +48,8 @@ def main(argv: list[str]) -> int:
             sizes = tuple(SIZES[letter] for letter in kind)
             best, times = fastest(dtype, sizes, tuning.matmul_candidates(dtype), measured)
             found[f"{dtype} {kind}"] = best
+            if options.out:  # after each class: a run that is cut off has not been in vain
+                write(tuning.architecture, found, options.out)
             print(f"{dtype} {kind}: {best} in {min(times):.1f} us, the slowest {max(times):.1f} us", flush=True)
     if options.write:
         write(tuning.architecture, found)
