@@ -1,14 +1,14 @@
 """flowtorch on a GPU, beside PyTorch where it is installed: one command, results with the device's name.
 
-    python benchmarks/gpu.py [--filter WORD] [--json FILE] [--quick] [--parts overhead,calls,training] [--budget SECONDS]
+    python benchmarks/gpu.py [--filter WORD] [--json FILE] [--quick] [--parts calls,training] [--budget SECONDS]
     FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python benchmarks/gpu.py --dry-run
 
 Each line gives microseconds per call for flowtorch and PyTorch and their ratio; memory-bound calls also the bandwidth
 and its share of what a device copy reaches, products the operations per second. Training steps of GPT-2 small,
-ResNet-50 and a vision transformer are measured eagerly and as a captured graph, with the largest memory in use. Results
-go to benchmarks/results/gpu_<device>.json after each case. benchmarks/gpu_session.py runs this and all other checks that
-want a GPU. Without a GPU it says so; a dry run does everything once with tiny sizes in
-Triton's interpreter, without taking times, to show that it all still runs.
+ResNet-50 and a vision transformer are measured eagerly and as a captured graph, with the largest memory in use.
+Results go to benchmarks/results/gpu_<device>.json after each case; benchmarks/gpu_session.py runs this and all other
+checks that want a GPU. Without a GPU it says so; a dry run does everything once with tiny sizes in Triton's
+interpreter, without taking times, to show that it all still runs.
 """
 
 from __future__ import annotations

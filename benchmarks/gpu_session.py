@@ -3,11 +3,11 @@
     python benchmarks/gpu_session.py [--out FOLDER] [--seconds 560] [--stages NAME,...] [--replay SCRIPT] [--list]
     FLOWTORCH_CUDA=interpret TRITON_INTERPRET=1 python benchmarks/gpu_session.py --dry-run --out FOLDER
 
-The stages run one after the other, each a process with a time limit of its own, so that one that fails or hangs costs
-no more than its share and the rest goes on. FOLDER/session.json says after each stage how it ended and how long it took,
-FOLDER/log.txt what it printed. Called again with the same folder, what ended well is not repeated, and what has not run
-yet, failed or was cut off is: on a machine where a command may take ten minutes, call it three times. The exit status is
-0 when all stages have ended well.
+The stages run one after the other, each a process with a time limit of its own, so that one that fails or hangs
+costs no more than its share and the rest goes on. FOLDER/session.json says after each stage how it ended and how long
+it took, FOLDER/log.txt what it printed. Called again with the same folder, what ended well is not repeated, and what
+has not run yet, failed or was cut off is: on a machine where a command may take ten minutes, call it three times. The
+exit status is 0 when all stages have ended well.
 
 The kernels are compiled on all cores before anything is measured or checked. With --replay, a script that holds a
 library against recorded results is run as well, with --device cuda.
@@ -51,8 +51,9 @@ print(ft.cuda.get_device_properties())
 x, w = ft.randn(64, 64, device="cuda"), ft.randn(64, 64, device="cuda", requires_grad=True)
 for call in (lambda: x + w, lambda: x.sum(1), lambda: x.softmax(1), lambda: x @ w, lambda: F.layer_norm(w, (64,)),
              lambda: x.sort(1)[0], lambda: x.cumsum(0), lambda: x.t().contiguous(), lambda: x[x > 0],
-             lambda: (x.bfloat16() @ w.bfloat16()).float(), lambda: F.conv2d(x.view(1, 1, 64, 64), w[:3, :3][None, None])):
-    there, here = call(), None
+             lambda: (x.bfloat16() @ w.bfloat16()).float(),
+             lambda: F.conv2d(x.view(1, 1, 64, 64), w[:3, :3][None, None])):
+    there = call()
     x, w = x.cpu(), w.detach().cpu().requires_grad_()
     here = call()
     x, w = x.cuda(), w.detach().cuda().requires_grad_()
@@ -116,7 +117,8 @@ def stages(replay: str | None) -> list[Stage]:
             python("-m", "flowtorch", "difftest", "ops", "--candidate", "flowtorch-cuda", "--reference", "flowtorch",
                    "-j", jobs, "--ledger", out / "difftest.json")], {}, dry=False),
         Stage("tuning", 200, lambda out, seconds: [
-            python("-m", "flowtorch", "tune", "--dtypes", "bfloat16,float32", "--out", out / "tuned.py")], {}, dry=False),
+            python("-m", "flowtorch", "tune", "--dtypes", "bfloat16,float32", "--out", out / "tuned.py")],
+            {}, dry=False),
     ]  # fmt: skip
     if replay:
         found.insert(6, Stage("replay", 300, lambda out, seconds: [
@@ -160,7 +162,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--dry-run", action="store_true")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args(argv)
-    chosen = [stage for stage in stages(options.replay) if not options.stages or stage.name in options.stages.split(",")]
+    names = options.stages.split(",") if options.stages else [stage.name for stage in stages(options.replay)]
+    chosen = [stage for stage in stages(options.replay) if stage.name in names]
     if options.list:
         print("\n".join(f"{stage.name:12} at most {stage.seconds:.0f} s" for stage in chosen))
         return 0

@@ -10,11 +10,18 @@ import triton.language as tl
 
 @triton.jit
 def words(counter, seed, low, high):
-    """Four random words for each counter, beside each other along the last dimension."""
+    """Four random words for each counter, beside each other along the last dimension.
+
+    seed is a number, or in a captured graph the address of seed and offset, to which low is added.
+    """
+    key, least, most = seed, low, high
+    if seed.dtype.is_ptr():
+        offset = tl.load(seed + 1) + low
+        key, least, most = tl.load(seed), offset & 0x7FFFFFFF, offset >> 31
     lowest = counter.to(tl.uint32)
     highest = (counter >> 32).to(tl.uint32)
     zeros = tl.zeros_like(lowest)
-    a, b, c, d = tl.philox(seed, lowest, highest, zeros + low.to(tl.uint32), zeros + high.to(tl.uint32))
+    a, b, c, d = tl.philox(key, lowest, highest, zeros + least.to(tl.uint32), zeros + most.to(tl.uint32))
     return tl.interleave(tl.interleave(a, c), tl.interleave(b, d))
 
 

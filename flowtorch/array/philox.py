@@ -19,6 +19,12 @@ from flowtorch.random import Generator
 _STATE = np.dtype([("seed", "<u8"), ("offset", "<u8")])
 
 
+class CapturedSeed(int):
+    """The seed of a draw in a captured graph: ``state`` is where kernels find a replay's seed and offset."""
+
+    state: Any
+
+
 class PhiloxGenerator(Generator):
     """A source of random numbers on a CUDA device."""
 
@@ -83,7 +89,11 @@ class PhiloxGenerator(Generator):
                                "torch.cuda.CUDAGraph.register_generator_state")
         offset = self._offset
         self._offset += 1
-        return self._seed, offset
+        if self.captured is None:
+            return self._seed, offset
+        seed = CapturedSeed(self._seed)
+        seed.state = self.captured
+        return seed, offset
 
     def begin_capture(self, state: Any) -> int:
         """Let draws take seed and offset from ``state``, two int64 there; returns what ``end_capture`` wants."""

@@ -191,3 +191,17 @@ def test_mistakes_in_generated_text_are_compile_errors():
     said = r"'wrong_\w+' of \(\*bf16, .* for cuda 90: CompilationError"
     with pytest.raises(module("compile").CompileError, match=said):
         compiled(contiguous(wrong, 2))
+
+
+@pytest.mark.parametrize("seed", ["i64", "*i64"])
+def test_draws_in_and_out_of_captured_graphs(seed):
+    types = ("*fp32", "*fp32", "*i1", "i32", seed, "i64", "i64", "fp32", "fp32")
+    import triton.language as tl
+
+    kernel = module("direct").variant(
+        module("dropout").dropout, types, (("STATE", tl.float32), ("BLOCK", 1024)), frozenset(("x_ptr", "y_ptr"))
+    )
+    binary = module("compile").compile_kernel(kernel, SM90)
+    assert_no_spills(binary)
+    loads = [line for line in binary.asm["ptx"].splitlines() if "ld.global" in line and ".b64" in line]
+    assert bool(loads) == (seed == "*i64")

@@ -34,7 +34,7 @@ def test_a_session_records_failures_and_goes_on_where_it_stopped(tmp_path, monke
 
     def stage(name, code, seconds=20.0):
         text = f"open({str(ran)!r}, 'a').write({name!r} + ' '); {code}"
-        return session.Stage(name, seconds, lambda out, left: [session.python("-c", text)] * 2, {"OMP_NUM_THREADS": "1"})
+        return session.Stage(name, seconds, lambda out, left: [session.python("-c", text)] * 2, {})
 
     def broken(out, seconds):
         raise OSError("no such device")

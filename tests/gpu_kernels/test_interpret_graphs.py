@@ -135,18 +135,20 @@ def test_random_numbers_go_on_from_replay_to_replay():
     assert (ft.rand(2, device="cuda") != first[:2]).all()
 
 
-DRAWS = ["bernoulli", "multinomial", "normal_", "exponential_", "randperm", "randint", "dropout"]
+DRAWS = ["bernoulli", "multinomial", "normal_", "exponential_", "randperm", "randint", "dropout", "attention"]
 
 
 @pytest.mark.parametrize("draw", DRAWS)
 def test_every_draw_can_be_captured(draw):
     p = ft.full((3, 4), 0.5, device="cuda")
     out = ft.empty(6, device="cuda")
+    x = ft.linspace(0, 1, 32, device="cuda").view(1, 1, 4, 8)
     calls = {
         "bernoulli": lambda: ft.bernoulli(p), "multinomial": lambda: ft.multinomial(p, 3, True),
         "normal_": lambda: out.normal_(), "exponential_": lambda: out.exponential_(),
         "randperm": lambda: ft.randperm(9, device="cuda"), "randint": lambda: ft.randint(0, 99, (9,), device="cuda"),
         "dropout": lambda: F.dropout(p, 0.5),
+        "attention": lambda: F.scaled_dot_product_attention(x, x, x, dropout_p=0.5),
     }  # fmt: skip
     cuda.manual_seed(11)
     expected = [calls[draw]().clone() for _ in range(2)]

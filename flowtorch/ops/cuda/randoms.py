@@ -13,6 +13,7 @@ import numpy as np
 
 from flowtorch import devices
 from flowtorch.array.cuda import element_strides, empty, kernel_module
+from flowtorch.array.philox import CapturedSeed
 from flowtorch.codegen import triton_kernel
 from flowtorch.codegen.triton_map import grid_map, run
 from flowtorch.ops.cuda.base import INT64, cast, copy_into, dense, formula, full, kernel, parts
@@ -36,9 +37,12 @@ _DOUBLE = (
 )
 
 
-def _long(value: int) -> np.int64:
-    """A word as an argument of 64 bits, whatever its value: each would be a kernel of its own else."""
-    return np.int64(_signed(value))
+def _long(value: int) -> Any:
+    """A word as an argument of 64 bits, whatever its value: each would be a kernel of its own else.
+
+    Of a seed in a captured graph, the array in which kernels find seed and offset.
+    """
+    return value.state if isinstance(value, CapturedSeed) else np.int64(_signed(value))
 
 
 def _signed(value: int) -> int:
@@ -71,14 +75,14 @@ def stream(gen: Any) -> tuple[list[str], dict[str, Any], dict[str, int], dict[st
     In a captured graph arguments are the same at every replay, so that seed and offset are read from memory.
     """
     seed, offset = gen.advance()
-    if gen.captured is None:
+    if not isinstance(seed, CapturedSeed):
         counters = {"offset_low": offset & 0x7FFFFFFF, "offset_high": offset >> 31}
         return [], {}, counters, {"seed": (_signed(seed), "int64")}
     lines = [
         "seed = tl.load(state_ptr)", "offset = tl.load(state_ptr + 1) + call",
         "offset_low = offset & 0x7FFFFFFF", "offset_high = offset >> 31",
     ]  # fmt: skip
-    return lines, {"state": gen.captured}, {"call": offset}, {}
+    return lines, {"state": seed.state}, {"call": offset}, {}
 
 
 def uniform_(gen: Any, out: Any, low: float = 0.0, high: float = 1.0) -> Any:
