@@ -121,3 +121,14 @@ def test_a_module_loaded_later_is_labelled_and_known_by_its_label():
         "print(cls.__module__, cls.__module__ in sys.modules, inspect.getsource(cls)[:15], sep='|')\n",
     )  # fmt: skip
     assert said == "torch.distributions.dirichlet|True|class Dirichlet\n"
+    said = python(
+        "-m", "flowtorch", "run", "-c",
+        "import sys, typing, inspect, torch\n"
+        "for cls in (torch.nn.Linear, torch.nn.GRU, torch.optim.Adam, torch.utils.data.DataLoader, torch.Tensor):\n"
+        "    assert cls.__module__ in sys.modules, cls\n"
+        "    typing.get_type_hints(cls.__init__)\n"
+        "for cls in (torch.nn.Module, torch.nn.Linear, torch.distributions.ExpTransform, torch.optim.Adam):\n"
+        "    typing.get_type_hints(cls)\n"
+        "print(inspect.getsource(torch.nn.Linear)[:12], inspect.getmodule(torch.nn.Conv2d) is torch.nn.modules.conv)\n",
+    )  # fmt: skip
+    assert said == "class Linear True\n"

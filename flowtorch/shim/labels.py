@@ -37,13 +37,16 @@ def label(module: ModuleType) -> None:
 
 def _label(thing: Any, home: str) -> None:
     public = public_home(home, thing)
-    if public is None:
-        return
+    if public is None or (public != home and isinstance(thing, type) and "__annotations__" in vars(thing)):
+        return  # annotations are looked up in the module that a class names: it has to be the true one
+    alias = ALIAS + public[len(REAL) :]
     try:
-        thing.__module__ = ALIAS + public[len(REAL) :]
+        thing.__module__ = alias
     except TypeError:  # a class written in C
         return
     _changed.append((thing, home))
+    if alias not in sys.modules and public in sys.modules:  # where inspect and typing look a label up
+        sys.modules[alias] = sys.modules[public]
 
 
 def public_home(home: str, thing: Any) -> str | None:
@@ -83,10 +86,9 @@ class LabellingLoader(SourceFileLoader):
     """Loads a module of flowtorch as ever, and labels what it defines."""
 
     def exec_module(self, module: ModuleType) -> None:
-        """Run the module's code; make it known as PyTorch's too, where its labels are looked up."""
+        """Run the module's code, and label what is there then."""
         super().exec_module(module)
         label(module)
-        sys.modules.setdefault(ALIAS + module.__name__[len(REAL) :], module)
 
 
 def labelled(fullname: str, path: Any) -> ModuleSpec | None:

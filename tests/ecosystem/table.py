@@ -72,12 +72,21 @@ def details(outcomes: dict[str, Outcome]) -> list[str]:
         if "failed" in outcome.found:
             lines += failures(name, outcome)
         if outcome.needed:
-            lines.append(f"- absent and needed somewhere in the loaded code: {', '.join(sorted(outcome.needed))}")
+            lines.append(f"- absent and needed somewhere in the loaded code: {', '.join(grouped(outcome.needed))}")
         if outcome.met:
             lines.append(f"- met: {', '.join(sorted({f'{n} ({how})' for n, _, how in outcome.met}))}")
         if lines:
             parts.append(f"## {name}\n\n" + "\n".join(lines))
     return parts
+
+
+def grouped(names: list[str]) -> list[str]:
+    """Names, or where there are many below one module of torch's, their number."""
+    modules: dict[str, list[str]] = {}
+    for name in sorted(names):
+        modules.setdefault(".".join(name.split(".")[:2]), []).append(name)
+    many = 3
+    return [s for m, below in modules.items() for s in (below if len(below) <= many else [f"{len(below)} of {m}"])]
 
 
 def failures(name: str, outcome: Outcome) -> list[str]:
