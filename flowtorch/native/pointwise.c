@@ -380,15 +380,46 @@ PyObject *pointwise_run(Kernel *self, PyObject *const *args, Py_ssize_t count, P
     return (PyObject *)result;
 }
 
-/* ---- astype(array, dtype): between float32 and 16-bit floats */
+/* ---- astype(array, dtype): between float32 and 16-bit floats, and between numbers that C converts as numpy does */
 
-typedef struct { char *to; const char *from; int in, out; } Cast;
+typedef struct { char *to; const char *from; int in, out, streams; } Cast;
+
+#define CONVERT(FROM, TO) for (Index i = 0; i < n; i++) ((TO *)to)[i] = (TO)((const FROM *)from)[i];
+
+/* n elements; 0 for a pair that is left to numpy. */
+static int convert(char *to, const char *from, Index n, int in, int out) {
+    int low = in == FLOAT32 ? out : in;
+    if (in == FLOAT32 && out == FLOAT64) CONVERT(float, double)
+    else if (in == FLOAT64 && out == FLOAT32) CONVERT(double, float)
+    else if (in == INT32 && out == FLOAT32) CONVERT(int32_t, float)
+    else if (in == INT64 && out == FLOAT32) CONVERT(int64_t, float)
+    else if (in == INT32 && out == INT64) CONVERT(int32_t, int64_t)
+    else if (in == INT64 && out == INT32) CONVERT(int64_t, int32_t)
+    else if (in == BOOL && out == FLOAT32) for (Index i = 0; i < n; i++) ((float *)to)[i] = from[i] != 0;
+    else if (low != FLOAT16 && low != BFLOAT16) return 0;
+    else if (out == FLOAT32) load(to, from, sizes[in], n, in, FLOAT32);
+    else if (in == FLOAT32) store(to, from, sizes[out], n, out, FLOAT32);
+    else return 0;
+    return 1;
+}
 
 static void cast(void *context, Index begin, Index end) {
     const Cast *w = context;
     int in = sizes[w->in], out = sizes[w->out];
-    if (w->out == FLOAT32) load(w->to + begin * out, w->from + begin * in, in, end - begin, w->in, FLOAT32);
-    else store(w->to + begin * out, w->from + begin * in, out, end - begin, w->out, FLOAT32);
+    char *to = w->to + begin * out;
+    if (!w->streams) {
+        convert(to, w->from + begin * in, end - begin, w->in, w->out);
+        return;
+    }
+    _Alignas(64) char block[STREAM_BLOCK];
+    Index most = STREAM_BLOCK / out, m = to_line(to) / out;
+    for (; begin < end; begin += m, m = most) {
+        if (m == 0) m = most;
+        if (m > end - begin) m = end - begin;
+        convert(block, w->from + begin * in, m, w->in, w->out);
+        stream_copy(w->to + begin * out, block, m * out);
+    }
+    stream_end();
 }
 
 static PyObject *astype(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
@@ -396,13 +427,12 @@ static PyObject *astype(Kernel *self, PyObject *const *args, Py_ssize_t count, P
     PyArrayObject *a = (PyArrayObject *)args[0];
     PyArray_Descr *descr = (PyArray_Descr *)args[1];
     int in = dtype_code(PyArray_DESCR(a)), out = dtype_code(descr);
-    int low = in == FLOAT32 ? out : in;
-    if ((in != FLOAT32 && out != FLOAT32) || (low != FLOAT16 && low != BFLOAT16)) return NULL;
+    if (in == UNKNOWN || out == UNKNOWN || !convert(NULL, NULL, 0, in, out)) return NULL;
     if (!is_contiguous(a) && !PyArray_IS_F_CONTIGUOUS(a)) return NULL;
     Py_INCREF(descr);
     PyArrayObject *result = (PyArrayObject *)PyArray_NewLikeArray(a, NPY_KEEPORDER, descr, 0);
     if (result == NULL) return NULL;
-    Cast w = {PyArray_BYTES(result), PyArray_BYTES(a), in, out};
+    Cast w = {PyArray_BYTES(result), PyArray_BYTES(a), in, out, streams(PyArray_NBYTES(result))};
     parallel_for(PyArray_SIZE(a), 50000, cast, &w);
     return (PyObject *)result;
 }

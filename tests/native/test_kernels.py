@@ -380,3 +380,24 @@ def test_kernels_leave_no_trace_when_they_are_taken_out(kernels):
         assert not any(hasattr(REGISTRY[n].body, "native") for n in places.BODIES)
     finally:
         plug.install(kernels) if installed else None
+
+
+@pytest.mark.parametrize("size", [0, 1, 1000, 1_000_003])
+@pytest.mark.parametrize(
+    "pair", ["float32 float64", "float64 float32", "int32 float32", "int64 float32", "int32 int64", "int64 int32",
+             "bool float32"],
+)  # fmt: skip
+def test_casts_of_numbers_are_those_of_numpy(kernels, pair, size):
+    source, target = (np.dtype(name) for name in pair.split())
+    words = np.random.default_rng(0).integers(0, 256, (size + 1) * source.itemsize, np.uint8)
+    for offset in (0, source.itemsize):  # results begin anywhere in a line of the cache, operands at any element
+        x = words[offset : offset + size * source.itemsize].view(source)
+        with np.errstate(all="ignore"):
+            np.testing.assert_array_equal(kernels.kernel("astype", decline)(x, target), x.astype(target))
+
+
+@pytest.mark.parametrize("pair", ["float32 int32", "float32 float32", "float32 bool", "complex64 float32"])
+def test_other_casts_are_left_to_numpy(kernels, pair):
+    source, target = (np.dtype(name) for name in pair.split())
+    with pytest.raises(Declined):
+        kernels.kernel("astype", decline)(np.ones(3, source), target)
