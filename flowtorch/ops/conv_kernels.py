@@ -219,21 +219,20 @@ def weight_gradient(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) ->
 
 def input_gradient(grad: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
     """(N, C, *size) of the gradient of ``forward`` and its weight."""
-    if g.dense and min(g.transposed().padding) >= 0:
+    if g.dense and min(g.transposed().padding) >= 0 and (g.pointwise or g.transposed().in_rows):
         return forward(grad, flipped(weight, g.groups), g.transposed(), dtype)
     n, shared = len(grad), g.shared(len(grad))
     c, size = g.groups * g.channels, tuple(s + 2 * p for s, p in zip(g.size, g.padding, strict=True))
     x = np.zeros((n, c, *size), dtype)
-    w = np.ascontiguousarray(weight.reshape(g.groups, g.outputs, g.channels, -1).transpose(0, 3, 2, 1))
-    w = w.reshape(g.groups, -1, g.outputs)                                  # (groups, positions * channels, outputs)
+    w = weight.reshape(g.groups, g.outputs, -1).swapaxes(1, 2)              # (groups, channels * positions, outputs)
     for start in range(0, n, shared):
         part = x[start : start + shared]
         columns = np.matmul(w, together(grad[start : start + shared], g.groups))
-        columns = columns.reshape(g.groups, *g.kernel, g.channels, len(part), *g.out)
+        columns = columns.reshape(g.groups, g.channels, *g.kernel, len(part), *g.out)
         images = part.reshape(len(part), g.groups, g.channels, *size)
         images = images.transpose(1, 2, 0, *range(3, images.ndim))
         for k, where in offsets(g):
-            images[(slice(None), slice(None), slice(None), *where)] += columns[(slice(None), *k)]
+            images[(slice(None), slice(None), slice(None), *where)] += columns[(slice(None), slice(None), *k)]
     inner = tuple(slice(p, p + s) for p, s in zip(g.padding, g.size, strict=True))
     return np.ascontiguousarray(x[(slice(None), slice(None), *inner)])
 
