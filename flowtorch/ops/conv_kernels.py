@@ -3,7 +3,7 @@
 Three ways. *Shifted rows*, for stride 1: the input is copied once for every kernel position but those of the first
 dimension; moving on along that one is an offset into the same copy, so there are as many products as the kernel is
 high, added up. *Windows*, for everything else: every kernel position is copied, for as many images at once as stay in
-the cache, so that small images make one large product. *Depthwise* ones add shifted products, rows run together.
+the cache, so that small images make one large product. *Depthwise* ones copy rows that run together.
 """
 
 from __future__ import annotations
@@ -250,11 +250,14 @@ class _Flat:
         self.length = sum((o - 1) * s for o, s in zip(g.out, steps, strict=True)) + 1
         self.offsets = [sum(i * d * s for i, d, s in zip(k, g.dilation, steps, strict=True))
                         for k in product(*map(range, g.kernel))]
+        self.room = np.empty((g.groups, len(self.offsets), self.length), x.dtype)
 
-    def image(self, i: int) -> list[np.ndarray]:
-        """The (channels, length) parts that the kernel positions meet."""
+    def columns(self, i: int) -> np.ndarray:
+        """The (channels, kernel positions, length) columns of an image; overwritten by the next."""
         flat = self.x[i].reshape(len(self.x[i]), -1)
-        return [flat[:, at : at + self.length] for at in self.offsets]
+        for k, at in enumerate(self.offsets):
+            np.copyto(self.room[:, k], flat[:, at : at + self.length])
+        return self.room
 
     def results(self, flat: np.ndarray) -> np.ndarray:
         """(channels, *out) of (channels, length)."""
@@ -266,15 +269,10 @@ def depthwise(x: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.
     """``forward`` with one input channel a group."""
     n = len(x)
     if g.outputs == 1 and g.dense:
-        flat, w = _Flat(x, g), weight.reshape(g.groups, -1)
+        flat, w = _Flat(x, g), weight.reshape(g.groups, 1, -1)
         out = np.empty((n, g.groups, *g.out), dtype)
-        total, room = np.empty((2, g.groups, flat.length), dtype)
         for i in range(n):
-            for k, part in enumerate(flat.image(i)):
-                np.multiply(part, w[:, k : k + 1], room if k else total)
-                if k:
-                    total += room
-            out[i] = flat.results(total)
+            out[i] = flat.results(np.matmul(w, flat.columns(i))[:, 0])
         return out
     out = np.zeros((n, g.groups, g.outputs, *g.out), dtype)
     w, x = weight.reshape(g.groups, g.outputs, *g.kernel), padded(x, g.padding)
@@ -304,13 +302,13 @@ def depthwise_weight(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) -
     n = len(x)
     if g.outputs == 1 and g.dense:
         flat = _Flat(x, g)
-        total = np.zeros((g.groups, len(flat.offsets)), dtype)
+        total = np.zeros((g.groups, 1, len(flat.offsets)), dtype)
         own = np.zeros((g.groups, flat.length), dtype)                      # zeros between the ends of rows
         for i in range(n):
             flat.results(own)[...] = grad[i]
-            for k, part in enumerate(flat.image(i)):
-                total[:, k] += np.matmul(own[:, None], part[:, :, None])[:, 0, 0]
-        return total.reshape(g.groups, 1, *g.kernel)
+            total += np.matmul(own[:, None], flat.columns(i).swapaxes(1, 2))
+        if np.isfinite(total).all():        # else what is infinite may have met the zeros between the rows
+            return total.reshape(g.groups, 1, *g.kernel)
     own, x = grad.reshape(n, g.groups, g.outputs, -1), padded(x, g.padding)
     out = np.empty((g.groups, g.outputs, *g.kernel), dtype)
     for k, where in offsets(g):

@@ -63,3 +63,16 @@ def test_images_with_channels_last_and_repeated_ones():
             yield out.detach(), leaf.grad
 
     compare()
+
+
+def test_an_infinity_reaches_only_the_weights_that_meet_it():
+    @program
+    def compare(torch):
+        x = torch.ones(2, 3, 6, 6)
+        x[1, 2, 3, 5] = math.inf
+        w = torch.ones(3, 1, 3, 3, requires_grad=True)
+        g = torch.linspace(1, 2, 96).reshape(2, 3, 4, 4)
+        torch.nn.functional.conv2d(x, w, groups=3).backward(g)
+        yield w.grad
+
+    compare()
