@@ -18,7 +18,7 @@ _NONE = ("No CUDA device is available: flowtorch runs on cuda with the extra 'cu
          "and a GPU, "
          "or with FLOWTORCH_CUDA=interpret on host memory")
 
-has_half = has_magma = False
+has_half, has_magma = True, False
 default_generators: tuple = ()
 
 
@@ -470,6 +470,10 @@ _ELSEWHERE = {
 def __getattr__(name: str) -> Any:
     if name in ("amp", "graphs", "memory", "nccl", "nvtx", "profiler", "random", "streams"):
         return importlib.import_module(f"flowtorch.cuda.{name}")
+    if name == "AcceleratorError":
+        from flowtorch.accelerator import AcceleratorError
+
+        return AcceleratorError
     if name in _ELSEWHERE:
         return getattr(importlib.import_module(f"flowtorch.cuda.{_ELSEWHERE[name]}"), name)
     if name.endswith("Tensor"):

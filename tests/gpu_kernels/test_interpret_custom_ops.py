@@ -68,3 +68,33 @@ def test_launching_says_what_is_wrong():
         launch(x, x, x)
     with pytest.raises(ValueError, match="cannot be accessed from Triton"):
         launch(x, torch.zeros(4), x, 4, 1.0, BLOCK=4)
+
+
+TUNED = """
+import triton
+import triton.language as tl
+
+@triton.autotune([triton.Config({"BLOCK": 4}), triton.Config({"BLOCK": 8})], key=["n"])
+@triton.heuristics({"EVEN": lambda given: given["n"] % 2 == 0})
+@triton.jit
+def shifted(x_ptr, shift_ptr, out_ptr, n, EVEN: tl.constexpr, BLOCK: tl.constexpr):
+    i = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    x = tl.load(x_ptr + i, mask=i < n)
+    if shift_ptr is not None:
+        x += tl.load(shift_ptr)
+    if EVEN:
+        x += 100
+    tl.store(out_ptr + i, x, mask=i < n)
+"""
+
+
+@pytest.mark.parametrize("wrapped", [True, False])
+def test_autotuned_kernels_and_pointers_that_are_none(wrapped):
+    kernel = run(TUNED, {"__name__": "tuned"})["shifted"]
+    launch = LaunchableKernel(kernel) if wrapped else kernel
+    x, out = torch.arange(6.0, device="cuda"), torch.empty(6, device="cuda")
+    grid = lambda meta: (-(-6 // meta["BLOCK"]),)  # noqa: E731
+    launch[grid](x, None, out, 6)
+    assert (out == x + 100).all()
+    launch[grid](x, torch.tensor(0.5, device="cuda"), out, 5)
+    assert (out[:5] == x[:5] + 0.5).all() and out[5] == 105
