@@ -13,6 +13,7 @@ setup(
         "flowtorch": ["py.typed", "*.pyi"],
         "flowtorch.codegen": ["*.h"],
         "flowtorch.native": ["*.c", "*.h"],
+        "flowtorch.testing.difftest": ["explained.toml"],
         # What child processes find under the name torch; not a package of ours, so it travels as data.
         "flowtorch.shim": ["path/torch/__init__.py", "path/*/METADATA", "torch_names.txt"],
     },

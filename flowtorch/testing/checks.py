@@ -262,6 +262,10 @@ def errors(pair: Pair, spec: Spec) -> Iterator[str]:
             yield from pair.compare(spec.name, spec, broken, f"{what}: ")
 
 
+# No two elements alike where the dtype tells them apart, and ones where it does not.
+OTHER_SHAPE = 1 + np.modf(np.arange(70.0).reshape(7, 2, 5) * 0.6180339887498949)[0]
+
+
 def breakages(sample: Sample) -> Iterator[tuple[str, Sample]]:
     """(what was done, the broken call)."""
     args = sample.args
@@ -274,7 +278,7 @@ def breakages(sample: Sample) -> Iterator[tuple[str, Sample]]:
             yield "text for a tensor", put("text")
             yield "None for a tensor", put(None)
             yield "list for a tensor", put([1.0, 2.0])
-            yield "other shape", put(Array(np.ones((7, 2, 5)), a.dtype))
+            yield "other shape", put(Array(OTHER_SHAPE, a.dtype))
         elif isinstance(a, bool):
             yield "text for a flag", put("text")
         elif isinstance(a, int):

@@ -26,6 +26,8 @@ EPS = {
 }
 TINY = {"float64": 2.0**-1074, "float32": 2.0**-149, "float16": 2.0**-24, "bfloat16": 2.0**-133}
 TINY |= {"complex128": TINY["float64"], "complex64": TINY["float32"], "complex32": TINY["float16"]}
+# Products with a factor that has underflowed: x * sigmoid(x), for one, where x is a few hundred below zero.
+UNDERFLOW = {d: (512 if d in ("float64", "float32", "complex128", "complex64") else 2) * t for d, t in TINY.items()}
 LEAST_EXPONENT = {"float64": -1022, "float32": -126, "float16": -14, "bfloat16": -126}
 LEAST_EXPONENT |= {"complex128": -1022, "complex64": -126, "complex32": -14}
 LARGEST = {"float64": 1.7976931348623157e308, "float32": 3.4028235e38, "float16": 65504.0, "bfloat16": 3.3895314e38}
@@ -66,7 +68,7 @@ def allowance(
     """How far each element may be from ``exact``: see the module. ``length`` is the number of terms of a sum."""
     with np.errstate(all="ignore"):
         size = np.where(np.isfinite(exact), np.abs(exact), 0.0)
-        own = UNITS * factor * EPS[dtype] * size + 2 * TINY[dtype]
+        own = UNITS * factor * EPS[dtype] * size + UNDERFLOW[dtype]
         return own + UNITS * EPS[dtype] * np.sqrt(max(length, 1.0)) * np.asarray(spread, np.float64)
 
 

@@ -262,10 +262,16 @@ def replace(value: Any, by_id: dict) -> Any:
     return value
 
 
+def cotangent_values(shape: tuple, number: int) -> np.ndarray:
+    """The (real parts of the) incoming gradient number ``number``."""
+    rng = np.random.default_rng(number)
+    return np.asarray(rng.uniform(0.5, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+
+
 def cotangent(output: Any, library: Any, number: int, jitter: int = 0) -> Any:
     """A fixed incoming gradient for an output; each element moved by 2**-30 of itself where ``jitter`` is a seed."""
-    rng = np.random.default_rng(number)
-    values = rng.uniform(0.5, 1.5, tuple(output.shape)) * rng.choice([-1.0, 1.0], tuple(output.shape))
+    values = cotangent_values(tuple(output.shape), number)
+    rng = np.random.default_rng([number, 1])
     if output.dtype.is_complex:
         values = values + 1j * rng.uniform(-1, 1, tuple(output.shape))
     if jitter:

@@ -77,9 +77,9 @@ class Named:
 
 
 def _tensor(library: Any, values: np.ndarray, dtype: str) -> Any:
-    t = library.from_numpy(np.array(values, order="C"))  # a copy: no two tensors share memory
+    t = library.from_numpy(np.array(values, order="C"))
     wanted = getattr(library, dtype)
-    return t if t.dtype == wanted else t.to(wanted)
+    return t.clone() if t.dtype == wanted else t.to(wanted)  # memory of the library's own, which may be resized
 
 
 def _lay_out(values: np.ndarray, layout: str) -> np.ndarray:
@@ -256,6 +256,7 @@ class Spec:
     ``double``    whether second derivatives can be compared
     ``seed``      another one gives other values in the same samples
     ``columns``   tensors are unique only up to a factor of size one for each column: eigenvectors
+    ``unordered`` which of equal elements an index names is not promised
     ``undefined`` the values are not defined: only dtype, shape and strides are compared
     """
 
@@ -276,11 +277,12 @@ class Spec:
         accuracy: bool = False,
         errors: bool = True,
         columns: bool = False,
+        unordered: bool = False,
     ) -> None:
         self.name, self.generator, self.family, self.dtypes, self.domain = name, generator, family, dtypes, domain
         self.random, self.factor, self.gradient, self.double = random, factor, gradient, double
         self.layouts, self.undefined, self.accuracy = layouts, undefined, accuracy
-        self.errors, self.columns, self.seed = errors, columns, 0
+        self.errors, self.columns, self.unordered, self.seed = errors, columns, unordered, 0
 
     def samples(self, dtype: str) -> Iterator[Sample]:
         """The samples for one dtype; the same ones each time."""

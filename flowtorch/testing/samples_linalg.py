@@ -17,7 +17,7 @@ TRIED = ("float64", "float32", "complex128", "int64")
 
 
 def linalg(*names: str, **options: Any) -> Any:
-    return samples(*names, **{"dtypes": TRIED, "factor": 256, "double": False, **options})
+    return samples(*names, **{"family": "linalg", "dtypes": TRIED, "factor": 256, "double": False, **options})
 
 
 def regular(make: Maker, *shape: int) -> Array:

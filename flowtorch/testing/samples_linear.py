@@ -126,6 +126,9 @@ def _cov(make: Maker) -> Iterator[Sample]:
     yield make.call(make(5))
 
 
-@samples("pca_lowrank", "svd_lowrank", dtypes=("float64",), random=True, gradient=False, layouts=False, factor=1e6)
+@samples(
+    "pca_lowrank", "svd_lowrank", dtypes=("float64",), random=True, gradient=False, layouts=False, factor=1e6,
+    columns=True,
+)  # fmt: skip
 def _lowrank(make: Maker) -> Iterator[Sample]:
     yield make.call(make(5, 4), 2)

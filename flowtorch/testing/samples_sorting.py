@@ -9,7 +9,7 @@ from .samples import FLOATS, Maker, Sample, samples
 ORDERED = ("float64", "float32", "bfloat16", "int64", "uint8", "bool")
 
 
-@samples("sort", "argsort", dtypes=ORDERED)
+@samples("sort", "argsort", dtypes=ORDERED, unordered=True)
 def _sort(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4, distinct=True))
     yield make.call(make(3, 4, distinct=True), 0)
@@ -26,7 +26,7 @@ def _msort(make: Maker) -> Iterator[Sample]:
     yield make.call(make(5, distinct=True))
 
 
-@samples("topk", dtypes=("float64", "float32", "bfloat16", "int64"))
+@samples("topk", dtypes=("float64", "float32", "bfloat16", "int64"), unordered=True)
 def _topk(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4, distinct=True), 2)
     yield make.call(make(3, 4, distinct=True), 2, 0, False)
@@ -35,14 +35,14 @@ def _topk(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, distinct=True), 4)
 
 
-@samples("kthvalue", dtypes=("float64", "float32", "bfloat16", "int64"))
+@samples("kthvalue", dtypes=("float64", "float32", "bfloat16", "int64"), unordered=True)
 def _kthvalue(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4, distinct=True), 2)
     yield make.call(make(3, 4, distinct=True), 1, 0, True)
     yield make.call(make(3, distinct=True), 4)
 
 
-@samples("median", "nanmedian", dtypes=("float64", "float32", "bfloat16", "int64"))
+@samples("median", "nanmedian", dtypes=("float64", "float32", "bfloat16", "int64"), unordered=True)
 def _median(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4, distinct=True))
     yield make.call(make(3, 4, distinct=True), 1)
@@ -50,7 +50,7 @@ def _median(make: Maker) -> Iterator[Sample]:
     yield make.call(make(distinct=True))
 
 
-@samples("mode", dtypes=("float64", "float32", "int64"))
+@samples("mode", dtypes=("float64", "float32", "int64"), unordered=True)
 def _mode(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4, distinct=True))
     yield make.call(make(3, 5), 0)

@@ -1,7 +1,8 @@
 """The ledger: what differs, and how large errors are, as a file to commit; and the gate that lets it only get better.
 
-``{"format": 1, "candidate", "reference", "totals": {verdict: calls}, "ops": {name: {"bad": {"variant/verdict": rows},
-"units": {dtype: largest error in units in the last place}}}}``. Functions without anything to say are left out.
+``{"format": 2, "candidate", "reference", "totals": {verdict: calls}, "explained": {reason: calls}, "ops": {name: {"bad":
+{"variant/verdict": rows}, "explained": {variant: rows that hold what the table of reasons explains}, "units": {dtype: largest error
+in units in the last place}}}}``. Functions without anything to say are left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from xml.sax.saxutils import escape, quoteattr
 from .rows import Row
 from .verdict import GOOD
 
+FORMAT = 2
 # A largest error may move by so much before it counts: other processors round sums in another order.
 SLACK = 1.5
 
@@ -24,24 +26,36 @@ SLACK = 1.5
 def ledger(rows: Iterable[Row], candidate: str, reference: str) -> dict[str, Any]:
     """The rows as a ledger."""
     totals: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
     ops: dict[str, dict[str, Any]] = {}
     for row in rows:
         totals.update(row.verdicts)
-        entry = ops.setdefault(row.op, {"bad": Counter(), "units": {}})
+        entry = ops.setdefault(row.op, {"bad": Counter(), "explained": Counter(), "units": {}})
         for v in row.verdicts:
             if v not in GOOD:
                 entry["bad"][f"{row.variant}/{v}"] += 1
+        entry["explained"][row.variant] += bool(row.explained)
+        for (_, reason), count in row.explained.items():
+            reasons[reason] += count
         if row.variant in ("values", "sweep", "layouts") and row.measure.count:
             size = math.ceil(row.measure.max_units * 10) / 10
             entry["units"][row.dtype] = max(size, entry["units"].get(row.dtype, 0.0))
     kept = {
-        name: {"bad": dict(sorted(e["bad"].items())), "units": {d: u for d, u in sorted(e["units"].items()) if u}}
+        name: {
+            "bad": dict(sorted(e["bad"].items())),
+            "explained": {v: n for v, n in sorted(e["explained"].items()) if n},
+            "units": {d: u for d, u in sorted(e["units"].items()) if u},
+        }
         for name, e in sorted(ops.items())
     }
-    kept = {name: {k: v for k, v in e.items() if v} for name, e in kept.items() if e["bad"] or e["units"]}
     return {
-        "format": 1, "candidate": candidate, "reference": reference, "totals": dict(sorted(totals.items())), "ops": kept
-    }  # fmt: skip
+        "format": FORMAT,
+        "candidate": candidate,
+        "reference": reference,
+        "totals": dict(sorted(totals.items())),
+        "explained": dict(sorted(reasons.items())),
+        "ops": {name: {k: v for k, v in e.items() if v} for name, e in kept.items() if any(e.values())},
+    }
 
 
 def write(path: Path, book: dict[str, Any]) -> None:
@@ -54,8 +68,8 @@ def write(path: Path, book: dict[str, Any]) -> None:
 
 def read(path: Path) -> dict[str, Any]:
     book = json.loads(path.read_text())
-    if book.get("format") != 1:
-        raise ValueError(f"{path}: not a ledger of format 1")
+    if book.get("format") != FORMAT:
+        raise ValueError(f"{path}: not a ledger of format {FORMAT}: write it anew with --ledger")
     return book
 
 
@@ -64,10 +78,11 @@ def regressions(new: dict[str, Any], old: dict[str, Any], names: Iterable[str], 
     ran, found = set(variants), []
     for name in names:
         before, now = old["ops"].get(name, {}), new["ops"].get(name, {})
-        for what, count in now.get("bad", {}).items():
-            allowed = before.get("bad", {}).get(what, 0)
-            if what.split("/")[0] in ran and count > allowed:
-                found.append(f"{name}: {what} in {count} rows, the ledger allows {allowed}")
+        for kind, words in (("bad", ""), ("explained", "explained ")):  # a reason may not grow unseen either
+            for what, count in now.get(kind, {}).items():
+                allowed = before.get(kind, {}).get(what, 0)
+                if what.split("/")[0] in ran and count > allowed:
+                    found.append(f"{name}: {words}{what} in {count} rows, the ledger allows {allowed}")
         for dtype, size in now.get("units", {}).items():
             allowed = max(before.get("units", {}).get(dtype, 0.0) * SLACK, before.get("units", {}).get(dtype, 0.0) + 4)
             if size > allowed and not any(w.endswith("/wrong") for w in before.get("bad", {})):

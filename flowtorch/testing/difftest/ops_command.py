@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..samples import load
+from . import explained
 from . import ledger as books
 from . import report_terminal as terminal
 from .failures import Database, keep
@@ -34,6 +35,8 @@ def arguments(sub: Any) -> None:
     p.add_argument("-j", "--jobs", type=int, default=min(os.cpu_count() or 1, 8))
     p.add_argument("--ledger", type=Path, help="write the ledger here")
     p.add_argument("--gate", type=Path, help="fail only where things are worse than in this ledger")
+    p.add_argument("--explained", metavar="FILE", help="table of known differences and their reasons; 'none' for none "
+                   "(flowtorch against torch has one)")  # fmt: skip
     p.add_argument("--junit", type=Path)
     p.add_argument("--html", type=Path, help="write a report for the browser")
     p.add_argument("--limit", type=int, default=40, help="rows to print")
@@ -44,7 +47,7 @@ def arguments(sub: Any) -> None:
 def _worker(names: list[str], options: Any, variants: tuple[str, ...]) -> list[Row]:
     quiet_threads()
     recorder = run_ops(names, options.candidate, options.reference, variants, options.smoke, options.seed,
-                       reruns=options.reruns)  # fmt: skip
+                       reruns=options.reruns, explained=table_of(options))  # fmt: skip
     recorder.candidate.close()
     recorder.reference.close()
     return list(recorder.rows.values())
@@ -56,6 +59,15 @@ def quiet_threads() -> None:
 
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+def table_of(options: Any) -> explained.Table | None:
+    """The table of explained differences that was asked for."""
+    given = options.explained
+    if given is None:
+        own = options.candidate.startswith("flowtorch") and options.reference.startswith("torch")
+        return explained.read() if own else None
+    return None if given == "none" else explained.read(Path(given))
 
 
 def chosen(options: Any) -> list[str]:
@@ -103,6 +115,9 @@ def main(options: Any) -> int:
     )
     terminal.table(rows, options.limit)
     print(f"{terminal.totals(rows)}; {seconds:.1f} s")
+    if options.gate and not (options.names or options.k or options.variants or options.smoke or options.seed):
+        table = table_of(options)
+        failures += [f"nothing to explain any more: {s}" for s in explained.stale(table, book["explained"])] if table else []
     write_files(options, rows, book, failures, seconds)
     if options.gate:
         print("\n".join(f"worse: {f}" for f in failures[:50]) or "nothing is worse than in the ledger")

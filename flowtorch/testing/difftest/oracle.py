@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import outcome
 from ..errormodel import WIDE
-from ..outcome import Outcome
+from ..outcome import Outcome, cotangent_values
 from ..samples import Array, Named, Sample, map_arguments
 from .implementations import Library, _flowtorch
 
@@ -208,36 +208,57 @@ class Numbers:
 
     def sample(self, name: Any, sample: Sample) -> Any:
         """(exact values, spreads) for a call of one real tensor beside plain integers; None for any other."""
+        name = name.removeprefix("Tensor.")
         arrays = sample.arrays()
         others = [a for a in sample.args if not isinstance(a, Array)]
         if name not in self.table or len(arrays) != 1 or arrays[0].dtype not in ("float64", "float32"):
             return None
         if set(sample.kwargs) - {"out"} or not all(type(a) is int for a in others) or arrays[0].values.size > 1000:
             return None
-        if len(others) != (name == "polygamma") or not isinstance(sample.args[-1], Array):
+        if len(others) != (name == "polygamma"):
             return None
         values, spread = self.exact(name, quantised(arrays[0]).astype(np.float64), *others)
         return [values], [spread]
 
-    def exact(self, name: str, x: np.ndarray, *others: int) -> tuple[np.ndarray, np.ndarray]:
-        """(values, spreads) of the function at each x, as float64; nan where the function has no finite real value."""
+    def gradients(self, name: str, sample: Sample, double: bool) -> Any:
+        """The same of the first (and the second) derivatives, as ``outcome.gradients`` lists them; None for others."""
+        if self.sample(name, sample) is None or sample.arrays()[0].dtype != "float64":
+            return None
+        name, x = name.removeprefix("Tensor."), quantised(sample.arrays()[0])
+        others = [a for a in sample.args if not isinstance(a, Array)]
+        values: list[np.ndarray | None] = [None]  # whether the result requires a gradient comes first
+        spreads, scale = [0.0], cotangent_values(x.shape, 0)
+        for order in (1, 2) if double else (1,):
+            found, spread = self.exact(name, x, *others, order=order)
+            values.append(found * scale)
+            spreads.append(spread * np.abs(scale))
+            scale = scale * cotangent_values(x.shape, 9)
+        return values, spreads
+
+    def exact(self, name: str, x: np.ndarray, *others: int, order: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """(values, spreads) of the function, or its derivative, at each x, as float64.
+
+        Both are nan where there is no finite real value, or none is known.
+        """
         table = self.table[name]
 
         def f(number: Any) -> Any:
+            if order:
+                return self.mp.diff(lambda x: table(x, *others), number, order)
             return table(number, *others)
 
         values, moved = np.full(x.shape, np.nan), np.full(x.shape, np.nan)
-        step = self.mp.mpf(2) ** -30 / 3  # not a power of two: that would lead from one zero of a sine to another
+        step = self.mp.mpf(2) ** -30 / self.mp.pi  # irrational: no way leads from one zero of a sine to another
         for k, number in np.ndenumerate(x):
             if np.isfinite(number):
                 values[k], moved[k] = self.one(f, self.mp.mpf(float(number)), step)
-        return values, np.where(np.isfinite(moved), moved, 0.0)
+        return values, np.where(np.isfinite(moved) | np.isnan(values), moved, 0.0)
 
     def one(self, f: Any, x: Any, step: Any) -> tuple[float, float]:
         try:
             y = f(x)
             if isinstance(y, self.mp.mpc):
-                return float("nan"), 0.0
+                return float("nan"), float("nan")
             try:
                 change = abs(f(x * (1 + step)) - y) / step
                 change = 0.0 if isinstance(change, self.mp.mpc) else float(change)
@@ -245,4 +266,4 @@ class Numbers:
                 change = 0.0
             return float(y), change
         except (ValueError, ZeroDivisionError, OverflowError, TypeError, self.mp.NoConvergence):
-            return float("nan"), 0.0
+            return float("nan"), float("nan")

@@ -15,6 +15,7 @@ from ..errormodel import EPS, WIDE, reduction_length, signed_units
 from ..outcome import Outcome, Result, unphased
 from ..samples import Array, Named, Sample, Spec, load
 from . import verdict
+from .explained import Table
 from .implementations import Implementation, remembered
 from .measure import Measure, hexed
 from .oracle import Numbers, Oracle, quantised
@@ -28,6 +29,7 @@ class Row:
     def __init__(self, op: str, variant: str, dtype: str, layout: str) -> None:
         self.op, self.variant, self.dtype, self.layout = op, variant, dtype, layout
         self.verdicts: Counter[str] = Counter()
+        self.explained: Counter[tuple[str, str]] = Counter()  # (verdict, reason), apart from the verdicts above
         self.measure = Measure()
         self.condition = 0.0
         self.examples: dict[str, str] = {}
@@ -42,6 +44,11 @@ class Row:
     @property
     def worst(self) -> str:
         return verdict.worst(self.verdicts)
+
+    def explain(self, found: Finding, reason: str, sample: Sample) -> None:
+        """Count a finding whose reason is known."""
+        self.explained[found.verdict, reason] += 1
+        self.examples.setdefault(f"explained: {reason}", f"{sample}: {found.text}")
 
     def note(self, found: Finding, name: Any, sample: Sample) -> None:
         if found.verdict not in GOOD and SEVERITY[found.verdict] > SEVERITY[self.worst]:
@@ -69,8 +76,11 @@ def inputs_at(sample: Sample, index: int) -> list[str]:
 class Recorder(checks.Pair):
     """A pair whose comparisons become rows instead of lines."""
 
-    def __init__(self, candidate: Any, reference: Any, oracle: Any = None, reruns: int = 0) -> None:
+    def __init__(
+        self, candidate: Any, reference: Any, oracle: Any = None, reruns: int = 0, explained: Table | None = None
+    ) -> None:
         super().__init__(candidate, reference)
+        self.table = explained
         self.oracle: Oracle | None = Oracle() if oracle is None else oracle or None
         self.rows: dict[tuple, Row] = {}
         self.variant, self.op, self.reruns = "values", "", reruns
@@ -101,12 +111,16 @@ class Recorder(checks.Pair):
     ) -> list[Finding]:
         if spec.columns:
             expected, got = unphased(expected), unphased(got)
+        if spec.unordered:
+            got = ordered_as(expected, got, sample)
+        autograd = self.variant == "autograd"
         return verdict.outcomes(
             expected,
             got,
             self.exact(names, spec, sample),
             length=length_of(spec, sample, expected),
-            sums=spec.factor > 1 or spec.family in ("reduction", "loss", "scan"),
+            sums=spec.factor > 1 or spec.family in ("reduction", "loss", "scan") or autograd,
+            floor=1.0 if autograd else 0.0,
             factor=spec.factor,
             faithful=self.reference.faithful and self.candidate.faithful,
             undefined=spec.undefined,
@@ -118,7 +132,8 @@ class Recorder(checks.Pair):
     def exact(self, names: Any, spec: Spec, sample: Sample) -> Callable | None:
         """A function that gives the exact values, where there can be one."""
         inexact = [a.dtype for a in sample.arrays() if a.dtype in EPS]
-        if self.oracle is None or spec.random or not inexact or self.variant == "stream":
+        laid_out = any(a.layout != "contiguous" for a in sample.arrays())  # which the oracle leaves out
+        if self.oracle is None or spec.random or not (inexact or laid_out) or self.variant == "stream":
             return None
         oracle, numbers = self.oracle, self.numbers
         what = oracle.find(names) if isinstance(names, str) else names[1]
@@ -129,7 +144,7 @@ class Recorder(checks.Pair):
                 return known
             if spec.columns:
                 return None  # moving the inputs may turn a column round
-            if any(d in WIDE for d in inexact):
+            if not inexact or any(d in WIDE for d in inexact):
                 return oracle.exact(what, sample)
             return self.conditioned(names, sample)
 
@@ -165,9 +180,14 @@ class Recorder(checks.Pair):
         def exact() -> Any:
             from .oracle import exact_with
 
+            known = self.numbers.gradients(spec.name, sample, double) if self.numbers is not None else None
+            if known is not None:
+                return known
             return exact_with(lambda s: gradients(s, self.reference, theirs), sample)
 
         expected, got = gradients(sample, self.reference, theirs), gradients(sample, self.candidate, ours)
+        if double:
+            zeros_for_missing(expected, got)
         length = max((a.values.size for a in sample.arrays()), default=1)
         known = None if spec.random else exact
         asked = [v.name for v in sample.kwargs.values() if isinstance(v, Named) and v.name in EPS]
@@ -192,9 +212,58 @@ class Recorder(checks.Pair):
         layout = next((a.layout for a in arrays if a.layout != "contiguous"), "contiguous")
         row = self.row(spec, dtype, layout)
         for f in findings:
+            if f.verdict not in GOOD and self.table is not None:
+                entry = self.table.find(spec.name, self.variant, f.verdict, f"{sample}: {f.text}")
+                if entry is not None:
+                    row.explain(f, entry.reason, sample)
+                    continue
             row.note(f, name, sample)
             if f.verdict not in GOOD:
                 yield f"{f.verdict}: {sample}: {f.text}"
+
+
+def ordered_as(expected: Outcome, got: Outcome, sample: Sample) -> Outcome:
+    """``got`` with the expected indices, if its own name elements that are equal to those it says they are."""
+    if expected.error is not None or got.error is not None or not sample.arrays():
+        return got
+    x, results = quantised(sample.arrays()[0]), list(got.results or [])
+    for k, (e, g) in enumerate(zip(expected.results, results, strict=False)):
+        both = isinstance(e, Result) and isinstance(g, Result)
+        if not both or g.dtype != "int64" or e.dtype != "int64" or e.shape != g.shape or (e.values == g.values).all():
+            continue
+        said = results[k - 1] if k and isinstance(results[k - 1], Result) and results[k - 1].shape == g.shape else None
+        if any(names(x, d, g.values, said, e.values) for d in range(x.ndim)):
+            g.values = e.values
+    return got
+
+
+def names(x: np.ndarray, dim: int, index: np.ndarray, said: Result | None, other: np.ndarray) -> bool:
+    """Whether ``index`` along ``dim`` names what was said, or else the same values as the ``other`` index."""
+    if index.ndim == x.ndim - 1:
+        index, other = np.expand_dims(index, dim), np.expand_dims(other, dim)
+    sizes = [(m, n) for d, (m, n) in enumerate(zip(index.shape, x.shape, strict=False)) if d != dim]
+    if index.ndim != x.ndim or any(m > n for m, n in sizes) or not ((index >= 0) & (index < x.shape[dim])).all():
+        return False
+    named = np.take_along_axis(x, index, dim)
+    wanted = np.take_along_axis(x, other, dim) if said is None else said.values.reshape(named.shape).astype(x.dtype)
+    return bool(((named == wanted) | ((named != named) & (wanted != wanted))).all())
+
+
+def zeros_for_missing(expected: Outcome, got: Outcome) -> None:
+    """Second derivatives that are zero everywhere may be left out: the side that has them loses them."""
+    sides = [o.results for o in (expected, got)]
+    if None in sides:
+        return
+    short, long = sorted(sides, key=len)
+
+    def nothing(r: Any) -> bool:
+        return r is None or (isinstance(r, Result) and not np.any(r.values))
+
+    if all(nothing(r) for r in long[len(short) :]):
+        del long[len(short) :]
+    for k, (a, b) in enumerate(zip(short, long, strict=False)):
+        if None in (a, b) and nothing(a) and nothing(b):
+            short[k] = long[k] = None
 
 
 # Arithmetic that IEEE 754 defines to the last bit, and what only chooses among its operands.
@@ -321,11 +390,11 @@ ALL_CHECKS = {**checks.CHECKS, **VARIATIONS}
 
 def run_ops(
     names: list[str], candidate: Any, reference: Any, variants: tuple[str, ...], smoke: bool = False, seed: int = 0,
-    progress: Callable[[str, Recorder], None] | None = None, reruns: int = 0,
+    progress: Callable[[str, Recorder], None] | None = None, reruns: int = 0, explained: Table | None = None,
 ) -> Recorder:  # fmt: skip
     """Judge these functions in these variants; the recorder holds the rows."""
     specs = load()
-    recorder = Recorder(remembered(candidate), remembered(reference), reruns=reruns)
+    recorder = Recorder(remembered(candidate), remembered(reference), reruns=reruns, explained=explained)
     if not recorder.reference.faithful:
         variants = tuple(v for v in variants if v not in UNFAITHFUL)
     for name in names:

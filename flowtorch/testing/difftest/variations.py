@@ -18,8 +18,6 @@ from ..samples import Array, Sample, Spec
 from .implementations import Library
 
 FEW = 4  # samples of a function that are varied
-# Results that hang on the last bit of the input: equal eigenvalues, ranks, pivots.
-UNSTABLE = ("linalg.", "svd", "pca", "lu", "qr", "eig", "pinv", "lstsq", "lobpcg", "matrix_exp", "orgqr", "ormqr")
 OPTIONS = frozenset(("out", "dtype", "layout", "device", "requires_grad", "pin_memory", "memory_format", "generator",
                      "size_average", "reduce", "inplace", "sparse", "sparse_grad"))  # fmt: skip
 WORDS = {"mean": ("sum", "none"), "none": ("tanh",), "linear": ("linear",)}
@@ -30,7 +28,8 @@ def floating(a: Array) -> bool:
 
 
 def stable(spec: Spec) -> bool:
-    return not (spec.undefined or spec.random or spec.columns or spec.name.startswith(UNSTABLE))
+    """Whether results do not hang on the last bit of the input, as ranks, pivots and eigenvalues that are equal do."""
+    return not (spec.undefined or spec.random or spec.columns or spec.family == "linalg")
 
 
 def sizes(pair: Any, spec: Spec) -> Iterator[str]:
@@ -82,7 +81,7 @@ def ties(pair: Any, spec: Spec) -> Iterator[str]:
             if any(floating(a) for a in sample.arrays()):
                 turned = rounded(sample, spec, dtype)
                 yield from pair.compare(spec.name, spec, turned, "whole numbers ")
-                if dtype == "float64" and spec.gradient and any(a.grad for a in turned.arrays()):
+                if dtype == "float64" and spec.gradient and not spec.unordered and any(a.grad for a in turned.arrays()):
                     yield from pair.compare_gradients(spec, turned, False, "whole numbers ")
 
 

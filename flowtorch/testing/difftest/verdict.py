@@ -155,7 +155,7 @@ def values(
 ) -> Finding:  # fmt: skip
     """The finding on the values alone. ``exact()`` gives (exact values, spreads) or None; ``always`` asks for it."""
     if dtype not in EPS or e.dtype.kind in "biu" or g.dtype.kind in "biu":
-        return _whole_numbers(e, g)
+        return _whole_numbers(e, g, exact)
     measure = Measure()
     with np.errstate(all="ignore"):
         e = np.where(np.abs(e) > LARGEST[dtype], np.sign(e) * np.inf, e)  # a reference in a wider dtype
@@ -177,13 +177,18 @@ def values(
         measure.add(signed_units(g, e, dtype), e, g)
         return _graded(beyond(e, g, dtype, limit), e, g, None, limit, measure, "within model")
     o, spread = truth
+    blind = np.broadcast_to(np.isnan(spread), np.shape(o))  # nothing is known there
+    spread = np.where(blind, 0.0, spread)
     limit = _limit(o, dtype, length, spread)
     measure.add(signed_units(g, o, dtype), o, g, reference=e)
     ours, theirs = beyond(o, g, dtype, limit), beyond(o, e, dtype, limit)
-    with np.errstate(all="ignore"):  # nan, or too large for the narrower dtype: there the reference decides
+    with np.errstate(all="ignore"):  # nan, or too large for the narrower dtype
         unknown = ~(np.abs(o) <= LARGEST[dtype])
-    ours = np.where(unknown, beyond(e, g, dtype, limit), ours)
-    theirs = np.where(unknown, False, theirs)
+        narrow = np.where(unknown & ~np.isnan(o), np.sign(o.real) * np.inf, o.real) if o.dtype.kind != "c" else o
+    apart = beyond(e, g, dtype, limit)  # there the reference decides, unless the oracle is on the candidate's side
+    right = ~blind & ~beyond(narrow, g, dtype, limit)
+    ours = np.where(unknown, apart & ~right, ours)
+    theirs = np.where(unknown, apart & right, theirs)
     overflow = np.isinf(e) & np.isinf(g) & _same_bits(e, g)
     ours, theirs = ours & ~overflow, theirs & ~overflow
     with np.errstate(all="ignore"):  # what the reference misses by as much shows that the model is too tight there
@@ -213,19 +218,23 @@ def _rounded_once(e: np.ndarray, g: np.ndarray, dtype: str, exact: Any, measure:
         ours = np.where(unknown, beyond(e, g, dtype, half), ours)
     measure.add(signed_units(g, o, dtype), o, g, reference=e)
     if not ours.any():
+        theirs &= ~unknown
         worse = Finding("reference worse", _describe(theirs, e, g, o), measure)
-        return worse if (theirs & ~unknown).any() else Finding("within model", measure=measure)
+        return worse if theirs.any() else Finding("within model", measure=measure)
     text = "rounded once by the reference: " if not (ours & theirs).any() else ""
     return Finding("suspicious" if text == "" else "wrong", text + _describe(ours, e, g, o), measure)
 
 
-def _whole_numbers(e: np.ndarray, g: np.ndarray) -> Finding:
+def _whole_numbers(e: np.ndarray, g: np.ndarray, exact: Any) -> Finding:
     if e.dtype.kind in "biu" and g.dtype.kind in "biu":
         different = e != g
     else:
         different = ~_same_bits(e, g)
     if not different.any():
         return Finding("exact")
+    truth = exact() if exact is not None else None
+    if truth is not None and np.array_equal(truth[0], g, equal_nan=g.dtype.kind in "fc"):
+        return Finding("reference worse", _describe(different, e, g, truth[0]))
     return Finding("wrong", _describe(different, e, g, None))
 
 
