@@ -236,6 +236,8 @@ def pdist(input, p: float = 2.0):
     if p < 0:
         raise RuntimeError("pdist only supports non-negative p values")
     first, second = torch.triu_indices(input.size(0), input.size(0), 1, device=input.device)
+    if p == 0:  # how many differ, where nan differs by nan
+        return (input[first] - input[second]).abs().ceil().clamp_max(1).sum(1)
     return torch.linalg.vector_norm(input[first] - input[second], p, 1)
 
 
@@ -261,8 +263,9 @@ def bilinear(input1, input2, weight, bias=None):
     """``out[..., k] = input1 @ weight[k] @ input2 + bias[k]`` for (..., I), (..., J) and (K, I, J)."""
     _check_bilinear(input1, input2, weight, bias)
     k, i, j = weight.shape
-    left = input1.reshape(-1, i) @ weight.permute(1, 0, 2).reshape(i, k * j)
-    out = (left.view(-1, k, j) @ input2.reshape(-1, j, 1)).view(*input1.shape[:-1], k)
+    n = math.prod(input1.shape[:-1])
+    left = input1.reshape(n, i) @ weight.permute(1, 0, 2).reshape(i, k * j)
+    out = (left.view(n, k, j) @ input2.reshape(n, j, 1)).view(*input1.shape[:-1], k)
     return out if bias is None else out + bias
 
 
@@ -405,6 +408,10 @@ def cosine_embedding_loss(input1, input2, target, margin: float = 0.0, reduction
     return _loss("cosine_embedding_loss")(input1, input2, target, margin, reduction=reduced)
 
 
+def _reduced(loss, reduction: str):
+    return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
+
+
 @composite
 def hinge_embedding_loss(input, target, margin: float = 1.0, reduction: int = 1):
     """``input`` where the target is 1, ``max(0, margin - input)`` where it is -1."""
@@ -415,15 +422,14 @@ def hinge_embedding_loss(input, target, margin: float = 1.0, reduction: int = 1)
 def kl_div(input, target, reduction: int = 0, *, log_target: bool = False):
     """``target * (log(target) - input)``."""
     reduced = _named("kl_div", 3, reduction)
-    loss = _loss("kl_div")(input, target, reduction="none", log_target=log_target)
-    return loss if reduced == "none" else loss.mean() if reduced == "mean" else loss.sum()
+    return _reduced(_loss("kl_div")(input, target, reduction="none", log_target=log_target), reduced)
 
 
 @composite
 def margin_ranking_loss(input1, input2, target, margin: float = 0.0, reduction: int = 1):
     """``max(0, margin - target * (input1 - input2))``."""
-    reduced = _named("margin_ranking_loss", 5, reduction)
-    return _loss("margin_ranking_loss")(input1, input2, target, margin, reduction=reduced)
+    loss = (-target * (input1 - input2) + margin).clamp_min(0)
+    return _reduced(loss, _named("margin_ranking_loss", 5, reduction))
 
 
 @composite
@@ -448,7 +454,10 @@ def triplet_margin_loss(
 ):
     """``max(0, margin + |anchor - positive| - |anchor - negative|)``."""
     reduced = _named("triplet_margin_loss", 8, reduction)
-    return _loss("triplet_margin_loss")(anchor, positive, negative, margin, p, eps, swap, reduction=reduced)
+    near, far = pairwise_distance(anchor, positive, p, eps), pairwise_distance(anchor, negative, p, eps)
+    if swap:
+        far = torch.minimum(far, pairwise_distance(positive, negative, p, eps))
+    return _reduced((margin + near - far).clamp_min(0), reduced)
 
 
 # ---------------------------------------------------------------- pooling and norms under their names in torch

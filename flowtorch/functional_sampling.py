@@ -53,7 +53,7 @@ def _place(x, n: int, align_corners: bool):
 
 def _clip(x, n: int):
     """Hold places within the image; nothing depends on places at its edges."""
-    return x.masked_fill(x <= 0, 0).masked_fill(x >= n - 1, n - 1)
+    return x.masked_fill(~(x > 0), 0).masked_fill(x >= n - 1, n - 1)  # nan counts as the first place
 
 
 def _reflect(x, n: int, align_corners: bool):
@@ -78,10 +78,11 @@ def _pick(flat, shape, indices):
     inside = torch.ones_like(indices[0], dtype=torch.bool)
     offset = torch.zeros_like(indices[0], dtype=torch.int64)
     for index, n in zip(indices, shape, strict=True):
-        inside = inside & (index >= 0) & (index <= n - 1)
-        offset = offset * n + index.clamp(0, n - 1).to(torch.int64)
+        here = (index >= 0) & (index <= n - 1)
+        inside = inside & here
+        offset = offset * n + index.masked_fill(~here, 0).to(torch.int64)
     picked = flat.gather(2, offset.unsqueeze(1).expand(-1, flat.size(1), -1))
-    return picked * inside.unsqueeze(1).to(flat.dtype)
+    return picked.masked_fill(~inside.unsqueeze(1), 0)
 
 
 def _bilinear(flat, shape, places):

@@ -321,4 +321,6 @@ def binary_entropy(input, target):
     """The cross entropy of a probability and a target in [0, 1]; logarithms are held above -100."""
     if input.size and not (input.min() >= 0 and input.max() <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
+    if target.size and not (target.min() >= 0 and target.max() <= 1):
+        raise RuntimeError("all elements of target should be between 0 and 1")
     return (target - 1) * np.maximum(np.log1p(-input), LEAST_LOG) - target * np.maximum(np.log(input), LEAST_LOG)

@@ -1,6 +1,7 @@
 """Pooling to a given output size: adaptive averages and maxima, fractional maxima."""
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import Any
 
@@ -109,8 +110,11 @@ def _window_max(input, windows):
     strides = [int(np.prod(size[d + 1:])) for d in range(len(size))]
     for at in product(*(range(len(w)) for w in windows)):
         spans = [w[i] for w, i in zip(windows, at, strict=True)]
-        part = input[(slice(None), slice(None), *(slice(a, b) for a, b in spans))].reshape(n, c, -1)
+        part = input[(slice(None), slice(None), *(slice(a, b) for a, b in spans))]
+        part = part.reshape(n, c, math.prod(b - a for a, b in spans))
         best = part.argmax(-1)
+        if (odd := part != part).any():                     # PyTorch takes the last nan of a window
+            best = np.where(odd.any(-1), part.shape[-1] - 1 - odd[..., ::-1].argmax(-1), best)
         values[(slice(None), slice(None), *at)] = np.take_along_axis(part, best[..., None], -1)[..., 0]
         inner = np.unravel_index(best, tuple(b - a for a, b in spans))
         indices[(slice(None), slice(None), *at)] = sum(
@@ -181,6 +185,8 @@ def _define_fractional(n: int) -> tuple:
         size = per_dimension(output_size, n, name, "output_size")
         x, unbatched = batched(name, input, n)
         for s, k, o in zip(x.shape[2:], kernel, size, strict=True):
+            if k < 1:
+                raise RuntimeError(f"{name}(): the kernel size must be greater than zero, got {list(kernel)}")
             if o + k - 1 > s:
                 raise RuntimeError(f"{name}(): pool size ({k}) too large relative to input size ({s})")
         if _random_samples is None:

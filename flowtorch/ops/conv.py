@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import dtypes
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
@@ -220,9 +221,13 @@ def _transposed(name: str, n: int, input: Any, weight: Any, bias: Any, stride: A
         raise RuntimeError(f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated "
                            "output size per "
                            f"channel: ({' x '.join(map(str, size))}). Output size is too small")
-    out = convolution_input(input, weight, size, stride, padding, dilation, groups)
-    if bias is not None:
-        out = out + bias.view(1, -1, *(1,) * n)
+    shaped = None if bias is None else bias.view(1, -1, *(1,) * n)
+    if shaped is not None and input.dtype in dtypes.LOW_PRECISION and not input.is_cuda:    # rounded once, at the end
+        wide = convolution_input(input.float(), weight.float(), size, stride, padding, dilation, groups)
+        out = (wide + shaped.float()).to(input.dtype)
+    else:
+        out = convolution_input(input, weight, size, stride, padding, dilation, groups)
+        out = out if shaped is None else out + shaped
     return out.squeeze(0) if unbatched else out
 
 

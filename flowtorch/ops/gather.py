@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.dtypes import from_numpy_dtype
+from flowtorch.errors import broadcast_error
 from flowtorch.ops.arguments import need_number
 from flowtorch.ops.families import normalize_dim, op
 from flowtorch.ops.op import composite
@@ -359,8 +360,10 @@ def take_along_dim(input, indices, dim=None):
                            "got "
                            f"{input.dim()} dimensions for input, and {indices.dim()} dimensions for indices")
     dim = normalize_dim(dim, input.dim())
-    shape = list(np.broadcast_shapes(*[tuple(1 if d == dim else n for d, n in enumerate(t.shape))
-                                       for t in (input, indices)]))
+    shapes = [tuple(1 if d == dim else n for d, n in enumerate(t.shape)) for t in (input, indices)]
+    if (refused := broadcast_error(shapes)) is not None:
+        raise RuntimeError(f"take_along_dim(): {refused}")
+    shape = list(np.broadcast_shapes(*shapes))
     n, m = (input.size(dim), indices.size(dim)) if input.dim() else (1, 1)
     if input.dim():
         input = input.expand(*shape[:dim], n, *shape[dim + 1:])

@@ -292,7 +292,7 @@ def _torch_svd(input, some=True, compute_uv=True):
         S = checked_svd(input, False)[1]
         m, n = input.shape[-2:]
         batch = tuple(input.shape[:-2])
-        return result((input.new_zeros((*batch, m, m)), S, input.new_zeros((*batch, n, n))))
+        return result((input.new_zeros((*batch, m, m)), S, adjoint(input.new_zeros((*batch, n, n)))))
     U, S, Vh = checked_svd(input, not some)
     return result((U, S, adjoint(Vh)))
 

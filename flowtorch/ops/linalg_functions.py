@@ -107,6 +107,8 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None):
     )
     if A.numel() == 0:
         return A.new_zeros(tuple(A.shape[:-2]), dtype=dtypes.int64)
+    if hermitian:
+        check_square("linalg.eigh", A)
     size = _eigh(A, "L")[0].abs() if hermitian else checked_svd(A, False)[1]
     return (size > _threshold(size.amax(-1), atol, rtol).unsqueeze(-1)).sum(-1)
 
@@ -121,7 +123,7 @@ def _lstsq(A, B, rcond, driver):
     X = columns(np.zeros((*batch, max(m, n), B.shape[-1]), A.dtype))[..., :n, :]
     S = np.zeros((*batch, min(m, n)), real)
     rank = np.zeros(batch, np.int64)
-    if a.size:
+    if a.size and b.size:
         for i in np.ndindex(*batch):
             X[i], _, rank[i], S[i] = np.linalg.lstsq(a[i], b[i], rcond=rcond)
     empty = np.zeros((0,), real)
@@ -223,6 +225,8 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
 
 
 def _extreme(x: Any, largest: bool, dim: int, keepdim: bool) -> Any:
+    if largest and not x.shape[dim]:                # the largest of no sizes is zero
+        return x.sum(dim, keepdim=keepdim)
     return x.amax(dim, keepdim) if largest else x.amin(dim, keepdim)
 
 

@@ -23,6 +23,12 @@ def conj(x: Any) -> Any:
     return x.conjugate() if isinstance(x, complex) else x
 
 
+def nothing(g):
+    """The gradient of what does not depend on an input: zeros shaped like ``g``, also where ``g`` is nan or inf."""
+    kind = getattr(g, "_type", None)
+    return g.new_zeros(g.shape) if kind is not None and kind.plain else g * 0
+
+
 def need_tensors(name, **arguments):
     for position, (what, value) in enumerate(arguments.items(), 1):
         if not isinstance(value, Tensor):
@@ -222,7 +228,7 @@ def _check_zero(input, other):
     dunder="floordiv",
     rejects=("complex", "bool"),
     node="DivBackward2",
-    vjp=(lambda g: g * 0, lambda g: g * 0),
+    vjp=(nothing, nothing),
 )
 def floor_divide(input, other):
     """The quotient rounded down."""
@@ -250,7 +256,7 @@ def floor_divide(input, other):
     inplace=True,
     rejects=("complex", "bool"),
     node="DivBackward2",
-    vjp=(lambda g: g * 0, lambda g: g * 0),
+    vjp=(nothing, nothing),
 )
 def _trunc_divide(input, other):
     """The quotient rounded towards zero."""
@@ -488,7 +494,7 @@ def logaddexp2(input, other):
 
 
 @pointwise(numpy=np.copysign, expr="copysign(input, other)", promote="float", low="keep", rejects=("complex",),
-           vjp=(lambda g, input, out: g * _same_sign(input, out), lambda g: g * 0))
+           vjp=(lambda g, input, out: g * _same_sign(input, out), nothing))
 def copysign(input, other):
     """The magnitude of ``input`` with the sign of ``other``."""
 
@@ -497,11 +503,12 @@ def _same_sign(input, out):
     return (out / input).masked_fill(input == 0, 0)
 
 
-@pointwise(numpy=np.nextafter, numbers=(), expr="nextafter(input, other)", low="keep",
-           rejects=("complex", "integer", "bool"),
-           vjp=(lambda g: g, lambda g: g * 0))
+@pointwise(numbers=(), expr="nextafter(input, other)", low="keep", rejects=("complex", "integer", "bool"),
+           vjp=(lambda g, input, other: g.masked_fill(input == other, 0), nothing))
 def nextafter(input, other):
     """The next representable number after ``input`` towards ``other``."""
+    after = np.nextafter(input, other)
+    return after if after.dtype.itemsize > 2 else np.where(input == other, other, after)    # of two zeros the second
 
 
 @pointwise(

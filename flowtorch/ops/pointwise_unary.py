@@ -14,7 +14,7 @@ from flowtorch.ops.erf import erfc as erfc_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.op import composite
 from flowtorch.ops.order import astype, copy_of
-from flowtorch.ops.pointwise import conj, need_tensors
+from flowtorch.ops.pointwise import conj, need_tensors, nothing
 from flowtorch.tensor import mark_conjugated
 
 _SCALE = {name: 1 / math.log(base) for name, base in (("log2", 2.0), ("log10", 10.0))}
@@ -167,7 +167,7 @@ def _rounding(ufunc: Any, name: str, doc: str) -> Any:
     def body(input):
         return ufunc(input) if input.dtype.kind == "f" else copy_of(input)
     body.__name__, body.__doc__ = name, doc
-    return pointwise(body, expr=f"{name}(input)", rejects=("complex", "bool"), vjp=(lambda g: g * 0,))
+    return pointwise(body, expr=f"{name}(input)", rejects=("complex", "bool"), vjp=(nothing,))
 
 
 floor = _rounding(np.floor, "floor", "The largest integer not above every element.")
@@ -181,7 +181,7 @@ def frac(input):
     return input - np.trunc(input)
 
 
-@pointwise(expr="round(input)", rejects=("complex", "bool"), vjp=(lambda g: g * 0,), name="round")
+@pointwise(expr="round(input)", rejects=("complex", "bool"), vjp=(nothing,), name="round")
 def round_(input, *, decimals=0):
     """Round to the nearest integer (halves to even), or to ``decimals`` decimal places."""
     if input.dtype.kind != "f":
@@ -200,7 +200,7 @@ def abs_(input):
     """The absolute value (the modulus of complex elements)."""
 
 
-@pointwise(expr="sign(input)", rejects=("complex",), vjp=(lambda g: g * 0,))
+@pointwise(expr="sign(input)", rejects=("complex",), vjp=(nothing,))
 def sign(input):
     """-1, 0 or 1 by the sign of every element."""
     if input.dtype.kind == "b":

@@ -52,13 +52,6 @@ def _is_same_size_function(input, other):
     return input.shape == other.shape
 
 
-@composite(namespace="Tensor", method=True)
-def is_set_to(self, tensor):
-    """Whether both are the same view of the same memory."""
-    return (self.data_ptr() == tensor.data_ptr() and self.shape == tensor.shape and self.stride() == tensor.stride()
-            and self.storage_offset() == tensor.storage_offset())
-
-
 @composite
 def result_type(tensor1, tensor2):
     """The dtype that an operation on both would give."""

@@ -72,7 +72,8 @@ def _cumprod_backward(g, input, out, dim):
     if input.dim() == 0 or input.numel() == 0:
         return g
     if input.dtype is not out.dtype:
-        input = input.to(out.dtype)                # the factors are those of the product: dtype= came first
+        straight = input.real if input.dtype.is_complex and not out.dtype.is_complex else input
+        input = straight.to(out.dtype)             # the factors are those of the product: dtype= came first
     if input.is_meta:
         return _reverse_cumsum(g * conj(out), dim) / conj(input)
     zeros = input == 0

@@ -1,6 +1,7 @@
 """Values among values: unique, searchsorted, bucketize, isin, bincount and histograms."""
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def _searchsorted(sorted_sequence, input, sorter=None, right=False, out_int32=Fa
         found = np.zeros(input.shape, np.int64)
         if not found.size:
             return found.astype(np.int32 if out_int32 else np.int64)
-        flat_edges = edges.reshape(-1, edges.shape[-1])
+        flat_edges = edges.reshape(math.prod(edges.shape[:-1]), edges.shape[-1])
         flat_input, flat_found = input.reshape(len(flat_edges), -1), found.reshape(len(flat_edges), -1)
         for row in range(len(flat_edges)):
             flat_found[row] = np.searchsorted(flat_edges[row], flat_input[row], side)

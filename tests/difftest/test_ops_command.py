@@ -9,12 +9,12 @@ import torch
 
 import flowtorch
 from flowtorch.testing import errormodel
-from flowtorch.testing.difftest import implementations, verdict
+from flowtorch.testing.difftest import explained, implementations, verdict
 from flowtorch.testing.difftest.cli import main
 from flowtorch.testing.difftest.implementations import Library, make
 from flowtorch.testing.difftest.oracle import Numbers, Oracle
 from flowtorch.testing.difftest.rows import Recorder, run_ops, sweep
-from flowtorch.testing.outcome import Outcome
+from flowtorch.testing.outcome import Outcome, cotangent_values
 from flowtorch.testing.samples import Array, Sample, load
 
 
@@ -145,19 +145,91 @@ def test_an_error_of_another_library_keeps_its_name():
     assert type(revived(portable(Outcome(OddError("x")))).error).__name__ == "OddError"
 
 
-def test_the_command_gates_on_its_ledger(tmp_path, capsys):
+@pytest.fixture
+def rough_tanh():
+    """A candidate whose tanh is off by a thousandth."""
+    rough = Altered("tanh", lambda r: r * 1.001 if r.is_floating_point() or r.is_complex() else r)
+    implementations.register("flowtorch-rough")(lambda: rough)
+    yield "flowtorch-rough"
+    del implementations.KNOWN["flowtorch-rough"]
+
+
+def test_the_command_gates_on_its_ledger(tmp_path, capsys, rough_tanh):
     book, report = tmp_path / "ledger.json", tmp_path / "junit.xml"
-    names = ["exp", "median", "-j1"]
-    assert main(["ops", *names, "--ledger", str(book)]) == 1  # torch reads past an expanded median's memory
+    names = ["exp", "tanh", "-j1", "--variants", "values,errors", "--candidate", rough_tanh]
+    assert main(["ops", *names, "--ledger", str(book)]) == 1
     assert main(["ops", *names, "--gate", str(book), "--junit", str(report)]) == 0
     known = json.loads(book.read_text())
-    assert known["ops"]["median"]["bad"]
-    del known["ops"]["median"]["bad"]
+    assert known["ops"]["tanh"]["bad"]
+    del known["ops"]["tanh"]["bad"]
     book.write_text(json.dumps(known))
     assert main(["ops", *names, "--gate", str(book), "--junit", str(report)]) == 1
-    assert "worse: median" in capsys.readouterr().out
+    assert "worse: tanh" in capsys.readouterr().out
     suite = xml.etree.ElementTree.parse(report).getroot()
-    assert {c.get("name") for c in suite if c.find("failure") is not None} == {"median"}
+    assert {c.get("name") for c in suite if c.find("failure") is not None} == {"tanh"}
+
+
+def test_what_a_table_explains_is_no_failure_and_may_not_grow(tmp_path, capsys, rough_tanh):
+    table, book = tmp_path / "explained.toml", tmp_path / "ledger.json"
+    entry = '[[difference]]\nfunctions = "tanh"\nchecks = "values"\ntext = "differ"\n'
+    table.write_text(entry + 'whose = "candidate"\nreason = "it is rough on purpose"\n')
+    command = ["ops", "tanh", "-j1", "--variants", "values", "--candidate", rough_tanh, "--explained", str(table)]
+    assert main([*command, "--ledger", str(book)]) == 0
+    assert "explained" in capsys.readouterr().out
+    known = json.loads(book.read_text())
+    assert known["explained"]["it is rough on purpose"] > 3 and "bad" not in known["ops"]["tanh"]
+    assert main([*command, "--gate", str(book)]) == 0
+    known["ops"]["tanh"]["explained"]["values"] = 1
+    book.write_text(json.dumps(known))
+    assert main([*command, "--gate", str(book)]) == 1
+    assert main([*command[:-1], "none"]) == 1
+    table.write_text(entry + 'whose = "somebody"\nreason = "?"\n')
+    assert main(command) == 2
+    assert "whose must be one of" in capsys.readouterr().err
+
+
+def test_reasons_that_explain_nothing_are_named():
+    table = explained.read()
+    assert len({e.reason for e in table.entries}) > 20
+    counts = {e.reason: 1 for e in table.entries}
+    assert explained.stale(table, counts) == []
+    lost = counts.popitem()[0]
+    assert [line for line in explained.stale(table, counts) if line.endswith(lost)]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "found"),
+    [([2, 0], "exact"), ([0, 2], "exact"), ([1, 0], "wrong"), ([2, 3], "wrong")],
+)
+def test_an_index_is_right_if_it_names_an_equal_element(candidate, found):
+    sample = Sample((Array(np.array([5.0, 3.0, 5.0]), "float32"), 2), {})
+    recorder = Recorder(Altered("topk", lambda r: (r[0], flowtorch.tensor(candidate))), "torch")
+    list(recorder.compare("topk", load()["topk"], sample, ""))
+    (row,) = recorder.rows.values()
+    assert row.worst == found
+
+
+def test_derivatives_of_functions_of_numbers_are_judged_by_mpmath():
+    numbers = Numbers()
+    sample = Sample((Array(np.array([0.5, 1.5]), "float64", grad=True),), {})
+    (_, first, second), _ = numbers.gradients("digamma", sample, True)
+    trigamma = [4.934802200544679, 0.9348022005446793]
+    np.testing.assert_allclose(first, trigamma * cotangent_values((2,), 0), rtol=1e-14)
+    assert (
+        np.isfinite(second).all()
+        and numbers.gradients("digamma", sample.map_arrays(lambda a: a.with_(dtype="float32")), True) is None
+    )
+    recorder = run_ops(["digamma"], "flowtorch", "torch", ("first_gradients",))
+    assert recorder.rows["digamma", "first_gradients", "float64", "contiguous"].worst == "reference worse"
+
+
+def test_nan_of_the_oracle_speaks_for_whoever_agrees_with_it():
+    e, g, o = np.array([1.0, np.nan, 2.0]), np.array([np.nan, np.nan, np.nan]), np.array([np.nan, np.nan, 2.0])
+    known = verdict.values(e[:2], g[:2], "float32", lambda: (o[:2], np.zeros(2)))
+    assert known.verdict == "reference worse"
+    assert verdict.values(e, g, "float32", lambda: (o, np.zeros(3))).verdict == "wrong"
+    blind = verdict.values(e[:2], g[:2], "float32", lambda: (o[:2], np.full(2, np.nan)))
+    assert blind.verdict == "wrong"  # nothing is known there, so the reference decides
 
 
 def test_misuse_has_its_own_status(capsys):

@@ -29,7 +29,7 @@ def scaled_dot_product_attention(
 
     A boolean mask lets through what is True. ``enable_gqa`` repeats the heads (dimension -3) of key and value.
     """
-    _check_attention(query, key, value, attn_mask, is_causal)
+    _check_attention(query, key, value, attn_mask, is_causal, enable_gqa)
     on_device = query.device.type == "cuda" and query.dtype.is_floating_point
     drop = None
     if on_device and 0.0 < dropout_p < 1.0 and all(t._type.plain for t in (query, key, value)):
@@ -63,7 +63,7 @@ def explicit(query, key, value, mask, drop: float | tuple | None, is_causal: boo
     return torch.matmul(weights, value)
 
 
-def _check_attention(query, key, value, mask, is_causal: bool) -> None:
+def _check_attention(query, key, value, mask, is_causal: bool, enable_gqa: bool) -> None:
     if query.dtype != key.dtype or query.dtype != value.dtype:
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
@@ -85,6 +85,11 @@ def _check_attention(query, key, value, mask, is_causal: bool) -> None:
             "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
             f"{_scalar(mask)} and  query.dtype: {_scalar(query)} instead."
         )
+    scores = (*(query.shape[:-2] if enable_gqa else torch.broadcast_shapes(query.shape[:-2], key.shape[:-2])),
+              query.size(-2), key.size(-2))  # fmt: skip
+    both = scores if 0 in scores else tuple(torch.broadcast_shapes(scores, mask.shape))
+    if both != scores:
+        raise RuntimeError(f"output with shape {list(scores)} doesn't match the broadcast shape {list(both)}")
 
 
 def _scalar(tensor) -> str:

@@ -115,6 +115,9 @@ def soft_margin_loss(input, target, size_average=None, reduce=None, reduction: s
     """``log(1 + exp(-target * input))``."""
     reduction = resolve(reduction, size_average, reduce)
     _refuse_gradient("soft_margin_loss", target=target)
+    shape = torch.broadcast_shapes(input.shape, target.shape)
+    if shape != input.shape:
+        raise RuntimeError(f"output with shape {list(input.shape)} doesn't match the broadcast shape {list(shape)}")
     return _reduce((-input * target).exp().log1p(), reduction)
 
 

@@ -105,7 +105,7 @@ def multi_margin_loss(
     truth = target.view(-1, 1)
     if not truth.is_meta and ((truth < 0) | (truth >= classes)).any():
         raise RuntimeError("target out of range")
-    excess = (margin - scores.gather(1, truth) + scores).clamp_min(0)
+    excess = (margin - scores.gather(1, truth) + scores).relu()
     loss = excess if p == 1 else excess * excess
     if weight is not None:
         loss = loss * weight[truth]
@@ -150,7 +150,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     safe = labels.masked_fill(~listed, 0)
     # Unlisted places all point at class 0: count how often each class is listed, without them.
     true = torch.zeros_like(scores).scatter_add(1, safe, listed.to(scores.dtype)) > 0
-    excess = (1 - scores.gather(1, safe).unsqueeze(2) + scores.unsqueeze(1)).clamp_min(0)
+    excess = (1 - scores.gather(1, safe).unsqueeze(2) + scores.unsqueeze(1)).relu()
     counted = listed.unsqueeze(2) & ~true.unsqueeze(1)
     loss = excess.masked_fill(~counted, 0).sum((1, 2)) / classes
     return _reduce(loss.view(input.shape[:-1]), reduction)

@@ -46,7 +46,7 @@ class Table:
         try:
             self.entries = [Entry(**e) for e in entries]
         except TypeError as wrong:
-            raise ValueError(f"a table of explained differences: {str(wrong).removeprefix('Entry.__init__() ')}") from None
+            raise ValueError(f"an entry of explained differences: {wrong}") from None
 
     def find(self, function: str, check: str, verdict: str, text: str) -> Entry | None:
         """The first entry that explains a finding."""

@@ -100,6 +100,8 @@ def gather(names: list[str], options: Any, variants: tuple[str, ...]) -> list[Ro
 def main(options: Any) -> int:
     for role in (options.candidate, options.reference):
         make(role).close()  # an error now, not in a worker
+    table_of(options)
+    gate = books.read(options.gate) if options.gate else None
     started = time.perf_counter()
     names = chosen(options)
     variants = tuple(options.variants.split(",")) if options.variants else LEVELS["smoke" if options.smoke else "full"]
@@ -109,15 +111,15 @@ def main(options: Any) -> int:
     seconds = time.perf_counter() - started
     book = books.ledger(rows, options.candidate, options.reference)
     failures = (
-        books.regressions(book, books.read(options.gate), names, variants)
-        if options.gate
+        books.regressions(book, gate, names, variants)
+        if gate is not None
         else [f"{r.op}: {r.worst} in {r.variant} {r.dtype} {r.layout}" for r in books.bad_rows(rows)]
     )
     terminal.table(rows, options.limit)
     print(f"{terminal.totals(rows)}; {seconds:.1f} s")
-    if options.gate and not (options.names or options.k or options.variants or options.smoke or options.seed):
-        table = table_of(options)
-        failures += [f"nothing to explain any more: {s}" for s in explained.stale(table, book["explained"])] if table else []
+    everything = not (options.names or options.k or options.variants or options.smoke or options.seed)
+    if gate is not None and everything and (table := table_of(options)) is not None:
+        failures += [f"nothing to explain any more: {s}" for s in explained.stale(table, book["explained"])]
     write_files(options, rows, book, failures, seconds)
     if options.gate:
         print("\n".join(f"worse: {f}" for f in failures[:50]) or "nothing is worse than in the ledger")

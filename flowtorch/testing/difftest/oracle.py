@@ -168,7 +168,7 @@ def _table(mp: Any) -> dict[str, Any]:
         "special.airy_ai": mp.airyai,
         "special.erfcx": lambda x: mp.exp(x * x) * mp.erfc(x),
         "special.ndtr": mp.ncdf,
-        "special.log_ndtr": lambda x: mp.log(mp.erfc(-x / mp.sqrt(2)) / 2),
+        "special.log_ndtr": lambda x: mp.log1p(-mp.ncdf(-x)) if x > 0 else mp.log(mp.ncdf(x)),
         "special.ndtri": lambda x: mp.sqrt(2) * mp.erfinv(2 * x - 1),
         "special.entr": lambda x: -x * mp.log(x) if x > 0 else mp.mpf(0),
         "nn.functional.gelu": gelu,
@@ -193,6 +193,9 @@ def _table(mp: Any) -> dict[str, Any]:
     return table | {alias: table[name] for alias, name in aliases.items()}
 
 
+NUMBERS = ("float64", "float32", "int64", "int32", "int16", "int8", "uint8")
+
+
 class Numbers:
     """The functions of one real number that mpmath knows, to as many digits as rounding them needs."""
 
@@ -209,9 +212,9 @@ class Numbers:
     def sample(self, name: Any, sample: Sample) -> Any:
         """(exact values, spreads) for a call of one real tensor beside plain integers; None for any other."""
         name = name.removeprefix("Tensor.")
-        arrays = sample.arrays()
+        arrays = Sample(sample.args, {}).arrays()
         others = [a for a in sample.args if not isinstance(a, Array)]
-        if name not in self.table or len(arrays) != 1 or arrays[0].dtype not in ("float64", "float32"):
+        if name not in self.table or len(arrays) != 1 or arrays[0].dtype not in NUMBERS:
             return None
         if set(sample.kwargs) - {"out"} or not all(type(a) is int for a in others) or arrays[0].values.size > 1000:
             return None

@@ -64,8 +64,9 @@ def totals(rows: Iterable[Row]) -> str:
     ops = set()
     for row in rows:
         counts.update(row.verdicts)
+        counts["explained"] += sum(row.explained.values())
         ops.add(row.op)
-    parts = ", ".join(f"{counts[v]:,} {v}" for v in VERDICTS if counts[v])
+    parts = ", ".join(f"{counts[v]:,} {v}" for v in (*VERDICTS, "explained") if counts[v])
     return f"{len(ops)} functions, {sum(counts.values()):,} results: {parts}"
 
 
