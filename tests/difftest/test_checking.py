@@ -205,3 +205,19 @@ def test_the_script_of_a_layout_makes_that_layout():
     with pytest.raises(difftest.DifferenceFound, match="in mode layouts: wrong") as found:
         difftest.check(lambda x: torch.exp(x), samples=[(X,)], candidate=Straight(flowtorch), modes=["layouts"])
     assert "[..., ::2]" in found.value.script
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: difftest.check("no_such_function"), ValueError, "no function 'no_such_function'"),
+        (lambda: difftest.check(3, samples=[(np.ones(2),)]), TypeError, "a public name or a function, not int"),
+        (lambda: difftest.check(abs, samples=[]), ValueError, "samples is empty"),
+        (lambda: difftest.check(abs), ValueError, "a snippet needs samples"),
+        (lambda: difftest.check(abs, samples=[(np.ones(2),)], modes=("value",)), ValueError, "no mode 'value'"),
+        (lambda: difftest.check(abs, "nobody", [(np.ones(2),)]), ValueError, "nobody"),
+    ],
+)
+def test_misuse_is_named(call, error, words):
+    with pytest.raises(error, match=words):
+        call()

@@ -114,8 +114,17 @@ def test_the_report_stands_alone(tmp_path):
     text, tags = path.read_text(), Tags()
     tags.feed(text)
     assert not tags.links and "http" not in text.replace("http-equiv", "")
-    assert tags.seen.count("tr") == 4 and "svg" in tags.seen and "prefers-color-scheme: dark" in text
+    assert text.count("<tr data-v=") == 3 and text.count('class="numbers"') == 3
+    assert "svg" in tags.seen and "prefers-color-scheme: dark" in text
     assert "nn.functional.gelu" in text and "reference worse" in text
+
+
+def test_the_report_gives_the_reasons(tmp_path):
+    path = tmp_path / "report.html"
+    main(["ops", "conj", "exp", "-j1", "--variants", "values", "--html", str(path)])
+    text = path.read_text()
+    assert "there are no lazy views of them" in text and "<button data-v=\"explained\">explained <b>1</b>" in text
+    assert text.count('data-e="1"') == 1
 
 
 def test_a_histogram_keeps_the_sides_apart():

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..samples import Array, Sample, Spec, load
 from ..samples import find as find_name
-from . import modes, reproducer
+from . import explained, modes, reproducer
 from .implementations import Arrays, Implementation, Library, make, remembered
 from .rows import ALL_CHECKS, Recorder, Row
 from .shrink import shrink
@@ -75,8 +75,10 @@ def _counterpart(value: Any, library: Any) -> Any:
 class Snippet(Recorder):
     """A recorder whose calls all go to one snippet."""
 
-    def __init__(self, function: Any, candidate: Implementation, reference: Implementation) -> None:
-        super().__init__(candidate, reference)
+    def __init__(
+        self, function: Any, candidate: Implementation, reference: Implementation, table: explained.Table | None = None
+    ) -> None:
+        super().__init__(candidate, reference, explained=table)
         self.function = function
 
     def functions(self, name: str) -> tuple[Any, Any]:
@@ -116,6 +118,15 @@ class Outcome:
         return f"<check of {self.name}: {len(self.rows)} rows, {worst}>"
 
 
+def _chosen(modes: Iterable[str] | None, named: bool) -> tuple[str, ...]:
+    """The modes asked for, which must be known ones."""
+    known = NAMED_MODES if named else MODES
+    wanted = (modes,) if isinstance(modes, str) else tuple(modes) if modes is not None else known
+    if unknown := [m for m in wanted if m not in MODES and m not in NAMED_MODES]:
+        raise ValueError(f"no mode {', '.join(map(repr, unknown))}: there are {', '.join(known)}")
+    return wanted
+
+
 def check(
     fn: Any, ref: Any = None, samples: Any = None, *, candidate: Any = "flowtorch", modes: Iterable[str] | None = None,
     examples: int = 60, seed: int = 0, gradient: bool = True, random: bool = False, factor: float = 4.0,
@@ -133,12 +144,18 @@ def check(
     ``modes``    some of ``MODES``; ``examples`` how many a strategy gives; ``database`` a folder for failures
     """
     sides = remembered(candidate), _reference(ref)
+    if isinstance(fn, str) and sides[0].find(fn) is None:
+        raise ValueError(f"{sides[0].name} has no function {fn!r}")
+    if not isinstance(fn, str) and not callable(fn):
+        raise TypeError(f"check() takes a public name or a function, not {type(fn).__name__}")
     name = fn if isinstance(fn, str) else getattr(fn, "__name__", "snippet")
-    recorder = Snippet(fn, *sides)
+    own = isinstance(fn, str) and samples is None and sides[0].name.startswith("flowtorch")
+    table = explained.read() if own and sides[1].name.startswith("torch") else None
+    recorder = Snippet(fn, *sides, table)
     if isinstance(sides[1], Function):
         recorder.oracle = None  # the function is the definition; the oracle would only run the snippet again
     spec = _spec(fn, name, samples, gradient, random, factor if sums else 1.0)
-    wanted = tuple(modes) if modes is not None else (NAMED_MODES if samples is None and isinstance(fn, str) else MODES)
+    wanted = _chosen(modes, samples is None and isinstance(fn, str))
     failures: list[DifferenceFound] = []
     run = _Run(recorder, spec, fn, database, GOOD.union(ignore, () if strict else ("suspicious",)))
     if hasattr(samples, "example"):  # a hypothesis strategy
@@ -168,6 +185,8 @@ def _spec(fn: Any, name: str, samples: Any, gradient: bool, random: bool, factor
         spec = Spec(name, list, dtypes=("float32",), random=random, factor=factor, gradient=gradient, errors=False)
     if samples is not None and not hasattr(samples, "example"):
         listed = [as_sample(s) for s in samples]
+        if not listed:
+            raise ValueError("samples is empty: nothing would be compared")
         spec.samples = lambda dtype: iter(retyped(s, dtype) for s in listed)  # type: ignore[method-assign]
         spec.dtypes = tuple(dict.fromkeys(a.dtype for s in listed for a in s.arrays()[:1])) or ("float32",)
     elif samples is None and known is None:
@@ -346,6 +365,8 @@ class _Run:
         function = None if isinstance(self.fn, str) else self.fn
         if row is None and (mode in LAYOUTS_OF or mode == "dtypes"):  # the script makes the call as the mode makes it
             sample = next((s for s in turned(mode, sample) if self.quiet("values", s)), sample)
+        if mode == "device":
+            sample = sample.map_arrays(lambda a: a.with_(device="cuda"))
         source = reproducer.script(name, sample, function=function, what=text[:110], gradients="gradients" in mode)
         if self.database is not None and function is None:
             from .failures import Database

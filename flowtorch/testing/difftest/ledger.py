@@ -1,8 +1,8 @@
 """The ledger: what differs, and how large errors are, as a file to commit; and the gate that lets it only get better.
 
-``{"format": 2, "candidate", "reference", "totals": {verdict: calls}, "explained": {reason: calls}, "ops": {name: {"bad":
-{"variant/verdict": rows}, "explained": {variant: rows with what the table of reasons explains}, "units": {dtype:
-largest error in units in the last place}}}}``. Functions without anything to say are left out.
+``{"format": 2, "candidate", "reference", "totals": {verdict: calls}, "explained": {reason: calls}, "ops": {name:
+{"bad": {"variant/verdict": rows}, "explained": {variant: rows with what the table of reasons explains}, "units":
+{dtype: largest error in units in the last place}}}}``. Functions without anything to say are left out.
 """
 
 from __future__ import annotations

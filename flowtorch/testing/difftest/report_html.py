@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ def write_ops(path: Path, rows: Iterable[Row], title: str, seconds: float) -> No
         v = worst(r.worst for r in group)
         counts[v] += 1
         lines.append(_op_line(op, v, group))
-    buttons = "".join(f'<button data-v="{v}">{v} <b>{counts[v]}</b></button>' for v in reversed(VERDICTS) if counts[v])
+    counts["explained"] = sum(any(r.explained for r in group) for group in by_op.values())
+    shown = [v for v in (*reversed(VERDICTS), "explained") if counts[v]]
+    buttons = "".join(f'<button data-v="{v}">{v} <b>{counts[v]}</b></button>' for v in shown)
     head = "".join(
         f'<th class="{c}">{t}</th>'
         for t, c in (("function", ""), ("worst verdict", ""), ("results", "n"), ("max ulp", "n"), ("p99.9", "n"),
@@ -78,18 +80,23 @@ def write_ops(path: Path, rows: Iterable[Row], title: str, seconds: float) -> No
     path.write_text(page(title, f"{totals(rows)}; {seconds:.0f} s", content))
 
 
-def _op_line(op: str, v: str, group: list[Row]) -> str:
+def merged(rows: Iterable[Row]) -> Measure:
     m = Measure()
-    for r in group:
+    for r in rows:
         m.merge(r.measure)
-    results = sum(sum(r.verdicts.values()) for r in group)
+    return m
+
+
+def _op_line(op: str, v: str, group: list[Row]) -> str:
+    m = merged(group)
+    results = sum(sum(r.verdicts.values()) + sum(r.explained.values()) for r in group)
     bad = [r for r in group if r.worst not in ("exact", "within model")]
-    parts = []
+    explained = [r for r in group if r.explained]
+    parts = [_numbers(group)]
     for r in sorted(bad, key=lambda r: -SEVERITY[r.worst])[:12]:
-        text = "\n".join(
-            f"{name}: {text}" for name, text in r.examples.items() if name not in ("exact", "within model")
-        )
+        text = "\n".join(f"{name}: {text}" for name, text in r.examples.items() if name in r.verdicts)
         parts.append(f"{mark(r.worst)} {r.variant} {r.dtype} {r.layout}<pre>{html.escape(text[:700])}</pre>")
+    parts += _reasons(explained)
     if m.worst and m.max_units > 4:
         inputs = next((r.worst_inputs for r in group if r.measure.max_units == m.max_units), [])
         where = f" for inputs {', '.join(inputs)}" if inputs else ""
@@ -98,14 +105,47 @@ def _op_line(op: str, v: str, group: list[Row]) -> str:
     condition = max((r.condition for r in group), default=0.0)
     if condition:
         parts.append(f"<pre>median condition number over the sweep: {condition:.3g}</pre>")
-    more = f"<details><summary>{len(bad)} rows</summary>{''.join(parts)}</details>" if parts else ""
+    words = [f"{len(bad)} rows"] * bool(bad) + [f"{len(explained)} explained"] * bool(explained)
+    more = f"<details><summary>{', '.join(words) or 'numbers'}</summary>{''.join(parts)}</details>"
     return (
-        f'<tr data-v="{v}" data-n="{html.escape(op.lower())}"><td><code>{html.escape(op)}</code></td>'
+        f'<tr data-v="{v}" data-e="{int(bool(explained))}" data-n="{html.escape(op.lower())}">'
+        f"<td><code>{html.escape(op)}</code></td>"
         f'<td data-k="{SEVERITY[v]}">{mark(v)}</td><td class="n">{results}</td>'
         f'<td class="n" data-k="{m.max_units}">{short(m.max_units)}</td><td class="n" data-k="{m.quantiles()[2]}">'
         f'{short(m.quantiles()[2])}</td><td class="n" data-k="{m.reference_units}">{short(m.reference_units)}</td>'
-        f"<td data-k='{m.count}'>{histogram(m)}</td><td data-k='{len(bad)}'>{more}</td></tr>"
+        f"<td data-k='{m.count}'>{histogram(m)}</td><td data-k='{len(bad) + len(explained) / 1000}'>{more}</td></tr>"
     )
+
+
+def _reasons(rows: list[Row]) -> Iterator[str]:
+    """What the table of reasons explains, one reason after the other, with one example each."""
+    known: dict[str, tuple[Row, str]] = {}
+    for r in rows:
+        for v, reason in r.explained:
+            known.setdefault(reason, (r, v))
+    for reason, (r, v) in known.items():
+        example = r.examples.get(f"explained: {reason}", "")[:300]
+        yield (
+            f'<span class="v info">explained</span> {html.escape(reason)}'
+            f"<pre>{v} in {r.variant} {r.dtype} {r.layout} {html.escape(example)}</pre>"
+        )
+
+
+NUMBERS = ("dtype", "elements", "p50", "p99", "p99.9", "max ulp", "absolute", "relative", "nan", "inf", "±0")
+
+
+def _numbers(group: list[Row]) -> str:
+    """A line for each dtype: quantiles of the error, the largest ones, and how often nan, inf and signs differ."""
+    lines = []
+    for dtype in dict.fromkeys(r.dtype for r in group):
+        m = merged(r for r in group if r.dtype == dtype)
+        if m.count:
+            sizes = [short(x) for x in (*m.quantiles(), m.max_units)]
+            cells = [dtype, f"{m.count:,}", *sizes, f"{m.max_absolute:.2g}", f"{m.max_relative:.2g}"]
+            cells += [str(n or "") for n in (m.nans, m.infinities, m.zero_signs)]
+            lines.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
+    head = "".join(f"<td>{n}</td>" for n in NUMBERS)
+    return f'<table class="numbers"><tr>{head}</tr>{"".join(lines)}</table>' if lines else ""
 
 
 # ---------------------------------------------------------------- a program in lockstep

@@ -30,6 +30,9 @@ svg text { fill: var(--soft); font-size: 11px }
 .bar button, input { font: inherit; color: inherit; background: none; border: 1px solid var(--line);
   border-radius: .4rem; padding: .25rem .7rem; cursor: pointer }
 .bar button.on { border-color: var(--bar) }
+.numbers { width: auto; margin: .4rem 0; font: 12px/1.5 ui-monospace, monospace; font-variant-numeric: tabular-nums }
+.numbers td { padding: 0 .7rem 0 0; border: 0; text-align: right; width: auto }
+.numbers tr:first-child { color: var(--soft) }
 details summary { cursor: pointer; color: var(--soft) }
 .box { border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; margin: 1rem 0 }
 polyline { fill: none; stroke-width: 1.5 }
@@ -37,8 +40,8 @@ polyline { fill: none; stroke-width: 1.5 }
 .added { stroke: var(--low) }
 """
 SCRIPT = """
-const body = document.querySelector('tbody'), rows = [...body.rows]
-document.querySelectorAll('th').forEach((th, k) => th.onclick = () => {
+const body = document.querySelector('tbody'), rows = [...body.children]
+document.querySelectorAll('thead th').forEach((th, k) => th.onclick = () => {
   const up = th.dataset.up = th.dataset.up === '1' ? '' : '1'
   const key = r => r.cells[k].dataset.k ?? r.cells[k].textContent
   rows.sort((a, b) => {
@@ -49,7 +52,8 @@ document.querySelectorAll('th').forEach((th, k) => th.onclick = () => {
 })
 let verdict = '', word = ''
 const show = () => rows.forEach(r => {
-  r.hidden = (verdict && r.dataset.v !== verdict) || !r.dataset.n.includes(word)
+  const kind = verdict === 'explained' ? r.dataset.e === '1' : !verdict || r.dataset.v === verdict
+  r.hidden = !kind || !r.dataset.n.includes(word)
 })
 const buttons = document.querySelectorAll('.bar button')
 buttons.forEach(b => b.onclick = () => {

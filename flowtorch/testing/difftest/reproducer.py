@@ -87,7 +87,7 @@ def literal(a: Array) -> str:
         data = base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
         module = f"np.frombuffer(__import__('base64').b64decode('{data}'), '{values.dtype}')"
         made = f"torch.tensor({module}.reshape({values.shape})).to(torch.{a.dtype})"
-    return made + tail
+    return made + (f'.to("{a.device}")' if a.device != "cpu" else "") + tail
 
 
 def base_of(a: Array) -> tuple[np.ndarray, str]:

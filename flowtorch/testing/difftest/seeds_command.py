@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import report_terminal as terminal
-from .ops_command import HEAVY, chosen, quiet_threads
+from .ops_command import HEAVY, chosen, quiet_threads, table_of
 from .rows import LEVELS, run_ops
 from .verdict import GOOD
 
@@ -31,6 +31,7 @@ def arguments(sub: Any) -> None:
     p.add_argument("--candidate", default="flowtorch")
     p.add_argument("--reference", default="torch")
     p.add_argument("--full", action="store_true", help="every check in every dtype, not values and gradients alone")
+    p.add_argument("--explained", metavar="FILE", help="table of known differences; 'none' for none")
     p.add_argument("-j", "--jobs", type=int, default=min(os.cpu_count() or 1, 8))
     p.add_argument("--json", type=Path, help="write the alarms here")
     p.set_defaults(run=main)
@@ -39,11 +40,12 @@ def arguments(sub: Any) -> None:
 def alarms(names: list[str], seeds: range, options: Any) -> tuple[int, list[dict[str, Any]]]:
     """(how many calls were compared, what is bad in them and not with the registry's own values)."""
     quiet_threads()
-    level = "full" if options.full else "smoke"
+    level, table = "full" if options.full else "smoke", table_of(options)
     known: set[tuple] = set()
     calls, found = 0, list[dict[str, Any]]()
     for seed in (0, *seeds):
-        recorder = run_ops(names, options.candidate, options.reference, LEVELS[level], not options.full, seed)
+        recorder = run_ops(names, options.candidate, options.reference, LEVELS[level], not options.full, seed,
+                           explained=table)  # fmt: skip
         calls += recorder.calls
         for row in recorder.rows.values():
             for verdict in [v for v in row.verdicts if v not in GOOD]:
