@@ -428,8 +428,8 @@ def kl_div(input, target, reduction: int = 0, *, log_target: bool = False):
 @composite
 def margin_ranking_loss(input1, input2, target, margin: float = 0.0, reduction: int = 1):
     """``max(0, margin - target * (input1 - input2))``."""
-    loss = (-target * (input1 - input2) + margin).clamp_min(0)
-    return _reduced(loss, _named("margin_ranking_loss", 5, reduction))
+    reduced = _named("margin_ranking_loss", 5, reduction)
+    return _reduced((-target * (input1 - input2) + margin).clamp_min(0), reduced)
 
 
 @composite

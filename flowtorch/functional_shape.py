@@ -413,7 +413,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     if repeats.is_meta and output_size is not None:
         return input.index_select(dim, repeats.new_empty(output_size))
     index = interleave_index(repeats)
-    if output_size is not None and output_size != index.size(0):
+    if output_size is not None and n and output_size != index.size(0):
         raise RuntimeError(f"repeat_interleave(): allocated size does not match required size: output_size is "
                            f"{output_size}, the repeats add up to {index.size(0)}")
     return input.index_select(dim, index)

@@ -8,7 +8,15 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.ops.families import named_result, normalize_dim, op
-from flowtorch.ops.linalg_base import adjoint, check_inexact, check_matrix, check_same, check_square, columns
+from flowtorch.ops.linalg_base import (
+    LinAlgError,
+    adjoint,
+    check_inexact,
+    check_matrix,
+    check_same,
+    check_square,
+    columns,
+)
 from flowtorch.ops.linalg_decompose import _eigh, checked_svd
 from flowtorch.ops.linalg_solve import eye_like, inv_ex
 from flowtorch.ops.norm import vector_norm
@@ -58,7 +66,11 @@ def _pinv(A, atol, rtol, hermitian):
         S, U = np.linalg.eigh(A)
         Vh, size = U.conj().swapaxes(-2, -1), np.absolute(S)
     else:
-        U, S, Vh = np.linalg.svd(A, full_matrices=False)
+        try:
+            U, S, Vh = np.linalg.svd(A, full_matrices=False)
+        except np.linalg.LinAlgError:
+            raise LinAlgError("linalg.svd: The algorithm failed to converge because the input matrix contained "
+                              "non-finite values.") from None
         size = S
     limit = np.maximum(atol, rtol * size.max(-1))[..., None]
     inverse = np.where(size > limit, 1 / np.where(S == 0, 1, S), 0).astype(S.dtype)

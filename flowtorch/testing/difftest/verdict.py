@@ -194,9 +194,10 @@ def values(
     with np.errstate(all="ignore"):  # what the reference misses by as much shows that the model is too tight there
         worse = np.abs(g - o) > 4 * np.abs(e - o)
         ours &= ~(np.abs(g - o) <= SUSPICIOUS * limit) | worse | unknown
-    if dtype in ("float16", "bfloat16"):  # where the reference misses as well, it rounds in between, and so may we
-        stepwise = ours & theirs & ~beyond(o, g, dtype, allowance(o, dtype, length, spread))
-        ours, theirs = ours & ~stepwise, theirs & ~stepwise
+    if dtype in ("float16", "bfloat16") and theirs.any():  # the reference rounds in between, and so may we
+        full = allowance(o, dtype, length, spread)
+        if (stepwise := ours & ~beyond(o, g, dtype, full)).any():
+            ours, theirs = ours & ~stepwise, theirs & beyond(o, e, dtype, full)
     if not ours.any():
         if theirs.any():
             return Finding("reference worse", _describe(theirs, e, g, o), measure)
