@@ -29,7 +29,7 @@ def attention(query, key, value, mask=None, is_causal=False, scale=1.0, drop=Non
     if mask is None and _in_blocks(query, key, value):
         return _by_heads(query, key, value, is_causal, scale)
     scores = np.matmul(query, key.swapaxes(-1, -2))
-    if mask is None and scores.shape[-1]:
+    if mask is None and scores.size:
         softmax_of_scores(scores, scale, 0 if is_causal else -1)
         return np.matmul(scores, value, _room(query, scores, value)), scores
     scores *= scale

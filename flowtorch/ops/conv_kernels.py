@@ -193,6 +193,9 @@ def together(part: np.ndarray, groups: int) -> np.ndarray:
 def forward(x: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
     """(N, F, *out) of (N, C, *size)."""
     out = np.empty((len(x), g.groups * g.outputs, *g.out), dtype)
+    if not (x.size and weight.size):
+        out[...] = 0                                    # a sum of nothing
+        return out
     if g.in_rows:
         _rows_forward(x, weight, g, out)
         return out

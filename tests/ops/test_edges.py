@@ -34,6 +34,8 @@ CALLS = {
     "rank without right sides": lambda t: t.linalg.lstsq(t.eye(3), t.ones(3, 0)).rank,
     "rank of no square": lambda t: t.linalg.matrix_rank(t.ones(3, 4), hermitian=True),
     "search in nothing": lambda t: t.searchsorted(t.ones(2, 0), t.ones(2, 2)),
+    "no batch of attention": lambda t: t.nn.functional.scaled_dot_product_attention(
+        t.ones(0, 3, 4, 5), t.ones(0, 3, 6, 5), t.ones(0, 3, 6, 5)).shape,
     "no batch": lambda t: t.nn.functional.adaptive_max_pool2d(t.ones(0, 3, 4, 5), 2).shape,
     "no outputs": lambda t: t.bilinear(t.ones(2, 3), t.ones(2, 4), t.ones(0, 3, 4)).shape,
     "empty tensors are not set to each other": lambda t: t.empty(0, 3).is_set_to(t.empty(0, 3)),
@@ -128,3 +130,8 @@ def test_imaginary_parts_that_a_dtype_drops_have_no_influence():
     x = of(flowtorch, [[1 + 5j, 2 - 3j, 3j + 3]], "complex128").requires_grad_()
     (g,) = flowtorch.autograd.grad(x.cumprod(1, dtype=flowtorch.float64).sum(), x)
     assert g.tolist() == [[9, 4, 2]]
+
+
+def test_a_convolution_without_channels_is_its_bias():
+    out = flowtorch.conv1d(flowtorch.ones(2, 0, 6), flowtorch.ones(4, 0, 2), flowtorch.arange(4.0))
+    assert out.tolist() == [[[float(c)] * 5 for c in range(4)]] * 2
