@@ -69,18 +69,26 @@ def _compiled(kernel: Kernel, target: GPUTarget) -> Binary:
 
 def _read(data: bytes) -> Binary:
     head, _, code = data.partition(b"\n")
-    name, shared, warps, size = json.loads(head)
-    if len(code) != size:
-        raise ValueError("the file is cut off")
-    return Binary(name, shared, warps, code)
+    found = json.loads(head)
+    if not isinstance(found, list) or len(found) != 4 or found[3] != _digest(code):
+        raise ValueError("the file is cut off, changed, or somebody else's")
+    return Binary(*found[:3], code)
+
+
+def _digest(code: bytes) -> str:
+    return hashlib.blake2b(code, digest_size=16).hexdigest()
 
 
 def _write(path: Path, made: Binary) -> None:
     """Put a file in place at once, so that no other process reads half of it; a full disk is no error."""
-    head = json.dumps([made.name, made.shared, made.warps, len(made.code)]).encode()
+    head = json.dumps([made.name, made.shared, made.warps, _digest(made.code)]).encode()
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(head + b"\n" + made.code)
-        os.replace(file.name, path)
-    except OSError:
-        pass  # a full or read-only disk: the kernel runs all the same, and is compiled again next time
+            try:
+                file.write(head + b"\n" + made.code)
+                file.flush()
+                os.replace(file.name, path)
+            except OSError:
+                os.unlink(file.name)
+    except OSError:  # the kernel is in memory; the next process compiles it again
+        pass

@@ -5,6 +5,7 @@ Run: python -m pytest tests/gpu_kernels/test_launch_driver.py; a C compiler is n
 
 import ctypes
 import importlib
+import os
 import struct
 import subprocess
 import threading
@@ -169,6 +170,61 @@ def test_binaries_are_kept_for_the_next_process(driver, monkeypatch):
     other = kernel({"n": "i32"}, "tl.store(out_ptr, n)", warps=8)
     keys = {binaries.key(k, t) for k in (made, other) for t in (target, GPUTarget("cuda", 80, 32))}
     assert len(keys) == 4
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: b"", lambda data: b"5\n", lambda data: b"{}\n", lambda data: b"\xff\xfe\n" + data,
+    lambda data: data + b"x", lambda data: data[:-9] + bytes([data[-9] ^ 1]) + data[-8:],
+    lambda data: b'["n", 0, 4]\n', lambda data: None,
+])  # fmt: skip
+def test_files_that_are_damaged_or_foreign_are_replaced(driver, damage):
+    binaries, target = module("binaries"), GPUTarget("cuda", 90, 32)
+    made = kernel({"n": "i32"}, "tl.store(out_ptr, n)")
+    good = binaries.binary(made, target, str(driver.folder))
+    path = driver.folder / f"{binaries.key(made, target)}.bin"
+    data, bad = path.read_bytes(), damage(path.read_bytes())
+    if bad is None:  # a folder of that name: nothing can be put there, and nothing is left lying about
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(bad)
+    assert binaries.binary(made, target, str(driver.folder)) == good
+    assert path.is_dir() if bad is None else path.read_bytes() == data
+    assert [other.name for other in driver.folder.iterdir()] == [path.name]
+    assert binaries.binary(made, target, str(driver.folder / "absent")) == good
+
+
+def test_several_processes_write_the_same_file(driver):
+    binaries = module("binaries")
+    made = binaries.Binary("probe", 0, 4, bytes(range(256)) * 4000)
+    path = driver.folder / "same.bin"
+    binaries._write(path, made)
+    children = []
+    for _ in range(3):
+        child = os.fork()
+        if not child:
+            for _ in range(50):
+                binaries._write(path, made)
+            os._exit(0)
+        children.append(child)
+    for _ in range(200):
+        assert binaries._read(path.read_bytes()) == made
+    assert all(os.waitpid(child, 0)[1] == 0 for child in children)
+    assert [other.name for other in driver.folder.iterdir()] == ["same.bin"]
+
+
+def test_the_key_holds_all_that_a_binary_depends_on(monkeypatch):
+    binaries, target = module("binaries"), GPUTarget("cuda", 90, 32)
+    made = kernel({"n": "i32"}, "tl.store(out_ptr, n)")
+    keys = {binaries.key(k, target) for k in (
+        made, kernel({"n": "i32"}, "tl.store(out_ptr, n + 1)"), kernel({"n": "i64"}, "tl.store(out_ptr, n)"),
+        kernel({"n": "i32"}, "tl.store(out_ptr, n)", stages=2),
+        kernel({"n": "i32"}, "tl.store(out_ptr, n)", divisible=frozenset(["n"])))}  # fmt: skip
+    keys |= {binaries.key(made, GPUTarget("hip", "gfx942", 64))}
+    monkeypatch.setattr(binaries.triton, "__version__", "9.9")
+    keys |= {binaries.key(made, target)}
+    monkeypatch.setattr(binaries, "_package_digest", lambda: "other helpers")
+    assert len(keys | {binaries.key(made, target)}) == 8
 
 
 def test_flowtorch_takes_the_driver_where_there_is_one(driver, monkeypatch):
