@@ -69,7 +69,7 @@ def flipped(weight: np.ndarray, groups: int) -> np.ndarray:
     """The (F, C / groups, *K) weight of ``Geometry.transposed``: (C, F / groups, *K), every kernel turned round."""
     f, c, *kernel = weight.shape
     turned = weight.reshape(groups, f // groups, c, *kernel).swapaxes(1, 2)
-    return turned[(..., *(slice(None, None, -1),) * len(kernel))].reshape(groups * c, f // groups, *kernel)
+    return np.flip(turned, tuple(range(3, turned.ndim))).reshape(groups * c, f // groups, *kernel)
 
 
 def padded(x: np.ndarray, padding: tuple) -> np.ndarray:
