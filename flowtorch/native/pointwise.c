@@ -26,7 +26,10 @@ typedef struct {
 /* ---- blocks */
 
 #define GATHER(T, LOAD)                                                                                               \
-    for (Index i = 0; i < n; i++) ((T *)to)[i] = LOAD(*(const T *)(from + i * step));
+    if (step == 0) {                                                                                                  \
+        T value = LOAD(*(const T *)from);                                                                             \
+        for (Index i = 0; i < n; i++) ((T *)to)[i] = value;                                                           \
+    } else for (Index i = 0; i < n; i++) ((T *)to)[i] = LOAD(*(const T *)(from + i * step));
 #define WIDEN(LOAD) for (Index i = 0; i < n; i++) ((float *)to)[i] = LOAD(*(const uint16_t *)(from + i * step));
 #define PLAIN(x) (x)
 
