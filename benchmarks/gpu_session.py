@@ -28,6 +28,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 CORES = os.cpu_count() or 1
+sys.path.insert(0, str(ROOT))
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def stages(replay: str | None) -> list[Stage]:
     ]  # fmt: skip
     if replay:
         found.insert(6, Stage("replay", 300, lambda out, seconds: [
-            python(replay, "--device", "cuda", "-j", jobs, "--json", out / "replay.json")], {}, dry=False))  # fmt: skip
+            python(Path(replay).resolve(), "--device", "cuda", "-j", jobs, "--json", out / "replay.json")], {}, dry=False))  # fmt: skip
     return found
 
 
