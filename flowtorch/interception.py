@@ -132,6 +132,8 @@ def _interceptor(name: str, function: Any, original: Callable) -> Callable:
     state = overrides.state
 
     def call(*args: Any, **kwargs: Any) -> Any:
+        if name == "einsum" and len(args) == 2 and isinstance(args[1], (list, tuple)):
+            args = (args[0], *args[1])  # PyTorch shows the operands one by one, however they were given
         if overrides.symbolic and (taken := overrides.symbolic[-1](function, args, kwargs)) is not NotImplemented:
             return taken
         relevant = list(_operands(args, kwargs))

@@ -23,7 +23,7 @@ from flowtorch.random import Generator as Generator
 _GLIBCXX_USE_CXX11_ABI = True
 _has_mkldnn = has_mkl = False
 has_lapack = has_spectral = True  # numpy's and scipy's
-has_cuda = _has_cuda = has_xpu = has_mps = False
+has_cuda = _has_cuda = has_xpu = _has_xpu = has_mps = _has_mps = _has_cudnn = False
 
 DispatchKey = enum.Enum(  # type: ignore[misc]
     "DispatchKey",

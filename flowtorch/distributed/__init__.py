@@ -84,8 +84,8 @@ _STORES = {"Store": "stores", "HashStore": "stores", "PrefixStore": "stores", "T
 
 
 def __getattr__(name: str) -> Any:
-    if name == "device_mesh":
-        return importlib.import_module("flowtorch.distributed.device_mesh")
+    if name in ("device_mesh", "fsdp", "tensor"):
+        return importlib.import_module(f"flowtorch.distributed.{name}")
     if name in _STORES:
         return getattr(importlib.import_module(f"flowtorch.distributed.{_STORES[name]}"), name)
     from flowtorch.shim import absent

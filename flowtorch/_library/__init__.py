@@ -1,0 +1,1 @@
+"""Parts of ``torch.library`` under the names by which libraries import them."""
