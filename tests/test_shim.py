@@ -216,3 +216,15 @@ def test_a_program_starts_quickly(tmp_path):
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert min(spent) <= 0.4, spent
+
+
+def test_annotations_of_labelled_classes_can_be_evaluated():
+    code = (
+        "import sys, typing, torch\n"
+        "class Own(torch.nn.Module):\n    width: 'int' = 3\n"
+        "hints = typing.get_type_hints(Own)\n"
+        "home = sys.modules[torch.nn.Module.__module__]\n"
+        "print(hints['width'].__name__, 'forward' in hints, home is sys.modules['flowtorch.nn.module'])"
+    )
+    done = subprocess.run([sys.executable, "-m", "flowtorch", "run", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout.split() == ["int", "True", "True"], done.stderr
