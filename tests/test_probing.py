@@ -57,21 +57,21 @@ def test_versions_compare_as_pytorchs_do(left):
 
 def test_an_unguarded_import_of_what_is_absent_gives_a_stand_in_that_refuses_use():
     done = run(
-        code="from torch.distributed.fsdp import FullyShardedDataParallel as F\n"
-        "import torch, torch.distributed.tensor\n"
+        code="from torch.distributed.pipelining import ScheduleGPipe as F\n"
+        "import torch, torch.distributed.rpc\n"
         "assert not isinstance(torch.nn.Linear(1, 1), F) and issubclass(F, object)\n"
         "assert not hasattr(torch.distributed, 'all_reduce') and not hasattr(torch.fx, 'minimizer')\n"
         "F(None)"
     )
-    assert "NotSupported: torch.distributed.fsdp.FullyShardedDataParallel was called" in done.stderr
+    assert "NotSupported: torch.distributed.pipelining.ScheduleGPipe was called" in done.stderr
     assert "imported at <string>:1" in done.stderr and "is_available" in done.stderr
 
 
 def test_who_asks_is_told_that_a_name_is_absent():
     done = run(
         code="import importlib, importlib.util, torch\n"
-        "assert importlib.util.find_spec('torch.distributed.fsdp') is None\n"
-        "for name in ('torch.distributed.fsdp', 'torch.nonsense'):\n"
+        "assert importlib.util.find_spec('torch.distributed.pipelining') is None\n"
+        "for name in ('torch.distributed.pipelining', 'torch.nonsense'):\n"
         "    try: importlib.import_module(name); raise SystemExit(name)\n"
         "    except ModuleNotFoundError as error: assert name in str(error)\n"
         "try:\n    from torch.export import export\n    raise SystemExit('export')\n"
@@ -267,10 +267,10 @@ def test_old_constructors_and_types():
 
 
 def test_a_guard_of_another_package_does_not_hide_names(tmp_path):
-    for package, line in (("outer", "from torch.distributed.tensor import DTensor"), ("alone", "")):
+    for package, line in (("outer", "from torch.distributed.pipelining import SplitPoint"), ("alone", "")):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").write_text(line)
-    (tmp_path / "alone" / "inner.py").write_text("from torch.distributed.tensor import DTensor")
+    (tmp_path / "alone" / "inner.py").write_text("from torch.distributed.pipelining import SplitPoint")
     guarded = "try:\n    from alone import inner\nexcept ImportError:\n    inner = None"
     (tmp_path / "alone" / "__init__.py").write_text(guarded)
     code = (
@@ -278,7 +278,7 @@ def test_a_guard_of_another_package_does_not_hide_names(tmp_path):
         "try: import outer\n"
         "except ImportError: outer = None\n"
         "import alone\n"
-        "print(outer is not None and isinstance(outer.DTensor, type), alone.inner)"
+        "print(outer is not None and isinstance(outer.SplitPoint, type), alone.inner)"
     )
     done = run(code=code)
     assert done.stdout.split() == ["True", "None"], done.stderr
@@ -307,3 +307,29 @@ def test_convolution_operators():
         else:
             for value, expected in zip(mine, (out, *grads[:2]), strict=True):
                 assert torch.allclose(torch.tensor(value), expected)
+
+
+def test_types_of_several_processes_can_be_asked_for_and_refuse_to_be_made():
+    from flowtorch._subclasses.fake_tensor import FakeTensor, FakeTensorMode, is_fake
+    from flowtorch.distributed.fsdp import FSDPModule, FullyShardedDataParallel, fully_shard
+    from flowtorch.distributed.tensor import DTensor
+
+    module, x = flowtorch.nn.Linear(1, 1), flowtorch.ones(1)
+    assert not isinstance(module, (FSDPModule, FullyShardedDataParallel)) and not isinstance(x, (DTensor, FakeTensor))
+    assert not is_fake(x) and not hasattr(flowtorch.distributed.fsdp, "ShardingStrategy")
+    kinds = (FSDPModule, FullyShardedDataParallel, fully_shard, DTensor, FakeTensor, FakeTensorMode)
+    for refuse in kinds:
+        with pytest.raises(NotImplementedError, match=r"one process|traces no programs"):
+            refuse()
+
+
+def test_einsum_shows_its_operands_one_by_one():
+    def product(t):
+        class Trace(t.nn.Module):
+            def forward(self, a, b):
+                return t.functional.einsum("ij,jk->ik", (a, b))
+
+        graph = t.fx.symbolic_trace(Trace()).graph
+        return [len(node.args) for node in graph.nodes if node.op == "call_function"]
+
+    assert product(flowtorch) == product(torch) == [3]

@@ -226,5 +226,6 @@ def test_annotations_of_labelled_classes_can_be_evaluated():
         "home = sys.modules[torch.nn.Module.__module__]\n"
         "print(hints['width'].__name__, 'forward' in hints, home is sys.modules['flowtorch.nn.module'])"
     )
-    done = subprocess.run([sys.executable, "-m", "flowtorch", "run", "-c", code], capture_output=True, text=True, cwd=ROOT)
+    command = [sys.executable, "-m", "flowtorch", "run", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.stdout.split() == ["int", "True", "True"], done.stderr

@@ -11,7 +11,8 @@ __all__ = ["FSDPModule", "FullyShardedDataParallel", "fully_shard"]
 
 def _refuse(name: str) -> NoReturn:
     raise NotImplementedError(
-        f"torch.distributed.fsdp.{name}: flowtorch runs in one process, where a module needs no sharding: use it as it is"
+        f"torch.distributed.fsdp.{name}: flowtorch runs in one process, where a module needs no sharding: use it as it "
+        "is"
     )
 
 
