@@ -240,11 +240,11 @@ def test_the_optimizer_is_compared_too(gpt, tmp_path):
 
 
 def test_a_recording_survives_its_file(tmp_path):
-    from flowtorch.testing.difftest.recording import Event, Trace
+    from flowtorch.testing.difftest.trace import Event, Trace
 
     trace = Trace("torch")
     event = Event("forward", "exp", ["a"], ["b"], ("f.py", 3, "y = x.exp()"), "block")
-    event.of, event.grads = [[0, 1]], {0: "c", -1: "d"}
+    event.of, event.grads = [[0, 1]], {(1, 0): "c", (2, -1): "d"}
     trace.events.append(event)
     trace.values["a"], trace.dtypes["a"] = np.arange(3.0), "float64"
     trace.save(tmp_path)

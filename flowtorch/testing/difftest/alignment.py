@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .recording import RANDOM, Event, Trace
+from .calls import RANDOM
+from .trace import Event, Trace
 
 FILLS = frozenset(name for name in RANDOM if name.endswith("_"))  # what was there before says nothing
 CLOSE = 1e-3  # two values that no pair of calls connects may still be the same intermediate
@@ -27,6 +28,12 @@ class Alignment:
         self.values: dict[str, set[str]] = defaultdict(set)
         self.made_by_us = producers(ours)
         self.made_by_them = producers(theirs)
+        self.gradients: set[tuple[str, str]] = set()  # (ours, theirs) of the same thing in the same pass
+        self.takers: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)  # (event, output) -> inputs
+        for n, e in enumerate(ours.events):
+            for j, source in enumerate(e.sources):
+                if source:
+                    self.takers[source[0], source[1]].append((n, j))
         self._unused: dict[str, list[int]] = defaultdict(list)
         for n, e in enumerate(theirs.events):
             if e.phase != "backward":
@@ -36,6 +43,10 @@ class Alignment:
     def _align(self) -> None:
         for n, e in enumerate(self.ours.events):
             if e.phase == "backward":
+                b = self.their_gradient(e)
+                if b is not None:
+                    self.values[e.outputs[0]].add(b)
+                    self.gradients.add((e.outputs[0], b))
                 continue
             match = self._best(e)
             if match is None:
@@ -49,6 +60,37 @@ class Alignment:
             for a, b in zip(e.inputs, other.inputs, strict=False):
                 if not self.known(a):  # first seen here: a parameter, or what an unpaired call gave
                     self.values[a].add(b)
+
+    def their_gradient(self, e: Event) -> str | None:
+        """Their gradient of what ``e`` is the gradient of, in the same backward pass."""
+        for number, k in e.of:
+            match = self.pair.get(number)
+            if match is not None and (e.sweep, k) in self.theirs.events[match].grads:
+                return self.theirs.events[match].grads[e.sweep, k]
+        return None
+
+    def values_of_step(self, e: Event) -> list[str]:
+        """Their gradients that go into the optimizer's step ``e`` of ours."""
+        match = self.pair[next(n for n, x in enumerate(self.ours.events) if x is e)]
+        other = self.theirs.events[match]
+        return [d for d, name in zip(other.inputs, other.names[0], strict=True) if name.endswith(".grad")]
+
+    def own_calls(self, digest: str, most: int = 40) -> list[int]:
+        """Our calls without a partner behind a value, in order, back to values that they have too; [] if too many."""
+        found: set[int] = set()
+        waiting = [digest]
+        while waiting and len(found) <= most:
+            d = waiting.pop()
+            if d != digest and self.counterpart(d) is not None:
+                continue
+            made = self.made_by_us.get(d, ())
+            if any(n in self.pair for n in made):
+                continue
+            for n in made[-1:]:
+                if n not in found:
+                    found.add(n)
+                    waiting += self.ours.events[n].inputs
+        return sorted(found) if len(found) <= most else []
 
     def known(self, digest: str) -> bool:
         return digest in self.values or digest in self.theirs.dtypes

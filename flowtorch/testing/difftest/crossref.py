@@ -14,10 +14,10 @@ from ..errormodel import reduction_length
 from ..outcome import Outcome, Result
 from ..samples import Array, Named, Sample
 from . import verdict
+from .calls import NOT_RECORDED, RANDOM
 from .checking import DifferenceFound
 from .implementations import Implementation, remembered
 from .oracle import exact_with
-from .recording import NOT_RECORDED, RANDOM
 from .reproducer import script
 from .verdict import GOOD
 

@@ -10,9 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from ..errormodel import EPS, SUSPICIOUS, UNITS, reduction_length
+from ..errormodel import SUSPICIOUS, reduction_length
 from .alignment import Alignment
-from .recording import RANDOM, Event, Slot, Trace
+from .calls import RANDOM
+from .derivatives import Derivatives
+from .replay import Replay
+from .steperror import added, coarsest, distance, movement
+from .trace import Event, Trace
+
+
+NOISE = 1e-5  # of the largest gradient of a step: smaller ones may be what cancelled terms leave
 
 
 class Step:
@@ -33,6 +40,11 @@ class Step:
         return f"{e.phase} {e.name}{module} at {e.where}: {e.text}\n    {what}"
 
 
+def shown(e: Event, phase: str) -> Event:
+    """A call as what it is to blame for in another phase."""
+    return Event(phase, e.name, e.inputs, e.outputs, (e.file, e.line, e.text), e.module)
+
+
 def short(x: float) -> str:
     return f"{x:.3g}"
 
@@ -43,61 +55,126 @@ class Lockstep:
     def __init__(self, ours: Trace, theirs: Trace, library: Any) -> None:
         self.ours, self.theirs, self.library = ours, theirs, library
         self.alignment = Alignment(ours, theirs)
-        self.steps: list[Step] = []
+        self.there = Replay(library, theirs)
         self.skipped: list[str] = []
-        self.consumers: dict[str, list[int]] = {}
-        for n, e in enumerate(ours.events):
-            if e.phase == "forward":
-                for d in e.inputs:
-                    self.consumers.setdefault(d, []).append(n)
-        for n, e in enumerate(ours.events):
-            step = self.backward(n, e) if e.phase == "backward" else self.call(n, e)
-            if step is not None:
-                self.steps.append(step)
+        self.derivatives = Derivatives(ours, theirs, self.alignment, self.there, self.skipped)
+        self.settled: set[tuple[str, str]] = set()  # values that differ, of which it is known why
+        self.steps = [step for n, e in enumerate(ours.events) if (step := self.step(n, e)) is not None]
 
     @property
     def first(self) -> Step | None:
         return next((s for s in self.steps if s.diverges), None)
 
-    # ---- forward and optimizer
-
-    def call(self, n: int, e: Event) -> Step | None:
+    def step(self, n: int, e: Event) -> Step | None:
+        if e.phase == "backward":
+            return self.gradient(n, e)
         match = self.alignment.pair.get(n)
-        if match is None:
-            return None
-        other = self.theirs.events[match]
-        extra = self.inserted(e, other)
+        return None if match is None else self.call(n, e, self.theirs.events[match])
+
+    # ---- calls and steps of optimizers
+
+    def call(self, n: int, e: Event, other: Event) -> Step:
+        extra = self.inserted(e, other) or self.other_settings(n, e, other)
         if extra is not None:
             return extra
-        total = max((self.error(a, b, e) for a, b in zip(e.outputs, other.outputs, strict=True)), default=0.0)
-        if total <= 1:
-            return Step(n, e, total, 0.0)
-        if e.name in RANDOM:
-            return Step(n, e, total, total, "the random numbers differ")
+        pairs = list(zip(e.outputs, other.outputs, strict=False))
+        total = max((self.error(a, b, e) for a, b in pairs), default=0.0)
+        if all(a == b for a, b in pairs):
+            return Step(n, e, 0.0, 0.0)
+        if e.phase == "schedule":
+            return Step(n, e, total, total if e.inputs == other.inputs else 0.0, "another learning rate")
+        if e.drawn and e.drawn != other.drawn and e.inputs == other.inputs:
+            return Step(n, e, total, total, "the random numbers differ, the generator's state before them too")
         return Step(n, e, total, self.replayed(e, other))
+
+    def other_settings(self, n: int, e: Event, other: Event) -> Step | None:
+        """An optimizer's step whose hyperparameters are not the other side's."""
+        for number, (here, there) in enumerate(zip(e.settings, other.settings, strict=False)):
+            for name in [k for k in here if k in there and here[k] != there[k]]:
+                if name != "lr" or not self.rate_is_inherited(e, here[name], there[name]):
+                    kind = f"{name} is {here[name]} in group {number}, {there[name]} there"
+                    return Step(n, e, float("inf"), float("inf"), kind)
+        return None
+
+    def rate_is_inherited(self, e: Event, here: float, there: float) -> bool:
+        """Whether a schedule before this step has set both rates, so that it is to blame if they differ."""
+        for n, before in enumerate(self.ours.events):
+            if before is e:
+                return False
+            match = self.alignment.pair.get(n)
+            if before.phase == "schedule" and match is not None:
+                sides = self.ours.values[before.outputs[0]], self.theirs.values[self.theirs.events[match].outputs[0]]
+                if here in sides[0] and there in sides[1]:
+                    return True
+        return False
 
     def inserted(self, e: Event, other: Event) -> Step | None:
         """A call on one side only, if what it changed is what goes in here."""
         for a, b in zip(e.inputs, other.inputs, strict=True):
-            if self.alignment.same(a, b) and self.connected(a, b):
+            if (a, b) in self.settled or (self.alignment.same(a, b) and self.connected(a, b)):
                 continue
+            self.settled.add((a, b))
             off = self.error(a, b, e)
-            if off <= SUSPICIOUS:
+            if off <= 1 or self.explained(a, b):
                 continue
             ours = self.unpaired(a, self.alignment.made_by_us, set(self.alignment.pair))
             if ours is not None:
                 return Step(ours, self.ours.events[ours], off, off, "a call that the other side does not make")
+            behind = self.differentiated(e, a, b)
+            if behind is not None and off > SUSPICIOUS:
+                kind = "gradient through calls that the other side makes otherwise"
+                return Step(behind, shown(self.ours.events[behind], "backward"), off, off, kind)
             theirs = self.unpaired(b, self.alignment.made_by_them, set(self.alignment.pair.values()))
             if theirs is not None:
                 return Step(theirs, self.theirs.events[theirs], off, off, "a call that only the other side makes")
         return None
 
+    def differentiated(self, e: Event, a: str, b: str) -> int | None:
+        """The call without a partner whose derivative gave the gradient ``a`` of a parameter; None if that is noise."""
+        if e.phase != "optimizer":
+            return None
+        theirs = [self.theirs.values[d] for d in self.alignment.values_of_step(e) if d in self.theirs.values]
+        sizes = [float(np.abs(v).max(initial=0.0)) for v in theirs if v.dtype.kind == "f"]
+        if not np.abs(self.theirs.values[b]).max(initial=0.0) > NOISE * max(sizes, default=0.0):
+            return None
+        found = [x for x in self.ours.events if x.phase == "backward" and x.name == "leaf" and x.outputs[0] == a]
+        return next((n for x in found for n, _ in x.of if n not in self.alignment.pair), None)
+
+    def explained(self, a: str, b: str) -> bool:
+        """Whether our own calls behind ``a``, made again from the other side's values, give ``b``.
+
+        Then both sides compute the same in different steps, and what differs was there before.
+        """
+        stands: dict[str, str] = {}
+        chain = self.alignment.own_calls(a)
+        if not chain:
+            return False
+        again = Trace("again")
+        again.values, again.dtypes = dict(self.theirs.values), dict(self.theirs.dtypes)
+        length = 1.0
+        try:
+            for n in chain:
+                e = self.ours.events[n]
+                inputs = [stands.get(d) or self.alignment.counterpart(d) or d for d in e.inputs]
+                for d in inputs:
+                    if d not in again.values:
+                        again.keep(d, self.ours.values[d], self.ours.dtypes[d])
+                length = max(length, self.length(e))
+                for d, values in zip(e.outputs, Replay(self.library, again).results(e, inputs, e.drawn), strict=False):
+                    stands[d] = f"{d} again"
+                    again.keep(stands[d], values, self.ours.dtypes[d])
+            got, expected = again.values[stands[a]], self.theirs.values[b]
+        except Exception as problem:  # whatever a recorded call may raise on other values
+            self.skipped.append(f"{self.ours.events[chain[-1]].name}: {type(problem).__name__}: {problem}")
+            return False
+        return distance(got, expected, self.ours.dtypes[a], length) <= SUSPICIOUS
+
     def connected(self, a: str, b: str) -> bool:
         """Whether a pair of calls gave both values, so that what differs is known already."""
+        if a == b or (a, b) in self.alignment.gradients:
+            return True
         pairs = self.alignment.pair
-        return a == b or any(
-            pairs.get(n) in self.alignment.made_by_them.get(b, ()) for n in self.alignment.made_by_us.get(a, ())
-        )
+        return any(pairs.get(n) in self.alignment.made_by_them.get(b, ()) for n in self.alignment.made_by_us.get(a, ()))
 
     @staticmethod
     def unpaired(digest: str, made: dict[str, list[int]], paired: set[int]) -> int | None:
@@ -114,205 +191,77 @@ class Lockstep:
     def length(self, e: Event) -> float:
         shapes = [self.ours.values[d].shape for d in e.inputs if d in self.ours.values]
         outs = [self.ours.values[d].shape for d in e.outputs if d in self.ours.values]
-        return reduction_length(shapes, outs)
+        return 1.0 if e.phase == "optimizer" else reduction_length(shapes, outs)
 
     def replayed(self, e: Event, other: Event) -> float | None:
         """The error that our call makes on their inputs; None if it cannot be run again."""
+        names = range(len(other.outputs)) if e.phase != "optimizer" else other.names[1]
         try:
-            if e.phase == "optimizer":
-                got = self.replay_optimizer(e, other)
-            else:
-                got = [values_of(t) for t in self.run_again(e, other.inputs, self.theirs)[0]]
-        except Exception as problem:
+            got = self.again(e, other)
+        except Exception as problem:  # whatever a recorded call may raise on other values
             self.skipped.append(f"{e.name} at {e.where}: {type(problem).__name__}: {problem}")
             return None
+        dtypes = [e.autocast, *(self.theirs.dtypes[d] for d in (*other.inputs, *other.outputs))]
+        moves: dict = {}
+
+        def spread(name: Any) -> Any:
+            if not moves:
+                moves.update(self.movement(e, other))
+            return moves.get(name)
+
         worst = 0.0
-        for k, b in enumerate(other.outputs[: len(got)]):
-            if b in self.theirs.values:
-                worst = max(worst, distance(got[k], self.theirs.values[b], self.theirs.dtypes[b], self.length(e)))
+        for name, b in zip(names, other.outputs, strict=True):
+            if name in got and b in self.theirs.values:
+                values, dtype = self.theirs.values[b], self.theirs.dtypes[b]
+                off = added(got[name], values, dtype, coarsest(dtypes), self.length(e), lambda name=name: spread(name))
+                worst = max(worst, off)
         return worst
 
-    def tensor(self, digest: str, trace: Trace, grad: bool = False, wide: bool = False) -> Any:
-        dtype = trace.dtypes[digest]
-        if wide and dtype in EPS:
-            dtype = "complex128" if "complex" in dtype else "float64"
-        t = self.library.from_numpy(np.array(trace.values[digest])).to(getattr(self.library, dtype))
-        return t.requires_grad_() if grad else t
+    def again(self, e: Event, other: Event, *way: Any) -> dict[Any, np.ndarray]:
+        """The results of our call on their inputs, by name or number."""
+        if e.phase == "optimizer":
+            return self.there.step(e, other, *way)
+        if e.phase == "accumulation":
+            return dict(enumerate(self.there.accumulation(other.inputs, *way)))
+        return dict(enumerate(self.there.results(e, other.inputs, other.drawn, *way)))
 
-    def run_again(
-        self, e: Event, inputs: list[str], trace: Trace, grad: bool = False, wide: bool = False
-    ) -> tuple[list, list]:
-        """(tensors that come out, tensors that went in) of our call on these values."""
-        function, args, kwargs = e.call
-        differentiable = [trace.dtypes[d] in EPS for d in inputs]
-        given = [self.tensor(d, trace, grad and ok, wide) for d, ok in zip(inputs, differentiable, strict=True)]
-        used = [t.clone() if grad and t.requires_grad else t for t in given]
+    def movement(self, e: Event, other: Event) -> dict[Any, np.ndarray | None]:
+        names: list = []
 
-        def fill(value: Any) -> Any:
-            if isinstance(value, Slot):
-                return used[value.index]
-            if isinstance(value, (tuple, list)) and not hasattr(value, "_fields"):
-                return type(value)(fill(v) for v in value)
-            if isinstance(value, dict):
-                return {k: fill(v) for k, v in value.items()}
-            return value
+        def run(way: Any) -> list[np.ndarray]:
+            found = self.again(e, other, way)
+            names[:] = found
+            return list(found.values())
 
-        versions = [t._version for t in used]
-        with self.library.enable_grad() if grad else self.library.no_grad():
-            result = function(*fill(args), **fill(kwargs))
-        out = list(flat(result, self.library))
-        out += [t for t, v in zip(used, versions, strict=True) if t._version != v and not any(t is o for o in out)]
-        return out, given
-
-    def replay_optimizer(self, e: Event, other: Event) -> list[np.ndarray]:
-        """One step of our optimizer from their parameters, gradients and state."""
-        cls, groups = e.call
-        tensors = [self.tensor(d, self.theirs) for d in other.inputs]
-        params: dict[str, Any] = {}
-        for name, t in zip(other.names, tensors, strict=True):
-            number, what = name.split(".", 1)
-            params.setdefault(number, {})[what] = t
-        entries, made, start = list(params.values()), [], 0
-        for group in groups:
-            chunk = [p["param"].requires_grad_() for p in entries[start : start + group["count"]]]
-            start += group["count"]
-            made.append({"params": chunk, **{k: v for k, v in group.items() if k != "count"}})
-        known = cls.__init__.__code__.co_varnames
-        optimizer = cls([g for g in made if g["params"]], **({"lr": groups[0]["lr"]} if "lr" in known else {}))
-        for p in entries:
-            p["param"].grad = p["grad"]
-            state = {k: v for k, v in p.items() if k not in ("param", "grad")}
-            if state:
-                optimizer.state[p["param"]] = state
-        optimizer.step()
-        return [values_of(p["param"]) for p in entries]
+        try:
+            return dict(zip(names, movement(run), strict=True)) if not e.drawn else {None: None}
+        except Exception as problem:  # not every function has a double precision form
+            self.skipped.append(f"{e.name} at {e.where} in double precision: {type(problem).__name__}: {problem}")
+            return {None: None}
 
     # ---- backward
 
-    def backward(self, n: int, e: Event) -> Step | None:
+    def gradient(self, n: int, e: Event) -> Step | None:
         """A gradient that arrived: whose derivative made it wrong, if it is."""
-        b = self.their_gradient(e)
-        a = e.outputs[0]
+        b, a = self.alignment.their_gradient(e), e.outputs[0]
         if b is None or b not in self.theirs.values or a not in self.ours.values:
             return None
-        total = distance(
-            self.ours.values[a], self.theirs.values[b], self.ours.dtypes[a], max(self.ours.values[a].size, 1)
-        )
-        if total <= 1:
-            return Step(n, e, total, 0.0)
-        added, guilty = self.added_gradient(b, self.uses(e, n))
+        if a == b:
+            return Step(n, e, 0.0, 0.0)
+        x, y = self.ours.values[a], self.theirs.values[b]
+        total = distance(x, y, self.ours.dtypes[a], max(x.size, 1))
+        added, guilty, kind = self.derivatives.judge(e, b, self.uses(e, n))
         if guilty is None:
             return Step(n, e, total, added)
-        culprit = self.ours.events[guilty]
-        where = (culprit.file, culprit.line, culprit.text)
-        shown = Event("backward", culprit.name, culprit.inputs, culprit.outputs, where, culprit.module)
-        return Step(guilty, shown, total, added, "gradient")
-
-    def added_gradient(self, b: str, uses: list[tuple[int, int]]) -> tuple[float | None, int | None]:
-        """(the error of our derivatives on their values against their gradient ``b``, the call to blame for it).
-
-        Where a value is used more than once, the call to blame is the one whose derivative is furthest from a
-        difference quotient.
-        """
-        try:
-            parts = [g for number, k in uses if (g := self.derivative(number, k)) is not None]
-        except Exception as problem:
-            self.skipped.append(f"a derivative could not be replayed: {type(problem).__name__}: {problem}")
-            return None, None
-        if not parts or len(parts) < len(uses):
-            return None, None
-        got, expected = np.sum(parts, axis=0), self.theirs.values[b]
-        scale = np.sum([np.abs(p).max(initial=0.0) for p in parts]) / max(
-            float(np.abs(expected).max(initial=0.0)), 1e-300
-        )
-        length = max(expected.size, 1) * max(float(scale), 1.0) ** 2  # parts may cancel
-        added = distance(got, expected, self.theirs.dtypes[b], length)
-        if added <= 1:
-            return added, None
-        if len({number for number, _ in uses}) == 1:
-            return added, uses[0][0]
-        errors = [(self.derivative_error(number, k) or 0.0, number) for number, k in uses]
-        return added, max(errors)[1]
-
-    def derivative(self, number: int, k: int) -> np.ndarray | None:
-        """What our derivative of one call sends to its input ``k``, on their values and their incoming gradients."""
-        e, match = self.ours.events[number], self.alignment.pair.get(number)
-        if match is None or e.call is None or e.name in RANDOM:
-            return None
-        other = self.theirs.events[match]
-        out, given = self.run_again(e, other.inputs, self.theirs, grad=True)
-        roots = [(j, t) for j, t in enumerate(out) if t.requires_grad and j in other.grads]
-        if not roots or not given[k].requires_grad:
-            return np.zeros(self.theirs.values[other.inputs[k]].shape)
-        incoming = [self.tensor(other.grads[j], self.theirs) for j, _ in roots]
-        (g,) = self.library.autograd.grad([t for _, t in roots], [given[k]], incoming, allow_unused=True)
-        return np.zeros(self.theirs.values[other.inputs[k]].shape) if g is None else values_of(g)
-
-    def their_gradient(self, e: Event) -> str | None:
-        """Their gradient of what ``e`` is the gradient of."""
-        for number, k in e.of:
-            match = self.alignment.pair.get(number)
-            if match is not None and k in self.theirs.events[match].grads:
-                return self.theirs.events[match].grads[k]
-        return None
+        return Step(guilty, shown(self.ours.events[guilty], "backward"), total, added, kind)
 
     def uses(self, e: Event, before: int) -> list[tuple[int, int]]:
-        """(event, input) of the calls that took what ``e`` is the gradient of."""
+        """(event, input) of the calls that took what ``e`` is the gradient of, and that this pass went through."""
         number, k = e.of[0]
         if k < 0:
             return [(c, -1 - j) for c, j in e.of]
-        value = self.ours.events[number].outputs[k]
-        takers = [c for c in self.consumers.get(value, ()) if number < c < before]
-        return [(c, j) for c in takers for j, d in enumerate(self.ours.events[c].inputs) if d == value]
-
-    def derivative_error(self, number: int, k: int) -> float | None:
-        """Our derivative of one call on their values against a difference quotient of the call in double precision."""
-        e, match = self.ours.events[number], self.alignment.pair.get(number)
-        if match is None or e.call is None or e.name in RANDOM:
-            return None
-        other = self.theirs.events[match]
-        try:
-            return self.checked_derivative(e, other, [k])
-        except Exception as problem:
-            self.skipped.append(f"derivative of {e.name} at {e.where}: {type(problem).__name__}: {problem}")
-            return None
-
-    def checked_derivative(self, e: Event, other: Event, which: list[int]) -> float | None:
-        torch = self.library
-        out, given = self.run_again(e, other.inputs, self.theirs, grad=True)
-        roots = [(k, t) for k, t in enumerate(out) if t.requires_grad and k in other.grads]
-        if not roots:
-            return None
-        incoming = [self.tensor(other.grads[k], self.theirs) for k, _ in roots]
-        wanted = [given[k] for k in which if given[k].requires_grad]
-        got = torch.autograd.grad([t for _, t in roots], wanted, incoming, allow_unused=True)
-        rng, worst = np.random.default_rng(0), 0.0
-        for k, g in zip([k for k in which if given[k].requires_grad], got, strict=True):
-            x = np.asarray(self.theirs.values[other.inputs[k]], np.float64)
-            size = max(float(np.abs(x).max(initial=0.0)), 1e-3)
-            got_g = np.zeros_like(x) if g is None else values_of(g).astype(np.float64)
-            for _ in range(3):
-                direction = rng.choice([-1.0, 1.0], x.shape)
-                slope = self.slope(e, other, k, x, direction * size * 1e-6, roots) / 1e-6 / size
-                ours = float((got_g * direction).sum())
-                scale = float(np.sqrt((got_g**2).sum())) + abs(slope)
-                dtype = self.theirs.dtypes[other.inputs[k]]
-                limit = UNITS * max(EPS[dtype], 1e-7) * np.sqrt(x.size) * scale * 4 + 1e-30
-                worst = max(worst, abs(ours - slope) / limit)
-        return worst
-
-    def slope(self, e: Event, other: Event, k: int, x: np.ndarray, step: np.ndarray, roots: list) -> float:
-        """How the incoming gradients times the results change along ``step``: half the difference of two calls."""
-        ends = []
-        for sign in (1.0, -1.0):
-            moved = Trace()
-            moved.values = {**self.theirs.values, "moved": x + sign * step}
-            moved.dtypes = {**self.theirs.dtypes, "moved": "float64"}
-            inputs = [*other.inputs[:k], "moved", *other.inputs[k + 1 :]]
-            out, _ = self.run_again(e, inputs, moved, wide=True)
-            g = [np.asarray(self.theirs.values[other.grads[j]], np.float64) for j, _ in roots]
-            ends.append(sum(float((values_of(out[j]) * gj).sum()) for (j, _), gj in zip(roots, g, strict=True)))
-        return (ends[0] - ends[1]) / 2
+        takers = self.alignment.takers[number, k]
+        return [(c, j) for c, j in takers if c < before and any(s == e.sweep for s, _ in self.ours.events[c].grads)]
 
     # ---- nan and inf
 
@@ -323,53 +272,23 @@ class Lockstep:
 def not_finite(trace: Trace) -> tuple[Event, str] | None:
     """The first call that makes nan or inf out of finite inputs, and which of them."""
     for e in trace.events:
-        if e.phase == "backward":
+        if e.phase == "backward" or e.name in ("empty", "full") or (e.call and endless(e.call[1:])):
             continue
         values = [trace.values[d] for d in e.outputs if d in trace.values]
         bad = [v for v in values if v.dtype.kind in "fc" and not np.isfinite(v).all()]
         inputs = [trace.values[d] for d in e.inputs if d in trace.values]
-        if (
-            bad
-            and all(v.dtype.kind not in "fc" or np.isfinite(v).all() for v in inputs)
-            and e.name not in ("empty", "full")
-        ):
+        if bad and all(v.dtype.kind not in "fc" or np.isfinite(v).all() for v in inputs):
             return e, "nan" if np.isnan(bad[0]).any() else "inf"
     return None
 
 
-def distance(x: np.ndarray, y: np.ndarray, dtype: str, length: float) -> float:
-    """The largest difference, in units of what rounding explains: 4 sqrt(length) units of the largest element."""
-    if x.shape != y.shape:
-        return float("inf")
-    if not x.size:
-        return 0.0
-    if dtype not in EPS or x.dtype.kind not in "fc":
-        return 0.0 if np.array_equal(x, y) else float("inf")
-    with np.errstate(all="ignore"):
-        if not np.array_equal(np.isfinite(x), np.isfinite(y)):
-            return float("inf")
-        finite = np.isfinite(y)
-        size = float(np.max(np.abs(y[finite]), initial=0.0))
-        limit = UNITS * EPS[dtype] * np.sqrt(max(length, 1.0)) * size
-        off = float(np.max(np.abs(x[finite] - y[finite]), initial=0.0))
-        return off / limit if limit else (float("inf") if off else 0.0)
-
-
-def values_of(t: Any) -> np.ndarray:
-    from ..outcome import numbers
-
-    return numbers(t, str(t.dtype).removeprefix("torch."))
-
-
-def flat(value: Any, library: Any) -> Any:
-    if isinstance(value, library.Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for v in value:
-            yield from flat(v, library)
-    elif isinstance(value, dict):
-        for v in value.values():
-            yield from flat(v, library)
+def endless(value: Any) -> bool:
+    """Whether the program itself says nan or inf there, as it does in masks."""
+    if isinstance(value, (tuple, list)):
+        return any(map(endless, value))
+    if isinstance(value, dict):
+        return any(map(endless, value.values()))
+    return isinstance(value, float) and not np.isfinite(value)
 
 
 # ---------------------------------------------------------------- the oracle as the other side
@@ -377,9 +296,10 @@ def flat(value: Any, library: Any) -> Any:
 
 def shadow(ours: Trace, library: Any) -> Trace:
     """The same calls in double precision, each on what the one before gave: a recording to be held against."""
+    from .replay import Way, values_of
+
     made = Trace("oracle")
-    runner = Lockstep.__new__(Lockstep)
-    runner.library = library
+    runner = Replay(library, made)
     stands: dict[str, str] = {}
     for number, e in enumerate(ours.events):
         if e.phase != "forward":
@@ -389,11 +309,11 @@ def shadow(ours: Trace, library: Any) -> Trace:
             if s not in made.values and d in ours.values:
                 made.values[s], made.dtypes[s] = ours.values[d], ours.dtypes[d]
         outputs = list(e.outputs)
-        if e.name not in RANDOM and all(s in made.values for s in inputs):
+        if e.name not in RANDOM and not e.drawn and all(s in made.values for s in inputs):
             try:
-                out, _ = runner.run_again(e, inputs, made, wide=True)
-            except Exception:
-                out = []  # nothing in double precision to compare with: the recorded values stand for it
+                out, _ = runner.call(e, inputs, way=Way(wide=True))
+            except Exception:  # not every function has a double precision form
+                out = []
             for k, t in enumerate(out[: len(outputs)]):
                 name = f"{number}.{k}"
                 made.values[name], made.dtypes[name] = values_of(t), ours.dtypes[e.outputs[k]]

@@ -9,12 +9,13 @@ from ..errormodel import EPS, reduction_length
 from ..outcome import Outcome, Result
 from ..samples import Array, Named, Sample
 from . import verdict
+from .calls import RANDOM
 from .implementations import Implementation, Library
 from .oracle import exact_with
 from .process import Process
-from .recording import RANDOM, Slot
 from .reproducer import script
 from .shrink import shrink
+from .trace import Slot
 from .verdict import GOOD
 
 PLACES = ("nn.functional.{}", "{}", "Tensor.{}", "linalg.{}", "special.{}", "fft.{}")

@@ -45,7 +45,7 @@ def record(options: Any) -> int:
     return python(options.on, str(options.output), "", str(options.limit), options.script, *options.args)
 
 
-def python(*argv: str, module: str = "flowtorch.testing.difftest.recording", **environment: str) -> int:
+def python(*argv: str, module: str = "flowtorch.testing.difftest.program", **environment: str) -> int:
     """Run a module of ours in a Python of its own; its exit status."""
     path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
@@ -84,7 +84,8 @@ def candidate(argv: list[str]) -> int:
 
     from . import narrowing
     from .lockstep import Lockstep, shadow
-    from .recording import Trace, run_program
+    from .program import run_program
+    from .trace import Trace
 
     asked, script, *rest = json.loads(argv[0]), *argv[1:]
     database = Path(asked["database"]) if asked["database"] else None
@@ -193,7 +194,7 @@ def length(x: float) -> int:
 
 
 if __name__ == "__main__":
-    from .recording import install
+    from .program import install
 
     install("flowtorch")
     sys.exit(candidate(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""A whole program run with everything recorded, in a process of its own, where ``torch`` may be flowtorch."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from .recording import Recorder
+from .trace import Trace
+
+
+def install(library: str) -> Any:
+    """The library that the program will get when it says ``import torch``."""
+    if library == "flowtorch":
+        from flowtorch.shim.finder import install as shim
+
+        shim()
+    import torch
+    import torch.nn
+    import torch.optim
+    import torch.overrides
+
+    return torch
+
+
+def run_program(library: str, script: str, argv: list[str], preload: str = "", limit: int = 50_000) -> Trace:
+    """Run a script with everything recorded; the script's own exit is not ours."""
+    import runpy
+
+    torch = install(library)
+    sys.argv = [script, *argv]
+    sys.path.insert(0, str(Path(script).resolve().parent))
+    if preload:
+        first_of_all(preload)
+    recorder = Recorder(torch, limit)
+    try:
+        with recorder:
+            runpy.run_path(script, run_name="__main__")
+    except SystemExit as stop:
+        if stop.code not in (None, 0):
+            raise
+    return recorder.trace
+
+
+def first_of_all(path: str) -> None:
+    """Run a file as a module that stays: what it has set up must last as long as the process."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("difftest_preload", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--preload: {path} is no Python file")
+    module = sys.modules["difftest_preload"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+
+def main(argv: list[str]) -> int:
+    """``python -m flowtorch.testing.difftest.program LIBRARY FOLDER PRELOAD LIMIT SCRIPT [ARG ...]``."""
+    library, folder, preload, limit, script, *rest = argv
+    run_program(library, script, rest, preload, int(limit)).save(Path(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
