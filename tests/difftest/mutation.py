@@ -1,4 +1,4 @@
-"""Which planted faults the differential tester finds: ``python tests/difftest/mutation.py [--held-out] [NAME ...]``.
+"""Which planted faults the differential tester finds: ``python tests/difftest/mutation.py [--book BOOK] [NAME ...]``.
 
 One after the other is planted, and the functions that execute the op are held against torch with every check of
 ``difftest ops``. A fault is found when a verdict that is not good comes up more often than without it.
@@ -20,15 +20,18 @@ from flowtorch import overrides
 sys.path.insert(0, str(Path(__file__).parent))
 import faults
 import held_out_faults
+import third_faults
+
+BOOKS = {"first": faults.FAULTS, "held-out": held_out_faults.FAULTS, "third": third_faults.FAULTS}
 
 
 def functions_that_run():
-    """op -> public functions whose samples execute it, the ones of its own name first."""
+    """op -> public functions whose samples run it: the ones of its own name first, then those that run little else."""
     from flowtorch.ops import dispatch
     from flowtorch.testing.outcome import gradients, run
     from flowtorch.testing.samples import find, load
 
-    seen = {}
+    seen, work = {}, {}
     original = dispatch.compute
 
     def noting(op, values, *rest):
@@ -45,6 +48,7 @@ def functions_that_run():
                     run(flowtorch, function, sample, spec.random)
                     if dtype == "float64" and spec.gradient:  # what only derivatives run
                         gradients(flowtorch, function, sample, spec.random)
+            work[spec.name] = len(names)
             for name in names:
                 seen.setdefault(name, []).append(spec.name)
     finally:
@@ -53,7 +57,7 @@ def functions_that_run():
     plain = str.maketrans("", "", "_")
     for op, specs in seen.items():
         own = op.removesuffix("_backward").translate(plain)
-        specs.sort(key=lambda s: s.rpartition(".")[2].translate(plain) != own)
+        specs.sort(key=lambda s: (s.rpartition(".")[2].translate(plain) != own, work[s]))
     return seen
 
 
@@ -82,9 +86,8 @@ def hunt(fault, runs, clean, count=4):
     return None, time.perf_counter() - started
 
 
-def rows_of(names, held_out):
-    book = held_out_faults.FAULTS if held_out else faults.FAULTS
-    runs, clean, rows = functions_that_run(), {}, []
+def rows_of(names, chosen):
+    book, runs, clean, rows = BOOKS[chosen], functions_that_run(), {}, []
     for name in names:
         found, seconds = hunt(book[name], runs, clean)
         rows.append((book[name][0], name, found, seconds))
@@ -106,21 +109,21 @@ def markdown(rows):
 def main(argv):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="parts of the names of faults; all of them by default")
-    parser.add_argument("--held-out", action="store_true", help="the second set")
+    parser.add_argument("--book", choices=BOOKS, default="first", help="which set of faults")
     parser.add_argument("-j", "--jobs", type=int, default=1)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     options = parser.parse_args(argv)
-    book = held_out_faults.FAULTS if options.held_out else faults.FAULTS
+    book = BOOKS[options.book]
     names = [n for n in book if not options.names or any(part in n for part in options.names)]
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
             parts = pool.map(
-                rows_of, [names[k :: options.jobs] for k in range(options.jobs)], [options.held_out] * options.jobs
+                rows_of, [names[k :: options.jobs] for k in range(options.jobs)], [options.book] * options.jobs
             )
             rows = sorted((r for part in parts for r in part), key=lambda r: names.index(r[1]))
     else:
-        rows = rows_of(names, options.held_out)
+        rows = rows_of(names, options.book)
     print(summary(rows).replace("*", ""))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -22,7 +22,9 @@ def table():
     import numpy as np
     import planting
     import torch
-    from planting import array, changed_compute, doc, floats, replaced
+    from planting import array, doc, floats
+
+    import flowtorch.ops.random
 
     kinds = planting.Faults()
     made = {}
@@ -45,10 +47,17 @@ def table():
 
         return new
 
+    def backwards(original):
+        def fill(generator, values, *rest):
+            made = original(generator, values, *rest)
+            values[...] = values.ravel()[::-1].reshape(values.shape).copy()
+            return made
+
+        return fill
+
     kinds.out("-", "convolution_weight", doc("a little off", floats(lambda a, v: a * a.dtype.type(1.001))))
     fault("convolution: gradient of its weights", "cnn_batch_norm", "backward", "conv2d", "self.conv2(x)")
-    kinds.elsewhere("-", "-", [], torch.optim.SGD, "step",
-                    after_step(lambda p, s: s["momentum_buffer"].neg_() if "momentum_buffer" in s else None))  # fmt: skip
+    kinds.elsewhere("-", "-", [], torch.optim.SGD, "step", after_step(lambda p, s: s["momentum_buffer"].neg_()))
     fault("SGD: sign of the momentum kept", "cnn_batch_norm", "optimizer", "SGD", "optimizer.step()")
     kinds.elsewhere("-", "-", [], torch.optim.lr_scheduler.StepLR, "get_lr",
                     lambda original: lambda self: [g["lr"] * (self.gamma if self.last_epoch % 2 else 1)
@@ -64,7 +73,7 @@ def table():
     fault("RMSprop: squares decay too slowly", "sequence_lstm", "optimizer", "RMSprop", "optimizer.step()")
     kinds.gradient("-", "softplus", lambda g: g * 1.001, "off")
     fault("softplus: gradient off", "variational", "backward", "softplus", "logits = decoder(z)")
-    kinds.out("-", "_normal", doc("reversed", lambda a, v: a.ravel()[::-1].reshape(a.shape)))
+    kinds.elsewhere("-", "-", [], flowtorch.ops.random.normals, "normal_", backwards)
     fault("randn_like: another order", "variational", "forward", "randn_like", "torch.randn_like(mean)")
     kinds.gradient("-", "sigmoid", lambda g: g * 1.01, "off")
     fault("softplus: second derivative off", "adversarial", "backward", "softplus", "torch.autograd.grad(critic")
@@ -82,29 +91,42 @@ def table():
     fault("smooth_l1_loss: gradient off", "custom_function", "backward", "smooth_l1_loss", "smooth_l1_loss(")
     kinds.gradient("-", "_layer_norm", lambda g: g * 1.2, "off")
     fault("layer_norm: gradient off in mixed precision", "mixed_precision", "backward", "layer_norm", "model(x)")
-    kinds.elsewhere("-", "-", [], torch.optim.lr_scheduler.LambdaLR, "get_lr",
-                    lambda original: lambda self: [b * f(self.last_epoch + 1)
-                                                   for f, b in zip(self.lr_lambdas, self.base_lrs)])  # fmt: skip
+    kinds.elsewhere(
+        "-",
+        "-",
+        [],
+        torch.optim.lr_scheduler.LambdaLR,
+        "get_lr",
+        lambda original: lambda self: [self.base_lrs[0] * self.lr_lambdas[0](self.last_epoch + 1)],
+    )
     fault("LambdaLR: a step early", "mixed_precision", "schedule", "LambdaLR", "torch.optim.lr_scheduler.LambdaLR(")
     kinds.given("-", "attention", lambda v: {"scale": v["scale"] * 1.001}, "scale off")
-    fault("attention: scale off", "tied_language_model", "forward", "", "self.attention(")
+    fault("attention: scale off", "tied_language_model", "forward", "linear", "self.attention(")
     kinds.out("-", "embedding_dense_backward", doc("clipped", floats(lambda a, v: np.clip(a, -0.01, 0.01))))
     fault("embedding: gradient clipped", "tied_language_model", "backward", "embedding", "self.embedding(tokens)")
     return made
 
 
-def record_on_torch(folder):
+RECORDING = """
+import sys
+from pathlib import Path
+from flowtorch.testing.difftest.program import run_program
+folder, first, last, *paths = sys.argv[1:]
+for path in map(Path, paths):
+    for seed in range(int(first), int(last)):
+        run_program("torch", str(path), [str(seed)]).save(Path(folder, f"{path.stem}-{seed}"))
+"""
+
+
+def record_on_torch(folder, seeds=range(1)):
     """Record all programs on torch, in one process of its own."""
-    code = (
-        "import sys; from pathlib import Path; from flowtorch.testing.difftest.program import run_program\n"
-        "for path in map(Path, sys.argv[2:]): run_program('torch', str(path), []).save(Path(sys.argv[1], path.stem))"
-    ).replace("sys.argv", "ARGV").replace("import sys;", "import sys; ARGV = list(sys.argv);")
     paths = sorted(map(str, PROGRAMS.glob("*.py")))
-    subprocess.run([sys.executable, "-W", "ignore", "-c", code, str(folder), *paths], check=True, capture_output=True)
+    argv = [sys.executable, "-W", "ignore", "-c", RECORDING, folder, seeds.start, seeds.stop, *paths]
+    subprocess.run(list(map(str, argv)), check=True, capture_output=True)
     return folder
 
 
-def analyse(program, folder, planter=contextlib.nullcontext):
+def analyse(program, folder, planter=contextlib.nullcontext, seed=0):
     """The lockstep analysis of a program, here, with a fault."""
     import torch
 
@@ -113,8 +135,8 @@ def analyse(program, folder, planter=contextlib.nullcontext):
     from flowtorch.testing.difftest.trace import Trace
 
     with planter(), contextlib.redirect_stdout(io.StringIO()):
-        ours = run_program("flowtorch", str(PROGRAMS / f"{program}.py"), [])
-        return Lockstep(ours, Trace.load(Path(folder, program)), torch)
+        ours = run_program("flowtorch", str(PROGRAMS / f"{program}.py"), [str(seed)])
+        return Lockstep(ours, Trace.load(Path(folder, f"{program}-{seed}")), torch)
 
 
 def named(result):
@@ -124,34 +146,45 @@ def named(result):
     return first and (e.phase, e.name, e.module, e.text, first.kind, first.total, first.added)
 
 
+def without_faults(names, folder, seeds):
+    """{program and seed: what was named}, which should be nothing."""
+    paths = [p.stem for p in sorted(PROGRAMS.glob("*.py")) if not names or any(part in p.stem for part in names)]
+    return {f"{p} {seed}": named(analyse(p, folder, seed=seed)) for seed in seeds for p in paths}
+
+
+def with_faults(names, folder):
+    """{fault: (whether the right call and line were named, what was named)}."""
+    found = {}
+    for name, (program, planter, phase, call, text) in table().items():
+        if not names or any(part in name for part in names):
+            first = named(analyse(program, folder, planter))
+            right = first is not None and (first[0], first[1]) == (phase, call) and text in first[3]
+            found[name] = right, first
+            print(f"{'right' if right else 'WRONG'} {program:20} {name:45} {first and first[:5]}", flush=True)
+    return found
+
+
 def main(argv):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="parts of names; all by default")
-    parser.add_argument("--reference", type=Path, help="a folder of recordings on torch")
+    parser.add_argument("--seeds", type=int, default=1, help="on how many seeds each program must agree without faults")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args(argv)
     from flowtorch.testing.difftest.program import install
 
     install("flowtorch")
     with tempfile.TemporaryDirectory() as scratch:
-        folder = options.reference or record_on_torch(Path(scratch))
-        found = {}
-        for path in sorted(PROGRAMS.glob("*.py")):
-            if not options.names or any(part in path.stem for part in options.names):
-                found[path.stem] = named(analyse(path.stem, folder))
-                print(f"{path.stem:20} no fault: {found[path.stem]}", flush=True)
-        right = planted = 0
-        for name, (program, planter, phase, call, text) in table().items():
-            if options.names and not any(part in name for part in options.names):
-                continue
-            first = found[name] = named(analyse(program, folder, planter))
-            good = first is not None and first[0] == phase and call in first[1] and text in first[3]
-            right, planted = right + good, planted + 1
-            print(f"{'right' if good else 'WRONG'} {program:20} {name:45} {first and first[:5]}", flush=True)
-        print(f"{right} of {planted} named")
+        folder, seeds = Path(scratch), range(options.seeds)
+        record_on_torch(folder, seeds)
+        clean = without_faults(options.names, folder, seeds)
+        alarms = {k: v for k, v in clean.items() if v is not None}
+        print(f"{len(alarms)} false alarms in {len(clean)} runs: {alarms}", flush=True)
+        found = with_faults(options.names, folder)
+    right = sum(good for good, _ in found.values())
+    print(f"{right} of {len(found)} faults named at their call and line")
     if options.json:
-        options.json.write_text(json.dumps(found, indent=1))
-    return 0 if right == planted else 1
+        options.json.write_text(json.dumps({"clean": clean, "faults": found}, indent=1))
+    return 1 if alarms or right < len(found) else 0
 
 
 if __name__ == "__main__":

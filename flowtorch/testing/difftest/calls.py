@@ -27,6 +27,8 @@ ALIASES = {
     "swapaxes": "transpose", "swapdims": "transpose", "movedim": "moveaxis", "greater": "gt", "less": "lt",
     "greater_equal": "ge", "less_equal": "le", "not_equal": "ne", "clip": "clamp", "isub": "sub_", "iadd": "add_",
     "imul": "mul_", "itruediv": "div_", "ipow": "pow_", "radd": "add", "rmul": "mul", "setitem": "setitem_",
+    **{f"arc{f}": f"a{f}" for f in ("cos", "cosh", "sin", "sinh", "tanh", "tan2")}, "fix": "trunc",
+    "vector_norm": "norm", "linalg_vector_norm": "norm", "linalg_norm": "norm",
 }  # fmt: skip
 RANDOM = frozenset(
     """
@@ -38,11 +40,18 @@ RANDOM = frozenset(
 )
 
 
-def name_of(function: Any) -> str:
-    """The bare name of a public call: ``add`` for ``torch.add``, ``Tensor.__add__`` and ``Tensor.__radd__``."""
+def name_of(function: Any, overrides: Any = None) -> str:
+    """The bare name of a public call: ``add`` for ``torch.add``, ``Tensor.__add__`` and ``Tensor.__radd__``.
+
+    ``overrides`` of a library knows under which public name a function with a private one stands.
+    """
     name = getattr(function, "__name__", "")
     if name.startswith("__") and name.endswith("__") and name not in NOT_RECORDED:
         name = name.strip("_")
+    elif name.startswith("_") and overrides is not None and name not in NOT_RECORDED:
+        name = (overrides.resolve_name(function) or name).rpartition(".")[2]
+    if name.endswith("_") and name not in ALIASES and name[:-1] in ALIASES:
+        return ALIASES[name[:-1]] + "_"
     return ALIASES.get(name, name)
 
 

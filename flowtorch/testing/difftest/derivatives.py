@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from ..errormodel import EPS, SUSPICIOUS, UNITS
-from .alignment import Alignment
 from .replay import Replay, Way, values_of
 from .steperror import added, coarsest, movement
 from .trace import Event, Trace
@@ -19,9 +18,11 @@ DIRECTIONS = 3
 class Derivatives:
     """The derivatives of paired calls. ``there`` replays on the other side's values."""
 
-    def __init__(self, ours: Trace, theirs: Trace, alignment: Alignment, there: Replay, skipped: list[str]) -> None:
-        self.ours, self.theirs, self.there, self.skipped = ours, theirs, there, skipped
-        self.pair, self.takers = alignment.pair, alignment.takers
+    def __init__(
+        self, ours: Trace, theirs: Trace, pair: dict[int, int], takers: dict, there: Replay, skipped: list[str]
+    ) -> None:
+        self.ours, self.theirs, self.pair, self.takers = ours, theirs, pair, takers
+        self.there, self.skipped = there, skipped
         self.second: dict[int, float] = {}
 
     def other(self, number: int) -> Event | None:
@@ -73,6 +74,20 @@ class Derivatives:
         coarse = coarsest([*(self.theirs.dtypes[d] for d in (b, *seen)), *(e.autocast for e, _, _ in others)])
         expected = self.theirs.values[b]
         return added(got.astype(expected.dtype), expected, self.theirs.dtypes[b], coarse, expected.size, spread)
+
+    def worst_by_itself(self, numbers: list[int], sweep: int) -> int | None:
+        """Among calls that only our side makes, the one whose derivative is no difference quotient of it, here."""
+        itself = {n: n for n in numbers}
+        alone = Derivatives(
+            self.ours, self.ours, itself, self.takers, Replay(self.there.library, self.ours), self.skipped
+        )
+        errors = []
+        for n in numbers:
+            e = self.ours.events[n]
+            inexact = [k for k, d in enumerate(e.inputs) if self.ours.dtypes[d] in EPS]
+            if e.call is not None and any(s == sweep for s, _ in e.grads):
+                errors.append((max((alone.quotient_error(n, k, sweep) for k in inexact), default=0.0), n))
+        return max(errors)[1] if errors and max(errors)[0] > 1 else None
 
     # ---- passes through derivatives
 

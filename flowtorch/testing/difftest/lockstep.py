@@ -18,7 +18,6 @@ from .replay import Replay
 from .steperror import added, coarsest, distance, movement
 from .trace import Event, Trace
 
-
 NOISE = 1e-5  # of the largest gradient of a step: smaller ones may be what cancelled terms leave
 
 
@@ -57,7 +56,8 @@ class Lockstep:
         self.alignment = Alignment(ours, theirs)
         self.there = Replay(library, theirs)
         self.skipped: list[str] = []
-        self.derivatives = Derivatives(ours, theirs, self.alignment, self.there, self.skipped)
+        pairs = self.alignment.pair, self.alignment.takers
+        self.derivatives = Derivatives(ours, theirs, *pairs, self.there, self.skipped)
         self.settled: set[tuple[str, str]] = set()  # values that differ, of which it is known why
         self.steps = [step for n, e in enumerate(ours.events) if (step := self.step(n, e)) is not None]
 
@@ -138,7 +138,12 @@ class Lockstep:
         if not np.abs(self.theirs.values[b]).max(initial=0.0) > NOISE * max(sizes, default=0.0):
             return None
         found = [x for x in self.ours.events if x.phase == "backward" and x.name == "leaf" and x.outputs[0] == a]
-        return next((n for x in found for n, _ in x.of if n not in self.alignment.pair), None)
+        alone = [n for x in found for n, _ in x.of if n not in self.alignment.pair]
+        if not alone:
+            return None
+        line = self.ours.events[alone[0]].where  # all the calls that this line of the program makes there
+        near = [n for n, x in enumerate(self.ours.events) if x.where == line and n not in self.alignment.pair]
+        return self.derivatives.worst_by_itself(near, found[-1].sweep) or alone[0]
 
     def explained(self, a: str, b: str) -> bool:
         """Whether our own calls behind ``a``, made again from the other side's values, give ``b``.

@@ -76,7 +76,7 @@ class Recorder:
 
     def __call__(self, function: Any, args: tuple, kwargs: dict, name: str = "") -> Any:
         """Run one public call, and note it."""
-        name = name or name_of(function)
+        name = name or name_of(function, self.library.overrides)
         if name in NOT_RECORDED or name == APPLY or self.inside or len(self.trace.events) >= self.limit:
             return function(*args, **kwargs)
         self.inside = True
@@ -229,7 +229,7 @@ class Recorder:
                 result = original(*args, **kwargs)
             finally:
                 self.depth -= 1
-            if kwargs.get("create_graph") and result is not None:
+            if not self.depth and kwargs.get("create_graph") and result is not None:
                 self.quietly(self.differentiated, args, kwargs, result)
             return result
 
@@ -240,7 +240,9 @@ class Recorder:
         inputs = list(self.tensors(kwargs.get("inputs", args[1:2])))
         outputs = [g for g in result if g is not None]
         made = [self.digest(g) for g in outputs]
-        self.add(Event("forward", "grad", [self.digest(t) for t in inputs], made, source_line(), self.module()), outputs)
+        self.add(
+            Event("forward", "grad", [self.digest(t) for t in inputs], made, source_line(), self.module()), outputs
+        )
 
     # ---- what is wrapped around the library
 
@@ -321,7 +323,7 @@ def version_of(t: Any) -> int:
 
 
 def is_leaf(t: Any) -> bool | None:
-    """None for a view made under no_grad of what requires a gradient: what that is, nobody may ask once it is written."""
+    """None for a view made under no_grad of what requires a gradient: nobody may ask that once it is written."""
     if t.requires_grad and t._is_view() and t._base.requires_grad and not t._base.is_inference():
         try:
             return None if t.is_leaf else False

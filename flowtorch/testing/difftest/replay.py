@@ -116,7 +116,7 @@ class Replay:
             if state:
                 optimizer.state[p["param"]] = state
         optimizer.step()
-        found = {}
+        found: dict[str, np.ndarray] = {}
         for number, p in zip(params, entries, strict=True):
             after = {"param": p["param"], **optimizer.state.get(p["param"], {})}
             found |= {f"{number}.{k}": values_of(v) for k, v in after.items() if hasattr(v, "detach")}

@@ -85,6 +85,7 @@ def candidate(argv: list[str]) -> int:
     from . import narrowing
     from .lockstep import Lockstep, shadow
     from .program import run_program
+    from .step_script import of_optimizer
     from .trace import Trace
 
     asked, script, *rest = json.loads(argv[0]), *argv[1:]
@@ -98,7 +99,9 @@ def candidate(argv: list[str]) -> int:
     if database is not None and again is not None:
         replay(database, torch, again)
     report(result)
-    small = None if result.first is None or again is None else narrowing.of_step(result, result.first, again)
+    small: Any = None
+    if result.first is not None:
+        small = of_optimizer(result, result.first) or (again and narrowing.of_step(result, result.first, again))
     if small is not None:
         show(small, database)
     if asked["json"]:

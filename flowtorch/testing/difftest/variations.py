@@ -44,7 +44,15 @@ def sizes(pair: Any, spec: Spec) -> Iterator[str]:
                     changed = resized(sample, size, new, which)
                     if repr(changed) not in done:
                         done.add(repr(changed))
-                        yield from pair.compare(spec.name, spec, changed, f"side of {size} made {new} ")
+                        label = f"side of {size} made {new} "
+                        yield from pair.compare(spec.name, spec, changed, label)
+                        if new == 1 and which is None and has_gradient(spec, changed):
+                            yield from pair.compare_gradients(spec, changed, False, label)
+
+
+def has_gradient(spec: Spec, sample: Sample) -> bool:
+    arrays = [a for a in sample.arrays() if a.grad]
+    return spec.gradient and stable(spec) and bool(arrays) and all(a.dtype == "float64" for a in arrays)
 
 
 def resized(sample: Sample, size: int, new: int, which: int | None) -> Sample:
@@ -62,11 +70,13 @@ def resized(sample: Sample, size: int, new: int, which: int | None) -> Sample:
 def rounded(sample: Sample, spec: Spec, dtype: str) -> Sample:
     """The call with whole numbers of its domain: operands that tie, zeros, and points where formulas meet."""
     low, high = np.ceil(spec.domain[0]), np.floor(spec.domain[1])
+    if low > high:  # no whole number inside: the ones that the domain ends before
+        low, high = high, low
 
     def whole(a: Array) -> Array:
         if not floating(a):
             return a
-        values = a.values if low > high else np.clip(np.round(a.values.real), min(low, 0), max(high, 1))
+        values = np.clip(np.round(a.values.real), min(low, 0), max(high, 1))
         return a.with_(values=values, dtype=dtype)
 
     return sample.map_arrays(whole)
@@ -95,6 +105,9 @@ def nans(pair: Any, spec: Spec) -> Iterator[str]:
             for value in (np.nan, np.inf, -np.inf, -0.0):
                 for whole in (False, True):
                     yield from pair.compare(spec.name, spec, put(sample, target, value, whole), f"one {value} ")
+                if len(arrays) == 2 and arrays[0].values.shape == arrays[1].values.shape:  # where products meet zero
+                    zeros = sample.map_arrays(lambda a, t=target: a if a is t else a.with_(values=a.values * 0))
+                    yield from pair.compare(spec.name, spec, put(zeros, target, value), f"one {value}, else zeros ")
 
 
 def put(sample: Sample, target: Array, value: float, whole: bool = False) -> Sample:
@@ -105,6 +118,20 @@ def put(sample: Sample, target: Array, value: float, whole: bool = False) -> Sam
     else:
         values.flat[values.size // 2] = value
     return sample.map_arrays(lambda a: a.with_(values=values) if a is target else a)
+
+
+def limits(pair: Any, spec: Spec) -> Iterator[str]:
+    """The largest and least whole numbers, as the first argument of pointwise functions: what wraps, wraps alike."""
+    if spec.family not in ("unary", "binary") or spec.random:
+        return
+    for dtype in [d for d in ("uint8", "int8", "int32", "int64") if d in spec.dtypes]:
+        ends = np.iinfo(dtype)
+        chosen = np.array([ends.max, ends.max - 1, ends.max // 2 + 1, 1, 0, ends.min + 1])
+        for sample in islice(spec.samples(dtype), FEW):
+            if sample.args and isinstance(sample.args[0], Array) and sample.args[0].values.dtype.kind in "iu":
+                first = sample.args[0]
+                extreme = first.with_(values=np.resize(chosen, first.values.shape).astype(first.values.dtype))
+                yield from pair.compare(spec.name, spec, Sample((extreme, *sample.args[1:]), sample.kwargs), "ends ")
 
 
 def parameters(pair: Any, spec: Spec) -> Iterator[str]:
@@ -250,4 +277,4 @@ def autograd(pair: Any, spec: Spec) -> Iterator[str]:
             yield from pair.compare(functions, spec, sample, f"{rule.__name__} ")
 
 
-VARIATIONS = {f.__name__: f for f in (sizes, ties, nans, parameters, half, dtype_layouts, autograd)}
+VARIATIONS = {f.__name__: f for f in (sizes, ties, nans, limits, parameters, half, dtype_layouts, autograd)}

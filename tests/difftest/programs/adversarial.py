@@ -12,7 +12,7 @@ critic = nn.Sequential(nn.Linear(5, 10), nn.Softplus(), nn.Linear(10, 1))
 slow = torch.optim.Adam(generator.parameters(), lr=0.01, betas=(0.5, 0.9))
 fast = torch.optim.Adam(critic.parameters(), lr=0.02, betas=(0.5, 0.9), amsgrad=True)
 real = torch.randn(8, 5) * 0.5 + 1
-for step in range(2):
+for _ in range(2):
     fake = generator(torch.randn(8, 3))
     mix = torch.rand(8, 1)
     between = (mix * real + (1 - mix) * fake.detach()).requires_grad_()

@@ -31,7 +31,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_dec
 scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, gamma=0.5)
 images = torch.randn(6, 3, 12, 12)
 labels = torch.randint(0, 5, (6,))
-for step in range(4):
+for _ in range(4):
     optimizer.zero_grad()
     loss = F.cross_entropy(model(images), labels, label_smoothing=0.1)
     loss.backward()

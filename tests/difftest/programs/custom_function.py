@@ -35,7 +35,7 @@ class ScaledExp(torch.autograd.Function):
 first, second = nn.Linear(6, 8), nn.Linear(8, 3)
 optimizer = torch.optim.Adagrad([*first.parameters(), *second.parameters()], lr=0.05)
 x, y = torch.randn(10, 6), torch.randn(10, 3)
-for step in range(3):
+for _ in range(3):
     h = StraightThrough.apply(first(x))
     h = ScaledExp.apply(h, 0.3)
     loss = nn.functional.smooth_l1_loss(second(h), y)

@@ -12,7 +12,7 @@ optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.8)
 scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 3))
 scaler = torch.amp.GradScaler("cpu", init_scale=256.0)
 x, target = torch.randn(12, 8), torch.randint(0, 4, (12,))
-for step in range(4):
+for _ in range(4):
     optimizer.zero_grad()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(x)

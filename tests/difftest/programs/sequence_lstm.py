@@ -28,7 +28,7 @@ lengths = torch.tensor([7, 5, 3])
 tokens = torch.randint(1, 11, (3, 7))
 tokens[torch.arange(7)[None, :] >= lengths[:, None]] = 0
 target = torch.roll(tokens, -1, 1)
-for step in range(3):
+for _ in range(3):
     logits = model(tokens, lengths)
     loss = nn.functional.cross_entropy(logits.transpose(1, 2), target, ignore_index=0)
     optimizer.zero_grad()

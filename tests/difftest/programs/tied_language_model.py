@@ -30,7 +30,7 @@ class Tied(nn.Module):
 model = Tied()
 optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 data = torch.randint(0, 13, (4, 9))
-for step in range(2):
+for _ in range(2):
     optimizer.zero_grad()
     for part in data.split(2):
         logits = model(part[:, :-1])

@@ -11,7 +11,7 @@ encoder = nn.Sequential(nn.Linear(12, 16), nn.SiLU(), nn.Linear(16, 8))
 decoder = nn.Sequential(nn.Linear(4, 16), nn.Softplus(), nn.Linear(16, 12))
 optimizer = torch.optim.Adamax([*encoder.parameters(), *decoder.parameters()], lr=0.01)
 x = torch.rand(9, 12)
-for step in range(3):
+for _ in range(3):
     mean, log_variance = encoder(x).chunk(2, dim=1)
     noise = torch.randn_like(mean)
     z = mean + torch.exp(0.5 * log_variance) * noise

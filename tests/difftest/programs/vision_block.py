@@ -45,9 +45,11 @@ class Vision(nn.Module):
 model = Vision()
 decayed = [p for p in model.parameters() if p.ndim > 1]
 others = [p for p in model.parameters() if p.ndim <= 1]
-optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0}], lr=3e-3)
+optimizer = torch.optim.AdamW(
+    [{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0}], lr=3e-3
+)
 images, labels = torch.randn(4, 3, 8, 8), torch.tensor([0, 1, 2, 3])
-for step in range(3):
+for _ in range(3):
     loss = F.cross_entropy(model(images), labels)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
