@@ -76,6 +76,7 @@ def source(cls: type, group: dict, inputs: dict[str, Array], what: str) -> str:
         f"# {what}"[:118],
         "import sys",
         'torch = __import__(sys.argv[1] if len(sys.argv) > 1 else "flowtorch")',
+        "torch.set_printoptions(precision=9)",
         f"p = torch.nn.Parameter({literal(inputs['param'])})",
         f"p.grad = {literal(inputs['grad'])}",
         f"optimizer = torch.optim.{cls.__name__}([p], {', '.join(f'{k}={v!r}' for k, v in options.items())})",
