@@ -1,7 +1,7 @@
 """Which planted faults the differential tester finds: ``python tests/difftest/mutation.py [--book BOOK] [NAME ...]``.
 
 One after the other is planted, and the functions that execute the op are held against torch with every check of
-``difftest ops``. A fault is found when a verdict that is not good comes up more often than without it.
+``difftest ops``. A fault is found when a verdict that is not good comes up, or shows something else than without it.
 ``--markdown FILE`` writes the table of the documentation, ``--json FILE`` the same as data.
 """
 
@@ -62,12 +62,13 @@ def functions_that_run():
 
 
 def bad_counts(names):
-    """{(function, variant, dtype, layout, verdict): calls} of what is not good."""
+    """{(function, variant, dtype, layout, verdict): (calls, what the first shows)} of what is not good."""
     from flowtorch.testing.difftest.rows import LEVELS, run_ops
     from flowtorch.testing.difftest.verdict import GOOD
 
     recorder = run_ops(names, "flowtorch", "torch", LEVELS["full"])
-    return {(*row.key, v): n for row in recorder.rows.values() for v, n in row.verdicts.items() if v not in GOOD}
+    rows = recorder.rows.values()
+    return {(*row.key, v): (n, row.examples.get(v)) for row in rows for v, n in row.verdicts.items() if v not in GOOD}
 
 
 def hunt(fault, runs, clean, count=4):
@@ -79,7 +80,7 @@ def hunt(fault, runs, clean, count=4):
             clean[function] = bad_counts([function])
         with planted():
             found = bad_counts([function])
-        new = [k for k, n in found.items() if n > clean[function].get(k, 0)]
+        new = [k for k, shown in found.items() if shown != clean[function].get(k)]
         if new:
             shown = f"{new[0][0]}: {new[0][4]} in {new[0][1]} {new[0][2]} ({len(new)} rows)"
             return shown, time.perf_counter() - started
