@@ -153,14 +153,9 @@ def _sigmoid_slope(result: np.ndarray, grad: np.ndarray, out: np.ndarray) -> Non
 @_float(None, "1 / (1 + exp(-input))", lambda g, out: _sigmoid_backward(g, out))
 def sigmoid(input):
     """The logistic function 1 / (1 + exp(-x))."""
-    return fill(_logistic, input)
-
-
-def _logistic(part: np.ndarray, out: np.ndarray) -> None:
-    np.negative(part, out)
-    np.exp(out, out)
-    out += 1
-    np.reciprocal(out, out)
+    e = np.exp(-input)
+    e += e.dtype.type(1)
+    return np.reciprocal(e, e) if e.ndim else np.reciprocal(e)
 
 
 def _rounding(ufunc: Any, name: str, doc: str) -> Any:
