@@ -8,7 +8,8 @@
 
 Needs the package index: PyTorch is not installed, packages that require it come without their requirements, in the
 versions whose results were recorded. Exit status 1 if a target fails, or met an absent name that ``doctor`` had not
-foretold. ``--keep FOLDER`` keeps the environment, and finds it there again.
+foretold. ``--keep FOLDER`` keeps the environment, and finds it there again. Two suites come from repositories, at fixed
+commits: ECOSYSTEM_SOURCES names a folder with checkouts of these, for machines that do not reach them.
 """
 
 from __future__ import annotations
