@@ -19,6 +19,7 @@ from .steperror import added, coarsest, distance, movement
 from .trace import Event, Trace
 
 NOISE = 1e-5  # of the largest gradient of a step: smaller ones may be what cancelled terms leave
+GROSS = 1e5  # allowances that no error inherited from calls before explains, where nothing can be replayed
 
 
 class Step:
@@ -120,7 +121,7 @@ class Lockstep:
             ours = self.unpaired(a, self.alignment.made_by_us, set(self.alignment.pair))
             if ours is not None:
                 return Step(ours, self.ours.events[ours], off, off, "a call that the other side does not make")
-            behind = self.differentiated(e, a, b)
+            behind = self.differentiated(e, a, b, off)
             if behind is not None and off > SUSPICIOUS:
                 kind = "gradient through calls that the other side makes otherwise"
                 return Step(behind, shown(self.ours.events[behind], "backward"), off, off, kind)
@@ -129,7 +130,7 @@ class Lockstep:
                 return Step(theirs, self.theirs.events[theirs], off, off, "a call that only the other side makes")
         return None
 
-    def differentiated(self, e: Event, a: str, b: str) -> int | None:
+    def differentiated(self, e: Event, a: str, b: str, off: float) -> int | None:
         """The call without a partner whose derivative gave the gradient ``a`` of a parameter; None if that is noise."""
         if e.phase != "optimizer":
             return None
@@ -143,7 +144,8 @@ class Lockstep:
             return None
         line = self.ours.events[alone[0]].where  # all the calls that this line of the program makes there
         near = [n for n, x in enumerate(self.ours.events) if x.where == line and n not in self.alignment.pair]
-        return self.derivatives.worst_by_itself(near, found[-1].sweep) or alone[0]
+        guilty = self.derivatives.worst_by_itself(near, found[-1].sweep)
+        return alone[0] if guilty is None and off > GROSS else guilty
 
     def explained(self, a: str, b: str) -> bool:
         """Whether our own calls behind ``a``, made again from the other side's values, give ``b``.
