@@ -333,3 +333,16 @@ def test_einsum_shows_its_operands_one_by_one():
         return [len(node.args) for node in graph.nodes if node.op == "call_function"]
 
     assert product(flowtorch) == product(torch) == [3]
+
+
+def test_pipes_inside_pipes_that_loaders_import():
+    import pickle
+
+    from flowtorch.utils.data.datapipes.datapipe import (
+        _IterDataPipeSerializationWrapper,
+        _MapDataPipeSerializationWrapper,
+    )
+
+    several = pickle.loads(pickle.dumps(_IterDataPipeSerializationWrapper([1, 2])))
+    chosen = pickle.loads(pickle.dumps(_MapDataPipeSerializationWrapper([3, 4])))
+    assert list(several) == [1, 2] and len(several) == 2 and chosen[1] == 4 and len(chosen) == 2

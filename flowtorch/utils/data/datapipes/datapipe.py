@@ -124,3 +124,23 @@ class MapDataPipe(_Functional, Dataset[T_co]):
     """A pipe that is indexed."""
 
     functions: ClassVar[dict[str, Callable]] = {}
+
+
+class _SerializationWrapper:
+    """A pipe inside another, which pickles with it: a name that loaders outside PyTorch import."""
+
+    def __init__(self, datapipe: Any) -> None:
+        self._datapipe = datapipe
+
+    def __len__(self) -> int:
+        return len(self._datapipe)
+
+
+class _IterDataPipeSerializationWrapper(_SerializationWrapper, IterDataPipe):
+    def __iter__(self) -> Iterator[Any]:
+        yield from self._datapipe
+
+
+class _MapDataPipeSerializationWrapper(_SerializationWrapper, MapDataPipe):
+    def __getitem__(self, index: Any) -> Any:
+        return self._datapipe[index]
