@@ -122,8 +122,9 @@ def stages(replay: str | None) -> list[Stage]:
             {}, dry=False),
     ]  # fmt: skip
     if replay:
+        script = Path(replay).resolve()
         found.insert(6, Stage("replay", 300, lambda out, seconds: [
-            python(Path(replay).resolve(), "--device", "cuda", "-j", jobs, "--json", out / "replay.json")], {}, dry=False))  # fmt: skip
+            python(script, "--device", "cuda", "-j", jobs, "--json", out / "replay.json")], {}, dry=False))  # fmt: skip
     return found
 
 
