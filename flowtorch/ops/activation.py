@@ -306,6 +306,7 @@ def huber(input, delta=1.0):
 
 
 LEAST_LOG = -100.0
+LEAST_PRODUCT = float(np.float32(1e-12))  # single precision in PyTorch, whatever the dtype
 
 
 @_inner(
@@ -313,8 +314,8 @@ LEAST_LOG = -100.0
     rejects=NOT_REAL,
     node="BinaryCrossEntropyBackward0",
     vjp=(
-        lambda g, input, target: g * (input - target) / ((1 - input) * input).clamp_min(1e-12),
-        lambda g, input: g * ((-input).log1p().clamp_min(LEAST_LOG) - input.log().clamp_min(LEAST_LOG)),
+        lambda g, input, target: g * (input - target) / ((1 - input) * input).clamp_min(LEAST_PRODUCT),
+        lambda g, input: g * ((-input).log1p() - input.log()),
     ),
 )
 def binary_entropy(input, target):
