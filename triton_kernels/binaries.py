@@ -72,7 +72,8 @@ def _read(data: bytes) -> Binary:
     found = json.loads(head)
     if not isinstance(found, list) or len(found) != 4 or found[3] != _digest(code):
         raise ValueError("the file is cut off, changed, or somebody else's")
-    return Binary(*found[:3], code)
+    name, shared, warps, _ = found
+    return Binary(name, shared, warps, code)
 
 
 def _digest(code: bytes) -> str:
