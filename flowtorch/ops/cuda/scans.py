@@ -70,7 +70,7 @@ def _scan(rule: str, input: Any, dim: int, target: np.dtype) -> Any:
     function = kernel_module("scan").running
     if target.kind == "c":
         pair = [x.view(np.dtype(np.float32 if target.itemsize == 8 else np.float64)) for x in (flat, result)]
-        sizes = tile(*flat.shape, limit=512)  # the combine function of the logarithms fills the registers
+        sizes = tile(len(flat), flat.shape[1], 512)  # the combine function of the logarithms fills the registers
         run(kernel_module("complex_numbers").running, _grid(len(flat), sizes), *pair, *flat.shape, RULE=rule,
             warps=8, **sizes)
         return from_rows(result, rest, d)
