@@ -178,6 +178,7 @@ def _gelu_tanh_block(part: np.ndarray, out: np.ndarray) -> None:
 @_adjoint(
     expr="grad * (1 / (1 + exp(-input)) * (1 + input * (1 - 1 / (1 + exp(-input)))))",
     node="SiluBackwardBackward0",
+    rejects=("integer", "bool"),
     vjp=(
         lambda g, input: _silu_backward(g, input),
         lambda g, grad, input: g * grad * _silu_curvature(input, input.sigmoid()),

@@ -78,7 +78,7 @@ def _others(x: Any) -> tuple:
     return (0, *range(2, x.ndim))
 
 
-@pointwise(namespace="_norm", method=False, vjp=(None, None),
+@pointwise(namespace="_norm", method=False, vjp=(None, None), rejects=("integer", "bool"),
            expr="input * (1 - momentum) + value * (momentum * factor)")
 def _moved(input, value, momentum=0.1, factor=1.0):
     """``input`` moved towards ``value`` times ``factor`` by ``momentum``."""

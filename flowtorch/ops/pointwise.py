@@ -25,8 +25,7 @@ def conj(x: Any) -> Any:
 
 def nothing(g):
     """The gradient of what does not depend on an input: zeros shaped like ``g``, also where ``g`` is nan or inf."""
-    kind = getattr(g, "_type", None)
-    return g.new_zeros(g.shape) if kind is not None and kind.plain else g * 0
+    return g.new_zeros(g.shape) if isinstance(g, Tensor) and g._type.plain else g * 0
 
 
 def need_tensors(name, **arguments):

@@ -133,6 +133,7 @@ def atanh(input):
     inplace=False,
     out=False,
     numbers=(),
+    rejects=("integer", "bool"),
     node="SigmoidBackwardBackward0",
     expr="grad * conj((1 - result) * result)",
     vjp=(lambda g, result: g * ((1 - result) * result), lambda g, grad, result: conj(g) * grad * conj(1 - 2 * result)),

@@ -35,7 +35,7 @@ def traced(library: Any, function: Callable, sample: Sample) -> Callable:
     fx = importlib.import_module(f"{library.__name__}.fx")
     try:
         return fx.symbolic_trace(function) if not sample.kwargs else function
-    except (fx.TraceError, TypeError, RuntimeError):  # what tracing raises where the code needs a value
+    except (fx.proxy.TraceError, TypeError, RuntimeError, AssertionError):  # the code needs a value, or is no function
         return function
 
 
