@@ -136,7 +136,8 @@ def incomplete_gamma(a, x, UPPER: tl.constexpr):
     lower = tl.where(series, below, 1 - above)
     upper = tl.where(series, 1 - below, above)
     # what is no ordinary point: x = 0, a = 0, or one of them infinite
-    none = (x < 0) | (a < 0) | (x != x) | (a != a) | ((a == 0) & (x == 0))
+    ends = (x == 0) | (x == float("inf")) | (a == float("inf"))  # nan in the other operand matters only elsewhere
+    none = (x < 0) | (a < 0) | (((x != x) | (a != a)) & (ends == 0)) | ((a == 0) & ((x == 0) | (x != x)))
     none = none | ((a == float("inf")) & (x == float("inf")))
     whole = (a == 0) | (x == float("inf"))
     lower = tl.where(good, lower, tl.where(whole, 1.0, 0.0))

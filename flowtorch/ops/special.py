@@ -144,18 +144,27 @@ def _gamma_density(g: Any, a: Any, x: Any) -> Any:
     return g * ((a - 1) * x.log() - x - a.lgamma()).exp()
 
 
+def _past_nan(regularized: np.ndarray, shape: np.ndarray, x: np.ndarray, below: float) -> np.ndarray:
+    """PyTorch looks at the ends first: at x = 0, x = inf and an infinite shape the other operand may be nan."""
+    ends = ((x == 0) | np.isposinf(shape), below), (np.isposinf(x), 1 - below)
+    for end, value in ends:
+        undecided = np.isnan(regularized) & end & (np.isnan(shape) | np.isnan(x))
+        regularized = np.where(undecided, regularized.dtype.type(value), regularized)
+    return regularized
+
+
 @pointwise(numbers=(), rejects=("complex", "integer", "bool"),
            vjp=(lambda g: _refuse("igamma: input"), lambda g, input, other: _gamma_density(g, input, other)))
 def igamma(input, other):
     """The regularized lower incomplete gamma function."""
-    return _scipy("gammainc")(input, other).astype(input.dtype, copy=False)
+    return _past_nan(_scipy("gammainc")(input, other).astype(input.dtype, copy=False), input, other, 0)
 
 
 @pointwise(numbers=(), rejects=("complex", "integer", "bool"),
            vjp=(lambda g: _refuse("igammac: input"), lambda g, input, other: -_gamma_density(g, input, other)))
 def igammac(input, other):
     """The regularized upper incomplete gamma function."""
-    return _scipy("gammaincc")(input, other).astype(input.dtype, copy=False)
+    return _past_nan(_scipy("gammaincc")(input, other).astype(input.dtype, copy=False), input, other, 1)
 
 
 # ---------------------------------------------------------------- orthogonal polynomials

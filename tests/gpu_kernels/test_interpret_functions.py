@@ -96,6 +96,12 @@ def test_series(name, same):
         same(SERIES[name], x, x.abs().flip(0) * 3 + 0.125, scale=4 if dtype == "float32" else 2000)
 
 
+def test_incomplete_gamma_at_the_ends(same):
+    ends = ft.tensor([0.0, 1.0, -1.0, float("inf"), float("nan")])
+    same(ft.igamma, ends[:, None], ends)
+    same(ft.igammac, ends[:, None], ends)
+
+
 def test_gradients_of_samples():
     """PyTorch's own formulas are good to three digits."""
     rng = np.random.default_rng(0)

@@ -14,6 +14,7 @@ p, i, n = x.abs() + 0.1, torch.tensor([0, 1, 2, 3]), torch.arange(10)
 m = torch.arange(12.0).reshape(3, 4).sin()
 w = torch.tensor([1, 2, 1, 3])
 c = torch.complex(m, m * m)
+ends = torch.tensor([0.0, -0.0, 1.0, -1.0, float("inf"), -float("inf"), float("nan")])
 """
 UNARY = ["entr", "erfcx", "i0", "i0e", "i1", "i1e", "ndtr", "log_ndtr", "modified_bessel_i0", "modified_bessel_i1",
          "airy_ai", "spherical_bessel_j0", "sinc", "expit", "psi", "gammaln", "erf", "exp2", "expm1", "round"]
@@ -48,6 +49,7 @@ VALUES = [
     "S.gammainc(p, p.flip(0))",
     "S.gammaincc(p, p.flip(0))",
     "torch.igamma(p, p)",
+    *[f"torch.igamma{c}(ends[:, None], ends)" for c in ("", "c")],
     "S.zeta(p + 1, p)",
     "S.zeta(3, i + 1)",
     "S.xlog1py(x, p)",
