@@ -56,7 +56,7 @@ def functions_that_run():
         dispatch.compute = original
     plain = str.maketrans("", "", "_")
     for op, specs in seen.items():
-        own = op.removesuffix("_backward").translate(plain)
+        own = op.removesuffix("_backward").removesuffix("_copy").translate(plain)
         specs.sort(key=lambda s: (s.rpartition(".")[2].translate(plain) != own, work[s]))
     return seen
 
@@ -71,7 +71,7 @@ def bad_counts(names):
     return {(*row.key, v): (n, row.examples.get(v)) for row in rows for v, n in row.verdicts.items() if v not in GOOD}
 
 
-def hunt(fault, runs, clean, count=4):
+def hunt(fault, runs, clean, count=12):
     """(how the fault shows, or None; seconds). ``clean`` remembers what is bad without it."""
     _, ops, planted = fault
     started = time.perf_counter()

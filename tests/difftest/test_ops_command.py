@@ -13,7 +13,7 @@ from flowtorch.testing.difftest import explained, implementations, verdict
 from flowtorch.testing.difftest.cli import main
 from flowtorch.testing.difftest.implementations import Library, make
 from flowtorch.testing.difftest.oracle import Numbers, Oracle
-from flowtorch.testing.difftest.rows import Recorder, run_ops, sweep
+from flowtorch.testing.difftest.rows import Recorder, names, run_ops, sweep
 from flowtorch.testing.outcome import Outcome, cotangent_values
 from flowtorch.testing.samples import Array, Sample, load
 
@@ -72,6 +72,14 @@ def test_the_length_of_a_reduction_follows_from_the_shapes(inputs, outputs, leng
 def test_a_verdict_names_what_is_wrong(change, expected):
     assert expected <= verdicts("sigmoid", change)
     assert not expected or verdicts("sigmoid", lambda r: r) <= verdict.GOOD
+
+
+def test_truths_written_over_numbers_are_compared_as_numbers():
+    """ge with out= of floats gives 0.0 and 1.0, and the oracle True and False."""
+    zeros, ones = np.zeros(3, np.float32), np.ones(3, np.float32)
+    for correct in (False, True):
+        found = verdict.values(zeros, ones, "float32", lambda: (zeros != 0, np.zeros(3)), correct=correct)
+        assert found.verdict == "wrong"
 
 
 def test_strides_aliases_and_missing_functions_are_told_apart():
@@ -207,6 +215,13 @@ def test_an_index_is_right_if_it_names_an_equal_element(candidate, found):
     list(recorder.compare("topk", load()["topk"], sample, ""))
     (row,) = recorder.rows.values()
     assert row.worst == found
+
+
+def test_an_index_of_another_dimension_names_nothing():
+    x, first = np.zeros((2, 3)), np.zeros((2, 3), np.int64)
+    along_rows = np.broadcast_to(np.arange(3), (2, 3))
+    assert not names(x, 0, first, None, along_rows)
+    assert names(x, 1, first, None, along_rows)
 
 
 def test_derivatives_of_functions_of_numbers_are_judged_by_mpmath():

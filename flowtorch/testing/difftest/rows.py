@@ -242,7 +242,9 @@ def names(x: np.ndarray, dim: int, index: np.ndarray, said: Result | None, other
     if index.ndim == x.ndim - 1:
         index, other = np.expand_dims(index, dim), np.expand_dims(other, dim)
     sizes = [(m, n) for d, (m, n) in enumerate(zip(index.shape, x.shape, strict=False)) if d != dim]
-    if index.ndim != x.ndim or any(m != n for m, n in sizes) or not ((index >= 0) & (index < x.shape[dim])).all():
+    if index.ndim != x.ndim or any(m != n for m, n in sizes):
+        return False
+    if not all(((i >= 0) & (i < x.shape[dim])).all() for i in (index, other)):  # of the other: another dimension's
         return False
     named = np.take_along_axis(x, index, dim)
     wanted = np.take_along_axis(x, other, dim) if said is None else said.values.reshape(named.shape).astype(x.dtype)

@@ -168,7 +168,7 @@ def values(
     if not always and not beyond(e, g, dtype, _limit(e, dtype)).any():
         measure.add(signed_units(g, e, dtype), e, g)
         return Finding("within model", measure=measure)
-    truth = exact() if exact is not None else None
+    truth = _real_truth(exact)
     if truth is None:
         # No oracle: the reference stands for it, and terms of a sum may have been as large as its largest element.
         finite = np.abs(e[np.isfinite(e)]) if e.size else np.zeros(1)
@@ -208,12 +208,20 @@ def values(
     return found
 
 
+def _real_truth(exact: Any) -> Any:
+    """(exact values, spreads) or None; a comparison that writes into ``out=`` has numbers for truths."""
+    truth = exact() if exact is not None else None
+    if truth is None or truth[0].dtype.kind not in "biu":
+        return truth
+    return truth[0].astype(np.float64), truth[1]
+
+
 def _rounded_once(e: np.ndarray, g: np.ndarray, dtype: str, exact: Any, measure: Measure) -> Finding:
     """Both sides should be the exact value, rounded once: the only finding that needs no model."""
     if not beyond(e, g, dtype, np.zeros(e.shape)).any():  # but for signs of zeros
         measure.add(signed_units(g, e, dtype), e, g)
         return Finding("within model", measure=measure)
-    truth = exact() if exact is not None else None
+    truth = _real_truth(exact)
     o = e if truth is None else truth[0]
     half = 0.5001 * unit(o, dtype)
     ours, theirs = beyond(o, g, dtype, half), beyond(o, e, dtype, half)
