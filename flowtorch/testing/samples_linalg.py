@@ -26,6 +26,12 @@ def regular(make: Maker, *shape: int) -> Array:
     return a.with_(values=a.values + 3 * np.eye(shape[-1], dtype=a.values.dtype) if a.dtype != "int64" else a.values)
 
 
+def mirrored(make: Maker, *shape: int) -> Array:
+    """Well-conditioned square matrices whose determinants have another sign."""
+    a = regular(make, *shape)
+    return a.with_(values=np.flip(a.values, -2).copy())
+
+
 def definite(make: Maker, *shape: int) -> Array:
     """Hermitian positive definite matrices."""
     a = regular(make, *shape)
@@ -52,6 +58,7 @@ def definite(make: Maker, *shape: int) -> Array:
 def _square(make: Maker) -> Iterator[Sample]:
     yield make.call(regular(make, 3, 3))
     yield make.call(regular(make, 2, 3, 3))
+    yield make.call(mirrored(make, 3, 3))
     yield make.call(make(3))
 
 
