@@ -19,6 +19,7 @@ from flowtorch.nn.shortcuts import ParameterShortcut, Shortcut
 from flowtorch.utils import _pytree as pytree
 
 from ._codegen import _PyTreeCodeGen, _PyTreeInfo
+from ._compatibility import compatibility as compatibility
 from ._patching import Patcher, _wrapped_fns_to_patch
 from ._recording import find_proxy, watching
 from .graph import Graph

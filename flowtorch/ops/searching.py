@@ -9,8 +9,9 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_bool, need_ints, need_number
+from flowtorch.ops.factory import arange
 from flowtorch.ops.families import named_result, normalize_dim, op, result_dtype
-from flowtorch.ops.op import composite
+from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.ranges import linspace
 from flowtorch.tensor import Tensor
 
@@ -234,6 +235,33 @@ def bincount(input, weights=None, minlength=0):
         raise RuntimeError("weights should be 1-d and have the same length as input")
     d = weights.dtype if weights.dtype == np.float32 else np.dtype(np.float64)
     return np.bincount(input.astype(np.int64), weights.astype(np.float64), minlength).astype(d)
+
+
+# ---------------------------------------------------------------- indices of sparse layouts
+
+@composite(out=True)
+def _convert_indices_from_coo_to_csr(input, size, *, out_int32=False):
+    """Where each of ``size`` rows starts among the sorted row numbers ``input``, and where the last one ends."""
+    if input.dtype.is_floating_point or input.dtype.is_complex:
+        raise NotImplementedError(f'"convert_indices_from_coo_to_csr_cpu" not implemented for \'{input.dtype.label}\'')
+    if input.dim() > 1:
+        raise RuntimeError(f"Input is supposed to be a vector, but got {input.dim()} dimensional tensor.")
+    rows = arange(size + 1, dtype=input.dtype, device=input.device)
+    return searchsorted(input.reshape(-1), rows, out_int32=out_int32)
+
+
+@composite(out=True)
+def _convert_indices_from_csr_to_coo(crow_indices, col_indices, *, out_int32=False, transpose=False):
+    """The coordinates (batch dimensions, row, column; or column, row) of a compressed layout's entries."""
+    *batch, bounds = crow_indices.shape
+    counts = crow_indices.diff(dim=-1).reshape(-1)
+    row = arange(bounds - 1, device=counts.device).repeat(math.prod(batch)).repeat_interleave(counts)
+    column = col_indices.reshape(-1)
+    where = [column, row] if transpose else [row, column]
+    if batch:
+        pages = [[i] * col_indices.shape[-1] for i in np.ndindex(*batch)]
+        where = [*counts.new_tensor(pages).reshape(-1, len(batch)).T, *where]
+    return REGISTRY["stack"].public(where).to(dtypes.int32 if out_int32 else dtypes.int64)
 
 
 @op(name="_histc", tensors=("input",), method=False, low="keep")     # half precision rounds each step, as PyTorch does

@@ -437,7 +437,7 @@ def _split_backward(g, shape, split_sizes, dim):
     return REGISTRY["cat"].public(parts, dim)
 
 
-@composite(method=True)
+@composite
 def split(tensor, split_size_or_sections, dim=0):
     """Pieces of ``split_size_or_sections`` along ``dim`` (the last may be smaller), or of the sizes in a list."""
     if isinstance(split_size_or_sections, (tuple, list)):
@@ -458,6 +458,15 @@ def split(tensor, split_size_or_sections, dim=0):
     parts = split_with_sizes(tensor, (*([size] * (pieces - 1)), n - size * (pieces - 1)), dim)
     recorded_as(parts[:1], "SplitBackward0")
     return parts
+
+
+def _split_method(input, split_size, dim=0):
+    """Pieces of ``split_size`` along ``dim`` (the last may be smaller), or of the sizes in a list."""
+    return split(input, split_size, dim)
+
+
+_split_method.__name__ = _split_method.__qualname__ = "split"            # its parameter is not named as torch.split's
+composite(_split_method, namespace="Tensor", method=True)
 
 
 @composite(method=True)

@@ -43,7 +43,7 @@ CALLS = [
     "x.take(index=torch.tensor([0]))", "torch.searchsorted(x,input=x)", "torch.true_divide(input=x,other=x)",
     "torch.unsafe_split(input=x,split_size=2)", "x.masked_scatter(mask=x>0,source=x)",
     "x.index_copy(dim=0,index=torch.tensor([0]),source=x[:1])", "I.matmul(other=I)", "x.fmod(other=2)",
-    "torch.softmax(input=x,dim=0)",
+    "torch.softmax(input=x,dim=0)", "x.split(split_size=2)", "x.split(split_size=[1,2],dim=0)",
     "torch.addmm(I,I,I,beta=1,alpha=2)", "x.repeat(repeats=(2,))", "x.expand(size=(2,3))", "I.permute(dims=(1,0))",
     "I.reshape(shape=(9,))", "I.view(size=(9,))", "torch.permute(input=I,dims=(1,0))",
     "torch.reshape(input=I,shape=(9,))", "torch.flatten(input=I,start_dim=0,end_dim=-1)",

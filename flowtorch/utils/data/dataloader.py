@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from flowtorch._utils import cpu_count
 from flowtorch.utils.data._utils.collate import default_collate, default_convert
 from flowtorch.utils.data._utils.fetch import _DatasetKind
+from flowtorch.utils.data._utils.pin_memory import pin_memory
 from flowtorch.utils.data._utils.worker import get_worker_info, seed_pipe
 from flowtorch.utils.data.dataset import IterableDataset
 from flowtorch.utils.data.sampler import (
@@ -316,7 +317,7 @@ class _BaseDataLoaderIter:
         told = self._IterableDataset_len_called
         if self._dataset_kind == _DatasetKind.Iterable and told is not None and self._num_yielded > told:
             self._warn_length(told)
-        return _pinned(data) if self._pin_memory else data
+        return pin_memory(data) if self._pin_memory else data
 
     def _warn_length(self, told: int) -> None:
         message = (
@@ -357,6 +358,20 @@ class _SingleProcessDataLoaderIter(_BaseDataLoaderIter):
         return self._dataset_fetcher.fetch(self._next_index())
 
 
+def _sharding_worker_init_fn(worker_init_fn: Any, world_size: int, rank_id: int, worker_id: int) -> None:
+    """In a worker: give its data pipe this worker's share among those of all ranks, then call its own function."""
+    from flowtorch.utils.data.graph_settings import apply_sharding
+
+    info = get_worker_info()
+    if info is None:
+        raise AssertionError("Worker info is None in sharding worker init function")
+    if not is_pipe(info.dataset):
+        raise AssertionError("datapipe must be an instance of IterDataPipe or MapDataPipe")
+    apply_sharding(info.dataset, info.num_workers * world_size, worker_id * world_size + rank_id)
+    if worker_init_fn is not None:
+        worker_init_fn(worker_id)
+
+
 def _pins(loader: DataLoader) -> bool:
     """Whether batches are to be pinned: asked for, and there is a device that gains by it."""
     if not loader.pin_memory:
@@ -372,19 +387,6 @@ def _pins(loader: DataLoader) -> bool:
         stacklevel=4,
     )
     return False
-
-
-def _pinned(data: Any) -> Any:
-    """``data`` with its tensors in page-locked memory, where they can be put there."""
-    if hasattr(data, "pin_memory"):
-        return data.pin_memory()
-    if isinstance(data, dict):
-        return type(data)({key: _pinned(value) for key, value in data.items()})
-    if isinstance(data, tuple) and hasattr(data, "_fields"):
-        return type(data)(*map(_pinned, data))
-    if isinstance(data, (tuple, list)):
-        return type(data)(map(_pinned, data))
-    return data
 
 
 def __getattr__(name: str) -> Any:

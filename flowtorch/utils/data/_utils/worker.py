@@ -66,6 +66,27 @@ class StreamEnd:
     worker_id: int
 
 
+_IterableDatasetStopIteration = StreamEnd
+
+
+@dataclass(frozen=True)
+class _ResumeIteration:
+    """Start the dataset again with ``seed`` for its random parts, in loaders that keep their own workers."""
+
+    seed: int | None = None
+
+
+class ManagerWatchdog:
+    """In a worker: whether the process that started it still lives."""
+
+    def __init__(self) -> None:
+        self.manager_pid = os.getppid()
+
+    def is_alive(self) -> bool:
+        """False once another process has become the parent."""
+        return os.getppid() == self.manager_pid
+
+
 @dataclass
 class Job:
     """All that a worker is given at its start."""
