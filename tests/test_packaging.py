@@ -60,7 +60,8 @@ def test_every_source_is_in_it_and_nothing_else(wheel):
     others = {n for n in names if not n.endswith((".py", ".pyi", "py.typed"))}
     headers = {str(p.relative_to(ROOT)) for end in "ch" for p in (ROOT / "flowtorch").rglob(f"*.{end}")}
     data = {"path/torch-2.13.0.dist-info/METADATA", "torch_names.txt"}
-    assert others == headers | {f"flowtorch/shim/{name}" for name in data}
+    shipped = {f"flowtorch/shim/{name}" for name in data} | {"flowtorch/testing/difftest/explained.toml"}
+    assert others == headers | shipped
     tops = {n.partition("/")[0] for n in names}
     assert tops == {"flowtorch"}, (
         "the folder triton_kernels must not land beside flowtorch: another package has it"

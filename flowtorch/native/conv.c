@@ -269,6 +269,8 @@ static PyObject *adjoint_input(Kernel *self, PyObject *const *args, Py_ssize_t c
     if (PyArray_DIM(grad, 1) != g.f * g.groups || PyArray_DIM(weight, 0) != g.f * g.groups) return NULL;
     planes_of(&g);
     if (!is_ours(&g)) return NULL;
+    for (Index k = 0; k < PyArray_SIZE(weight); k++) /* an infinity must not meet the zeros around the gradient */
+        if (!isfinite(floats(weight)[k])) return NULL;
     Index shape[4] = {g.n, g.c * g.groups, g.size[0], g.size[1]};
     if (dims == 1) shape[2] = g.size[1];
     PyArrayObject *out = (PyArrayObject *)PyArray_ZEROS(dims + 2, shape, NPY_FLOAT, 0);
@@ -465,9 +467,15 @@ static PyObject *adjoint_weight(Kernel *self, PyObject *const *args, Py_ssize_t 
         parallel_for(w.images * fs, GRAIN(60000, step), spread, &s);
         parallel_for(g.groups * w.tiles, GRAIN(400000, w.images * step * DOT_F * taps), products, &w);
     }
-    for (Index k = 0; k < fs * taps; k++) floats(out)[k] = (float)sums[k];
+    int finite = 1;
+    for (Index k = 0; k < fs * taps; k++) {
+        floats(out)[k] = (float)sums[k];
+        finite &= isfinite(sums[k]) != 0;
+    }
     free(planes), free(rows), free(off), free(sums);
-    return (PyObject *)out;
+    if (finite) return (PyObject *)out;
+    Py_DECREF(out); /* the zeros between the rows may have met an infinity: the complete kernel has none */
+    return NULL;
 }
 
 const Entry conv_entries[] = {
