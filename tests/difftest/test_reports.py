@@ -44,6 +44,19 @@ def test_every_call_inside_is_made_on_the_reference_too():
     assert sum(cross.calls.values()) >= 8
 
 
+def test_functions_of_one_name_are_not_taken_for_each_other():
+    x, functional = flowtorch.randn(2, 3, 4), flowtorch.nn.functional
+    with difftest.crossref("torch") as cross:
+        functional.batch_norm(x, None, None, training=True)
+        functional.kl_div(x, x.softmax(-1), reduction="batchmean")
+        functional.unfold(x[None], 2)
+        x.unfold(1, 2, 1).double()
+        functional.scaled_dot_product_attention(x, x, x, dropout_p=0.5)  # draws
+    names = {n.rpartition("functional.")[2] for n in cross.calls if "functional" in n}
+    assert {"batch_norm", "kl_div", "unfold"} <= names and "scaled_dot_product_attention" not in names
+    assert cross.calls["Tensor.unfold"] == 1
+
+
 def test_an_oracle_says_nothing_about_dtypes():
     with difftest.crossref("oracle") as cross:
         some_program()

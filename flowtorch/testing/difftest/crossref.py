@@ -12,7 +12,7 @@ from typing import Any
 from .. import outcome
 from ..errormodel import reduction_length
 from ..outcome import Outcome, Result
-from ..samples import Array, Named, Sample
+from ..samples import Array, Named, Sample, find
 from . import verdict
 from .calls import NOT_RECORDED, RANDOM
 from .checking import DifferenceFound
@@ -42,7 +42,7 @@ class crossref:
         self.raises, self.good = raises, GOOD.union(ignore)
         self.found: list[DifferenceFound] = []
         self.calls: Counter[str] = Counter()
-        self.names: dict[str, Any] = {}
+        self.names: dict[Any, str | None] = {}
 
     def __enter__(self) -> crossref:
         import flowtorch
@@ -67,14 +67,17 @@ class crossref:
     def call(self, function: Any, args: tuple, kwargs: dict) -> Any:
         name = getattr(function, "__name__", "")
         sample = None if name in SKIPPED else self.sampled(args, kwargs)
-        public = None if sample is None else self.public_name(name)
+        public = None if sample is None else self.public_name(name, function)
         if sample is None or public is None:
             return function(*args, **kwargs)
+        before = self.random_state()
         try:
             result = function(*args, **kwargs)
         except Exception as error:
             self.compare(public, sample, Outcome(error))
             raise
+        if self.random_state() != before:  # the reference would draw other numbers
+            return result
         flat = [
             Result(r, {}, {}) if isinstance(r, self.library.Tensor) else outcome.plain(r)
             for r in outcome.flatten(result, self.library)
@@ -82,12 +85,18 @@ class crossref:
         self.compare(public, sample, Outcome(None, flat, []))
         return result
 
-    def public_name(self, name: str) -> str | None:
-        """Where the reference has the function; None if it has none."""
-        if name not in self.names:
-            places = (p.format(name) for p in (("Tensor.{}",) if name.startswith("__") else PLACES))
-            self.names[name] = next((p for p in places if self.reference.find(p) is not None), None)
-        return self.names[name]
+    def random_state(self) -> bytes:
+        return self.library.get_rng_state().numpy().tobytes()
+
+    def public_name(self, name: str, function: Any) -> str | None:
+        """Where the reference has the function; None if it has none. One name may be several functions'."""
+        if function not in self.names:
+            here = [p.format(name) for p in (("Tensor.{}",) if name.startswith("__") else PLACES)]
+            own = [p for p in here if find(self.library, p) is function]
+            # What stands nowhere (an attribute's getter) is known by its name, where that is nothing else's.
+            places = own or [p for p in here if find(self.library, p) is None or p.startswith("Tensor.")]
+            self.names[function] = next((p for p in places if callable(self.reference.find(p))), None)
+        return self.names[function]
 
     def sampled(self, args: tuple, kwargs: dict) -> Sample | None:
         """The call as a sample; None if it is too large, or holds what a sample cannot."""
