@@ -74,6 +74,12 @@ def test_a_verdict_names_what_is_wrong(change, expected):
     assert not expected or verdicts("sigmoid", lambda r: r) <= verdict.GOOD
 
 
+def test_a_reference_with_other_rules_has_no_say_on_errors_and_dtypes():
+    """numpy multiplies matrices of two dtypes, and computes exp of bools in half precision."""
+    recorder = run_ops(["matmul", "exp"], "flowtorch", "numpy", ("values",))
+    assert {row.worst for row in recorder.rows.values()} <= verdict.GOOD | {"unsupported"}
+
+
 def test_truths_written_over_numbers_are_compared_as_numbers():
     """ge with out= of floats gives 0.0 and 1.0, and the oracle True and False."""
     zeros, ones = np.zeros(3, np.float32), np.ones(3, np.float32)

@@ -286,7 +286,7 @@ class _Run:
         both = all(isinstance(side, Library) for side in (r.candidate, r.reference))
         if not both or None in sides or not arrays or sample.args[0] is not arrays[0]:
             return []
-        if arrays[0].layout == "overlapping":                 # the order of writing would decide what is left there
+        if arrays[0].layout == "overlapping":  # the order of writing would decide what is left there
             return []
         return list(r.compare(tuple(map(modes.written_back, sides)), spec, sample, ""))
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+STORED_WIDER = ("float16", "bfloat16", "complex32")  # a backend may give them in any wider dtype, too
+
 
 class Typed:
     """A tensor argument."""
@@ -68,11 +70,14 @@ def mapped(f: Callable, value: Any) -> Any:
 
 
 def judge(pack: Pack, result: dict, got: Any) -> str:
-    """ "exact", "within", "wrong" or "shape" for one resulting array."""
+    """ "exact", "within", "wrong", "shape" or "dtype" for one resulting array."""
     expected = pack.arrays[result["expected"]["array"]]
     got = np.asarray(got)
     if got.shape != expected.shape:
         return "shape"
+    declared = result["expected"]["dtype"]
+    if declared not in STORED_WIDER and got.dtype.name != declared:
+        return "dtype"
     if np.array_equal(got, expected, equal_nan=expected.dtype.kind in "fc"):
         return "exact"
     if "exact" not in result:
@@ -101,7 +106,7 @@ def play(pack: Pack, run: Callable, name: str, show: int = 20) -> int:
             found = "did not raise" if "raises" in entry else "shape"
             if "results" in entry and len(got) == len(entry["results"]):
                 verdicts = [judge(pack, r, g) for r, g in zip(entry["results"], got, strict=True)]
-                found = next((v for v in ("shape", "wrong", "within") if v in verdicts), "exact")
+                found = next((v for v in ("shape", "dtype", "wrong", "within") if v in verdicts), "exact")
         counts[found.split(" ")[0]] += 1
         if found not in ("exact", "within"):
             show -= 1

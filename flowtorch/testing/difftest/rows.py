@@ -126,7 +126,7 @@ class Recorder(checks.Pair):
             undefined=spec.undefined,
             stored=precision if precision in EPS else "",
             correct=rounds_once(spec, sample),
-            signs=self.variant == "specials" and spec.family in ("unary", "binary"),
+            signs=self.reference.faithful and self.variant == "specials" and spec.family in ("unary", "binary"),
         )
 
     def exact(self, names: Any, spec: Spec, sample: Sample) -> Callable | None:
