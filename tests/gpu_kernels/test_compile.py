@@ -180,7 +180,7 @@ def test_matrix_products(dtype, target):
 def test_an_amd_target():
     gfx942 = GPUTarget("hip", "gfx942", 64)
     gelu = contiguous(expression("0.5 * a * (1 + erf(a * sqrt(0.5)))", {"a": "bfloat16"}, "bfloat16"), 2)
-    total, _ = module("reduction").prepare("sum", "float32", "float32", ((64, 64, 1),), ((64, 1),))
+    total, _ = module("reduction").prepare("sum", ("float32",), "float32", ((64, 64, 1),), ((64, 1),))
     product = module("matmul").prepare(("float16",) * 3, (128,) * 3, ((128, 1),) * 3)
     for call in (gelu, *total, product):
         assert re.findall(r"vgpr_spill_count:\s+(\d+)", compiled(call, gfx942).asm["amdgcn"]) == ["0"]
