@@ -654,6 +654,8 @@ UNTESTED |= dict.fromkeys(
         "col_indices_copy",
         "ccol_indices_copy",
         "row_indices_copy",
+        "_convert_indices_from_csr_to_coo",
+        "_convert_indices_from_coo_to_csr",   # PyTorch writes beside its memory for rows beyond the size
     ),
     "other layouts have tests of their own",
 )

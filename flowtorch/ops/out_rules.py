@@ -17,7 +17,8 @@ _CPP = {
 # {want}, {got}: the dtypes as C++ spells them; {Want}, {Got}: as PyTorch's messages name them.
 _RULES = {
     "Expected out tensor to have dtype {want}, but got {got} instead": """
-        addmm addmv alias_copy aminmax argmax argmin as_strided_copy baddbmm bmm cross detach_copy diag
+        addmm addmv alias_copy aminmax argmax argmin as_strided_copy baddbmm bmm convert_indices_from_coo_to_csr
+        convert_indices_from_csr_to_coo cross detach_copy diag
         diagonal_copy expand_copy frobenius_norm gather index_add index_copy index_reduce inverse isin linalg.cholesky
         linalg.cholesky_ex linalg.cross Tensor.linalg_cross linalg.det linalg.eig linalg.eigh linalg.eigvals
         linalg.eigvalsh linalg.inv linalg.inv_ex linalg.ldl_factor linalg.ldl_factor_ex linalg.ldl_solve

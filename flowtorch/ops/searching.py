@@ -8,7 +8,7 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.ops import dispatch
-from flowtorch.ops.arguments import need_bool, need_ints, need_number
+from flowtorch.ops.arguments import need_bool, need_int, need_ints, need_number
 from flowtorch.ops.factory import arange
 from flowtorch.ops.families import named_result, normalize_dim, op, result_dtype
 from flowtorch.ops.op import REGISTRY, composite
@@ -242,10 +242,13 @@ def bincount(input, weights=None, minlength=0):
 @composite(out=True)
 def _convert_indices_from_coo_to_csr(input, size, *, out_int32=False):
     """Where each of ``size`` rows starts among the sorted row numbers ``input``, and where the last one ends."""
-    if input.dtype.is_floating_point or input.dtype.is_complex:
-        raise NotImplementedError(f'"convert_indices_from_coo_to_csr_cpu" not implemented for \'{input.dtype.label}\'')
+    size = need_int("_convert_indices_from_coo_to_csr", "size", 2, size)
     if input.dim() > 1:
         raise RuntimeError(f"Input is supposed to be a vector, but got {input.dim()} dimensional tensor.")
+    if size < -1:
+        raise RuntimeError(f"Trying to create tensor with negative dimension {size + 1}: [{size + 1}]")
+    if input.dtype.is_floating_point or input.dtype.is_complex:
+        raise NotImplementedError(f'"convert_indices_from_coo_to_csr_cpu" not implemented for \'{input.dtype.label}\'')
     rows = arange(size + 1, dtype=input.dtype, device=input.device)
     return searchsorted(input.reshape(-1), rows, out_int32=out_int32)
 

@@ -49,7 +49,7 @@ calls(
     shapes=[(5, 4)],
     given=[([2, 3],), ([1, 3], 1), ([2, 2],)],
 )
-calls("split", shapes=[(5, 4)], given=[(2,), ([2, 3],), (3, 1), (5, -1), ([1], 0)])
+calls("split", "Tensor.split", shapes=[(5, 4)], given=[(2,), ([2, 3],), (3, 1), (5, -1), ([1], 0)])
 calls("split_copy", "unsafe_split", shapes=[(5, 4)], given=[(2,), (3, 1)])
 calls("chunk", "unsafe_chunk", shapes=[(5, 4)], given=[(2,), (3, 1), (9,), (0,)])
 calls("tensor_split", shapes=[(5, 4)], given=[(2,), (3, 1), ((1, 3),), ([2], 1)])
