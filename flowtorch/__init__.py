@@ -48,6 +48,7 @@ for _family in (
     "factory",
     "indexing",
     "pointwise",
+    "comparison",
     "pointwise_ternary",
     "pointwise_unary",
     "random",

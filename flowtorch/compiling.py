@@ -34,9 +34,13 @@ def compile(
     options: dict | None = None,
     disable: bool = False,
 ) -> Any:
-    """A function that calls ``model``, for a module an ``OptimizedModule`` around it; without a model, a decorator.
+    """A function that calls ``model``; for a module, an ``OptimizedModule`` around it; without a model, a decorator.
 
-    As in PyTorch, the names in an OptimizedModule's ``state_dict`` begin with ``_orig_mod.``.
+    Nothing is compiled: what comes back computes exactly what ``model`` does, eagerly. As in PyTorch, the names in an
+    OptimizedModule's ``state_dict`` begin with ``_orig_mod.``.
+
+    >>> torch.compile(lambda x: x + 1)(torch.ones(2))
+    tensor([2., 2.])
     """
     if mode is not None and options is not None:
         raise RuntimeError("Either mode or options can be specified, but both can't be specified at the same time.")

@@ -14,6 +14,12 @@ class device:
     """Where a tensor's memory is: ``device("cpu")``, ``device("cuda", 1)``, ``device("cuda:1")``, ``device("meta")``.
 
     As a context manager (or a decorator) it sets the device of tensors made without one.
+
+    >>> torch.device("cuda:1").index
+    1
+    >>> with torch.device("meta"):
+    ...     torch.empty(1000, 1000).device
+    device(type='meta')
     """
 
     __slots__ = ("_previous", "index", "type")

@@ -10,7 +10,11 @@ _ML_DTYPES = {"bfloat16", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "fl
 
 
 class dtype:
-    """The type of a tensor's elements. There is one object per type; compare with ``is`` or ``==``."""
+    """The type of a tensor's elements. There is one object per type; compare with ``is`` or ``==``.
+
+    >>> torch.float32.itemsize, torch.int64.is_floating_point
+    (4, False)
+    """
 
     __slots__ = ("_numpy", "is_complex", "is_floating_point", "is_signed", "itemsize", "label", "name", "rank")
 
@@ -228,7 +232,11 @@ _default = float32
 
 
 def get_default_dtype() -> dtype:
-    """The dtype of new floating-point tensors made without one (float32 unless set)."""
+    """The dtype of new floating-point tensors made without one (float32 unless set).
+
+    >>> torch.get_default_dtype()
+    torch.float32
+    """
     return _default
 
 
@@ -263,7 +271,11 @@ def scalar_dtype(value: Any) -> dtype:
 
 
 class finfo:
-    """Numerical limits of a floating-point dtype: bits, eps, max, min, tiny, smallest_normal, resolution."""
+    """Numerical limits of a floating-point dtype: bits, eps, max, min, tiny, smallest_normal, resolution.
+
+    >>> torch.finfo(torch.float32).eps
+    1.1920928955078125e-07
+    """
 
     __slots__ = ("_dtype", "bits", "eps", "max", "min", "resolution", "smallest_normal", "tiny")
 

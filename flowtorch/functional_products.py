@@ -421,7 +421,17 @@ def _planned(plan: tuple, a: Any, b: Any) -> Any:
 
 @composite
 def einsum(*args):
-    """Sum products of operands over the subscripts that the result does not have: ``einsum("ij,jk->ik", a, b)``."""
+    """Multiply the operands and sum over the subscripts that the result does not have.
+
+    ``"ij,jk->ik"`` is a matrix product; without ``->`` the result has, in alphabetical order, the subscripts that
+    occur once. ``...`` stands for dimensions that broadcast. RuntimeError if sizes under one subscript differ.
+
+    >>> a, b = torch.ones(2, 3), torch.ones(3, 4)
+    >>> torch.einsum("ij,jk->ik", a, b).shape
+    torch.Size([2, 4])
+    >>> torch.einsum("ii", torch.eye(3))
+    tensor(3.)
+    """
     if len(args) == 3 and isinstance(args[0], str):
         equation, a, b = args
         if isinstance(a, Tensor) and isinstance(b, Tensor) and a.dtype is b.dtype and a.dtype.name != "bool":

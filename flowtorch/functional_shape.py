@@ -22,7 +22,11 @@ from flowtorch.tensor import Size, Tensor, wrap
 
 @composite(method=True)
 def flatten(input, start_dim=0, end_dim=-1):
-    """The dimensions from ``start_dim`` to ``end_dim`` as one: a view where possible."""
+    """The dimensions from ``start_dim`` to ``end_dim`` (both included) as one: a view where possible, else a copy.
+
+    >>> torch.zeros(2, 3, 4).flatten(1).shape
+    torch.Size([2, 12])
+    """
     n = input.dim()
     if end_dim == -1 and start_dim in (0, 1) and n > start_dim + 1 and input.numel():
         return reshape(input, (input.size(0), -1) if start_dim else (-1,))
@@ -122,7 +126,11 @@ Tensor.__reversed__ = _reversed                                         # type: 
 # ---------------------------------------------------------------- transposes as attributes
 
 def _T(self):
-    """The dimensions in reverse order, as a view."""
+    """The dimensions in reverse order, as a view: the transpose of a matrix.
+
+    >>> torch.zeros(2, 3).T.shape
+    torch.Size([3, 2])
+    """
     n = self.dim()
     if n == 0:
         warnings.warn(
@@ -189,7 +197,12 @@ def adjoint(input):
 
 @composite(namespace="Tensor", method=True)
 def expand_as(self, other):
-    """Repeat dimensions of size 1 to the shape of ``other``, without copying."""
+    """This tensor expanded to the shape of ``other``, without copying: see ``expand``.
+
+    >>> torch.tensor([[1], [2]]).expand_as(torch.zeros(2, 3))
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
     return self.expand(other.shape)
 
 
@@ -386,7 +399,12 @@ def tile(input, *dims, **given):
 
 @composite(method=True)
 def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
-    """Every slice along ``dim`` (of the flat tensor by default) repeated: all alike, or by its own count."""
+    """Every slice along ``dim`` (of the flattened tensor by default) repeated ``repeats`` times: a number, or one for
+    each.
+
+    >>> torch.repeat_interleave(torch.tensor([1, 2]), torch.tensor([3, 1]))
+    tensor([1, 1, 1, 2])
+    """
     if repeats is None:
         return interleave_index(input)
     if dim is None:
@@ -465,7 +483,13 @@ def _tensor_args(tensors: tuple) -> tuple:
 
 @composite
 def meshgrid(*tensors, indexing=None):
-    """Coordinate grids of 1-d tensors, as views: "ij" keeps the order of the dimensions, "xy" swaps the first two."""
+    """Coordinate grids of 1-d tensors, as views: "ij" keeps the order of the dimensions, "xy" swaps the first two.
+
+    >>> x, y = torch.meshgrid(torch.tensor([1, 2]), torch.tensor([3, 4, 5]), indexing="ij")
+    >>> y
+    tensor([[3, 4, 5],
+            [3, 4, 5]])
+    """
     tensors = _tensor_args(tensors)
     if indexing is None:
         warnings.warn("torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",

@@ -34,15 +34,26 @@ class _LegacyType(type):
         return f"<class '{cls.__module__}.{cls.__name__}'>"
 
 
-TYPES: dict[str, Any] = {
-    f"{d.label}Tensor": _LegacyType(f"{d.label}Tensor", (), {"dtype": d, "is_cuda": False, "__module__": "torch"})
-    for d in (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16, dtypes.uint8, dtypes.int8, dtypes.int16,
-              dtypes.int32, dtypes.int64, dtypes.bool_)
-}
-CUDA_TYPES: dict[str, Any] = {
-    name: _LegacyType(name, (), {"dtype": t.dtype, "is_cuda": True, "__module__": "torch.cuda"})
-    for name, t in TYPES.items()
-}
+def _legacy(name: str, d: Any, is_cuda: bool) -> _LegacyType:
+    """The class of the old name ``name`` for tensors of dtype ``d``."""
+    place = " on a GPU" if is_cuda else ""
+    doc = f"""The old constructor of {d!r} tensors{place}: from data, or uninitialised from sizes.
+
+    ``isinstance(x, {name})`` asks for the dtype. New programs say ``torch.tensor(data, dtype={d!r})``.
+    """
+    module = "torch.cuda" if is_cuda else "torch"
+    return _LegacyType(name, (), {"dtype": d, "is_cuda": is_cuda, "__module__": module, "__doc__": doc})
+
+
+_DTYPES = (dtypes.float32, dtypes.float64, dtypes.float16, dtypes.bfloat16, dtypes.uint8, dtypes.int8, dtypes.int16,
+           dtypes.int32, dtypes.int64, dtypes.bool_)
+TYPES: dict[str, Any] = {f"{d.label}Tensor": _legacy(f"{d.label}Tensor", d, False) for d in _DTYPES}
+CUDA_TYPES: dict[str, Any] = {name: _legacy(name, t.dtype, True) for name, t in TYPES.items()}
+for _name, _type in TYPES.items():
+    _type.__doc__ += f"""
+    >>> torch.{_name}([1, 0]).dtype
+    {_type.dtype!r}
+    """
 
 
 def _cuda_available() -> bool:

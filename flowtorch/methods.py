@@ -18,7 +18,16 @@ from flowtorch.utils.hooks import RemovableHandle
 
 def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False,
               inputs: Any = None) -> None:
-    """Add to the ``grad`` of the leaves the gradient of this tensor, weighted by ``gradient``."""
+    """Add to the ``grad`` of every leaf the gradient of this tensor, weighted by ``gradient``.
+
+    RuntimeError if this tensor has several elements and no ``gradient`` is given, if it needs no gradient, or if the
+    graph was used before without ``retain_graph=True``.
+
+    >>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x ** 2).backward(torch.ones(2))
+    >>> x.grad
+    tensor([2., 4.])
+    """
     if overrides.active and overrides.has_torch_function((self,)):
         return overrides.handle_torch_function(Tensor.backward, (self,), self, gradient=gradient,   # type: ignore[attr-defined]
                                                retain_graph=retain_graph, create_graph=create_graph, inputs=inputs)
@@ -35,7 +44,13 @@ def _grad_fn(self: Tensor) -> Any:
 
 
 def _get_grad(self: Tensor) -> Tensor | None:
-    """The gradient accumulated by ``backward``, None before."""
+    """The gradient accumulated by ``backward``, None before.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> (3 * x).sum().backward()
+    >>> x.grad
+    tensor([3., 3.])
+    """
     if self._grad is None and self._requires_grad and self._node is not None and not self.retains_grad:   # type: ignore[attr-defined]
         warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
                       "attribute won't "

@@ -10,6 +10,7 @@ import numpy as np
 
 from flowtorch import devices, dtypes, overrides
 from flowtorch.array.place import moved
+from flowtorch.array.size import Size
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.devices import device as Device
@@ -22,57 +23,6 @@ else:
 
 _new: Any = object.__new__
 _StrideTrick: Any = type(np.lib.stride_tricks.as_strided(np.zeros(1), (1,)).base)    # what as_strided puts in between
-
-
-class Size(tuple):
-    """A tensor's shape: a tuple of ints."""
-
-    __slots__ = ()
-
-    def __new__(cls, sizes: Any = ()) -> Size:
-        self = tuple.__new__(cls, sizes)
-        for n in self:
-            if type(n) is not int and not (isinstance(n, (int, np.integer)) or hasattr(n, "__index__")):
-                raise TypeError(f"torch.Size() takes an iterable of 'int' (item 0 is '{type(n).__name__}')")
-        return self
-
-    def numel(self) -> int:
-        """The number of elements of a tensor of this shape."""
-        n = 1
-        for s in self:
-            n *= s
-        return n
-
-    def __repr__(self) -> str:
-        return f"torch.Size([{', '.join(map(repr, self))}])"
-
-    __str__ = __repr__
-
-    def __getitem__(self, index: Any) -> Any:
-        r = tuple.__getitem__(self, index)
-        return make_size(r) if type(index) is slice else r
-
-    def __add__(self, other: Any) -> Any:
-        return make_size(tuple.__add__(self, other)) if isinstance(other, tuple) else NotImplemented
-
-    def __radd__(self, other: Any) -> Any:
-        return make_size(tuple.__add__(tuple(other), self)) if isinstance(other, tuple) else NotImplemented
-
-    def __mul__(self, n: Any) -> Any:
-        return make_size(tuple.__mul__(self, n))
-
-    __rmul__ = __mul__
-
-    def __reduce__(self) -> tuple:
-        return Size, (tuple(self),)
-
-
-Size.__module__ = "flowtorch"
-
-
-def make_size(shape: tuple) -> Size:
-    """``Size(shape)`` without checks, for shapes that come from an array."""
-    return tuple.__new__(Size, shape)
 
 
 class View(NamedTuple):
@@ -120,6 +70,11 @@ class Tensor(Methods):
 
     ``Tensor(2, 3)`` makes an uninitialised float tensor of that shape, ``Tensor([1, 2])`` a float tensor of those
     values; ``torch.tensor`` is the usual constructor.
+
+    >>> x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    >>> (x ** 2).sum().backward()
+    >>> x.grad
+    tensor([[2., 4.]])
     """
 
     __slots__ = ("__dict__", "__weakref__", "_array", "_counter", "_grad", "_node", "_requires_grad", "_type", "_view")
@@ -187,11 +142,19 @@ class Tensor(Methods):
     # ---- what the array says
     @property
     def shape(self) -> Size:
-        """The size of each dimension."""
+        """The size of each dimension, as a ``torch.Size``.
+
+        >>> torch.zeros(2, 3).shape
+        torch.Size([2, 3])
+        """
         return tuple.__new__(Size, self._array.shape)
 
     def size(self, dim: int | None = None) -> Any:
-        """The shape, or the size of dimension ``dim``."""
+        """The shape, or the size of dimension ``dim``; IndexError if there is no such dimension.
+
+        >>> torch.zeros(2, 3).size(), torch.zeros(2, 3).size(-1)
+        (torch.Size([2, 3]), 3)
+        """
         if dim is None:
             return tuple.__new__(Size, self._array.shape)
         shape = self._array.shape
@@ -206,12 +169,20 @@ class Tensor(Methods):
 
     @property
     def dtype(self) -> DType:
-        """The type of the elements."""
+        """The type of the elements.
+
+        >>> torch.ones(1).dtype
+        torch.float32
+        """
         return self._type.dtype
 
     @property
     def device(self) -> Device:
-        """Where the memory is."""
+        """The device that holds the memory.
+
+        >>> torch.ones(1).device
+        device(type='cpu')
+        """
         return self._type.device
 
     @property
@@ -220,17 +191,29 @@ class Tensor(Methods):
 
     @property
     def ndim(self) -> int:
-        """The number of dimensions."""
+        """The number of dimensions.
+
+        >>> torch.zeros(2, 3).ndim
+        2
+        """
         return self._array.ndim
 
     def dim(self) -> int:
-        """The number of dimensions."""
+        """The number of dimensions.
+
+        >>> torch.zeros(2, 3).dim()
+        2
+        """
         return self._array.ndim
 
     ndimension = dim
 
     def numel(self) -> int:
-        """The number of elements."""
+        """The number of elements.
+
+        >>> torch.zeros(2, 3).numel()
+        6
+        """
         return self._array.size
 
     nelement = numel
@@ -301,6 +284,11 @@ class Tensor(Methods):
         return index if self._type.device.type == "cuda" and index is not None else -1
 
     def is_floating_point(self) -> bool:
+        """Whether the dtype is a floating-point type (complex types are not).
+
+        >>> torch.ones(1).is_floating_point()
+        True
+        """
         return self._type.dtype.is_floating_point
 
     def is_complex(self) -> bool:
@@ -323,7 +311,11 @@ class Tensor(Methods):
     # ---- autograd state
     @property
     def requires_grad(self) -> bool:
-        """Whether gradients are computed for this tensor."""
+        """Whether gradients are computed for this tensor. Leaves may be told by assignment.
+
+        >>> torch.ones(1, requires_grad=True).requires_grad
+        True
+        """
         if self._requires_grad:
             return True
         view = self._view                   # one made under no_grad says so too, though no gradient reaches its base
@@ -346,7 +338,12 @@ class Tensor(Methods):
         self._requires_grad = value
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Set ``requires_grad`` and return self."""
+        """Set ``requires_grad``, in place, and return this tensor. RuntimeError for integers, and for False on a
+        non-leaf.
+
+        >>> torch.ones(2).requires_grad_()
+        tensor([1., 1.], requires_grad=True)
+        """
         if requires_grad and self._type.dtype.rank < 2:
             raise RuntimeError("only Tensors of floating point dtype can require gradients")
         self.requires_grad = requires_grad
@@ -375,7 +372,12 @@ class Tensor(Methods):
 
     @property
     def data(self) -> Any:
-        """The same memory without history and with a version of its own."""
+        """The same memory without history, and unseen by the version check of backward; ``detach()`` is the safer
+        choice.
+
+        >>> torch.ones(2, requires_grad=True).data
+        tensor([1., 1.])
+        """
         t = wrap(self._array, self._type)
         if type(self) is not Tensor and self._type.plain is False:
             return self._make_subclass(type(self), t)
@@ -408,7 +410,11 @@ class Tensor(Methods):
 
     # ---- conversion to Python and numpy
     def item(self) -> Any:
-        """The value of a one-element tensor as a Python number."""
+        """The value of a one-element tensor as a Python number; RuntimeError for any other number of elements.
+
+        >>> torch.tensor([2.5]).item()
+        2.5
+        """
         array = self._array
         if array.size != 1:
             raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
@@ -424,14 +430,25 @@ class Tensor(Methods):
         return value if type(value) in _python_numbers else float(value)      # ml_dtypes scalars
 
     def tolist(self) -> Any:
-        """Nested lists of Python numbers (a number for a 0-d tensor)."""
+        """Nested lists of Python numbers (one number for a 0-d tensor).
+
+        >>> torch.tensor([[1, 2], [3, 4]]).tolist()
+        [[1, 2], [3, 4]]
+        """
         if self._type.device.type == "meta":
             raise NotImplementedError("Cannot copy out of meta tensor; no data!")
         array = moved(self._array, devices.cpu)
         return (array if array.dtype.kind in "biufcW" else array.astype(np.float32)).tolist()
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
-        """A numpy array over the same memory. ``force=True`` detaches and copies to the CPU first."""
+        """A numpy array over the same memory; ``force=True`` detaches and copies to the CPU first.
+
+        RuntimeError for tensors that require a gradient, TypeError for those on a GPU: ``detach()`` or ``cpu()``
+        first.
+
+        >>> torch.ones(2).numpy()
+        array([1., 1.], dtype=float32)
+        """
         if not force:
             if self.requires_grad and grad_mode.enabled:
                 raise RuntimeError("Can't call numpy() on Tensor that requires grad. "

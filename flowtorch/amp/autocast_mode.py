@@ -16,11 +16,15 @@ __all__ = ["autocast", "autocast_decorator", "custom_bwd", "custom_fwd", "is_aut
 
 
 class autocast:
-    """Context or decorator in which matrix products and convolutions run in low precision and losses in
+    """Context manager or decorator in which matrix products and convolutions run in low precision and losses in
     float32.
 
-    ``dtype`` is the low precision, by default float16 on CUDA and bfloat16 on the CPU. The types of
-    everything else follow from its inputs.
+    ``dtype`` is the low precision, by default float16 on CUDA and bfloat16 on the CPU. The types of everything else
+    follow from its inputs.
+
+    >>> with torch.autocast("cpu"):
+    ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+    torch.bfloat16
     """
 
     def __init__(self, device_type: str, dtype: Any = None, enabled: bool = True,

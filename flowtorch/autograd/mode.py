@@ -124,13 +124,30 @@ class _Switch(_DecoratorContext):
 
 
 class no_grad(_Switch):
-    """Context or decorator in which ops are not recorded."""
+    """Context manager or decorator in which operations are not recorded for backward.
+
+    Results computed inside have ``requires_grad=False``, whatever their inputs say. It affects the current thread
+    only.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> with torch.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
 
     _records = False
 
 
 class enable_grad(_Switch):
-    """Context or decorator in which ops are recorded, also inside ``no_grad``."""
+    """Context manager or decorator in which operations are recorded for backward, also inside ``no_grad``.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> with torch.no_grad(), torch.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
 
     _records = True
 

@@ -34,12 +34,19 @@ class DeferredCudaCallError(Exception):
 
 
 def is_available() -> bool:
-    """Whether there is a CUDA device."""
+    """Whether there is a CUDA device, and what it needs to be used (CuPy and Triton).
+
+    >>> device = "cuda" if torch.cuda.is_available() else "cpu"
+    """
     return devices.cuda_count() > 0
 
 
 def device_count() -> int:
-    """The number of CUDA devices."""
+    """The number of CUDA devices: 0 without a GPU.
+
+    >>> torch.cuda.device_count() >= 0
+    True
+    """
     return devices.cuda_count()
 
 

@@ -65,7 +65,11 @@ is_gloo_available = is_mpi_available = is_nccl_available = is_ucc_available = is
 
 
 def _no_group(*args: Any, **kwargs: Any) -> NoReturn:
-    """ValueError: there is no process group."""
+    """Always a ValueError: flowtorch runs in one process, and there is no process group.
+
+    >>> torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+    0
+    """
     raise ValueError("Default process group has not been initialized, please make sure to call init_process_group.")
 
 

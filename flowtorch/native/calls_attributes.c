@@ -28,16 +28,27 @@ static PyObject *get_device(PyObject *self, void *unused) {
 }
 
 static PyGetSetDef attributes[] = {
-    {"dtype", get_dtype, NULL, "The type of the elements.", NULL},
-    {"device", get_device, NULL, "Where the memory is.", NULL},
-    {"shape", get_shape, NULL, "The size of each dimension.", NULL},
+    {"dtype", get_dtype, NULL, NULL, NULL},
+    {"device", get_device, NULL, NULL, NULL},
+    {"shape", get_shape, NULL, NULL, NULL},
     {NULL},
 };
+
+/* The docstring of the Python property whose place a descriptor takes. Descriptors point into it: it stays for ever. */
+static const char *doc_of(const char *name) {
+    PyObject *property = PyObject_GetAttrString((PyObject *)Tensor, name);
+    PyObject *doc = property ? PyObject_GetAttrString(property, "__doc__") : NULL;
+    const char *text = doc && PyUnicode_Check(doc) ? PyUnicode_AsUTF8(doc) : NULL;
+    Py_XDECREF(property);
+    PyErr_Clear();                                      /* a docstring is never worth an error */
+    return text;
+}
 
 /* attributes(): name -> descriptor, for Tensor. */
 static PyObject *make(PyObject *module, PyObject *unused) {
     PyObject *made = PyDict_New();
     for (PyGetSetDef *a = attributes; made != NULL && a->name; a++) {
+        a->doc = doc_of(a->name);
         PyObject *descriptor = PyDescr_NewGetSet(Tensor, a);
         if (descriptor == NULL || PyDict_SetItemString(made, a->name, descriptor) < 0) Py_CLEAR(made);
         Py_XDECREF(descriptor);

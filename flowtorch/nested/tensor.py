@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array.size import Size, make_size
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.autograd.node import edge
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import LayoutTensor, hollow
-from flowtorch.tensor import Size, Tensor, make_size, shared_counter, wrap
+from flowtorch.tensor import Tensor, shared_counter, wrap
 
 _new: Any = object.__new__
 _numbers = itertools.count(1)

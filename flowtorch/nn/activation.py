@@ -75,7 +75,11 @@ class Threshold(Module):
 
 
 class ReLU(_Inplace):
-    """``max(0, x)``."""
+    """``max(0, x)``, element by element.
+
+    >>> torch.nn.ReLU()(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
 
     def forward(self, input):
         return F.relu(input, inplace=self.inplace)
@@ -137,7 +141,11 @@ class ReLU6(Hardtanh):
 
 
 class Sigmoid(Module):
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``, element by element.
+
+    >>> torch.nn.Sigmoid()(torch.tensor([0.0]))
+    tensor([0.5000])
+    """
 
     def forward(self, input):
         return torch.sigmoid(input)
@@ -154,14 +162,22 @@ class Hardsigmoid(_Inplace):
 
 
 class Tanh(Module):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent, element by element.
+
+    >>> torch.nn.Tanh()(torch.tensor([1.0]))
+    tensor([0.7616])
+    """
 
     def forward(self, input):
         return torch.tanh(input)
 
 
 class SiLU(_Inplace):
-    """``x * sigmoid(x)``, also called swish."""
+    """``x * sigmoid(x)``, also called swish.
+
+    >>> torch.nn.SiLU()(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7311])
+    """
 
     def forward(self, input):
         return F.silu(input, inplace=self.inplace)
@@ -236,7 +252,13 @@ class GLU(Module):
 
 
 class GELU(Module):
-    """``x`` times the normal distribution function of ``x``; ``approximate="tanh"`` for the tanh formula."""
+    """``x`` times the normal distribution function of ``x`` (Hendrycks and Gimpel, 2016).
+
+    ``approximate="tanh"`` computes it by the tanh formula of the same paper.
+
+    >>> torch.nn.GELU()(torch.tensor([-1.0, 1.0]))
+    tensor([-0.1587,  0.8413])
+    """
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
@@ -264,7 +286,11 @@ class Hardshrink(Module):
 
 
 class LeakyReLU(Module):
-    """``x`` where positive, else ``negative_slope * x``."""
+    """``x`` where positive, else ``negative_slope * x``.
+
+    >>> torch.nn.LeakyReLU(0.1)(torch.tensor([-1.0, 2.0]))
+    tensor([-0.1000,  2.0000])
+    """
 
     def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
         super().__init__()
@@ -372,7 +398,11 @@ class Softmin(_AlongDim):
 
 
 class Softmax(_AlongDim):
-    """Scale slices along ``dim`` to be positive and sum to one."""
+    """Scale the slices along ``dim`` to be positive and sum to one.
+
+    >>> torch.nn.Softmax(dim=0)(torch.tensor([0.0, 0.0]))
+    tensor([0.5000, 0.5000])
+    """
 
     def forward(self, input):
         return F.softmax(input, self.dim, _stacklevel=5)

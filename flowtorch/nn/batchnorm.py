@@ -128,13 +128,28 @@ class _BatchNorm(_NormBase):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of (N, C) or (N, C, L) input."""
+    """Shift and scale each channel of (N, C) or (N, C, L) input to mean 0 and variance 1 over the batch; see
+    ``BatchNorm2d``.
+
+    >>> torch.nn.BatchNorm1d(2)(torch.tensor([[0.0, 1.0], [2.0, 1.0]])).round(decimals=3)
+    tensor([[-1.,  0.],
+            [ 1.,  0.]], grad_fn=<RoundBackward0>)
+    """
 
     _dims = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of (N, C, H, W) input."""
+    """Shift and scale each channel of (N, C, H, W) input to mean 0 and variance 1 over the batch (Ioffe and Szegedy,
+    2015).
+
+    ``weight`` and ``bias`` (C) are learned. While training, ``running_mean`` and ``running_var`` follow the batches
+    by ``momentum``; ``eval`` mode normalises by them. ValueError for input of other dimensions.
+
+    >>> layer = torch.nn.BatchNorm2d(3)
+    >>> layer(torch.ones(4, 3, 5, 5)).shape, layer.running_mean
+    (torch.Size([4, 3, 5, 5]), tensor([0.1000, 0.1000, 0.1000]))
+    """
 
     _dims = (4,)
 

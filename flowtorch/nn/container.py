@@ -74,6 +74,12 @@ class Sequential(Module):
     """Calls its modules one after another, each with the result of the one before.
 
     Made from modules, or from one OrderedDict that names them.
+
+    >>> torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.ReLU())
+    Sequential(
+      (0): Linear(in_features=4, out_features=3, bias=True)
+      (1): ReLU()
+    )
     """
 
     _modules: dict[str, Module]
@@ -179,7 +185,12 @@ class Sequential(Module):
 
 
 class ModuleList(Module):
-    """Holds modules in a list; it does not call them."""
+    """Holds modules in a list, so that their parameters are found. It has no ``forward``: call the modules yourself.
+
+    >>> layers = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(3))
+    >>> len(layers), len(list(layers.parameters()))
+    (3, 6)
+    """
 
     _modules: dict[str, Module]
 
@@ -260,7 +271,13 @@ class ModuleList(Module):
 
 
 class ModuleDict(Module):
-    """Holds modules in a dict; it does not call them."""
+    """Holds modules in a dictionary, so that their parameters are found. It has no ``forward``: call the modules
+    yourself.
+
+    >>> heads = torch.nn.ModuleDict({"left": torch.nn.Linear(2, 1), "right": torch.nn.Linear(2, 1)})
+    >>> heads["left"](torch.ones(2)).shape
+    torch.Size([1])
+    """
 
     _modules: dict[str, Module]
 

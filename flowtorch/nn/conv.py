@@ -187,21 +187,40 @@ class _Convolution(_ConvNd):
 
 
 class Conv1d(_Convolution):
-    """Cross-correlate (N, C, L) or (C, L) input with ``out_channels`` learned filters."""
+    """Cross-correlate (N, C, L) or (C, L) input with ``out_channels`` learned filters; ``weight`` is
+    (out_channels, in_channels / groups, kernel_size).
+
+    >>> torch.nn.Conv1d(3, 8, kernel_size=5, padding=2)(torch.zeros(4, 3, 20)).shape
+    torch.Size([4, 8, 20])
+    """
 
     _spatial = 1
     _function = "conv1d"
 
 
 class Conv2d(_Convolution):
-    """Cross-correlate (N, C, H, W) or (C, H, W) input with ``out_channels`` learned filters."""
+    """Cross-correlate (N, C, H, W) or (C, H, W) input with ``out_channels`` learned filters.
+
+    ``weight`` is (out_channels, in_channels / groups, kh, kw). The result has ``(H + 2 * padding - dilation * (kh -
+    1) - 1) // stride + 1`` rows, and columns alike. RuntimeError if the number of channels does not fit; ValueError
+    if ``groups`` does not divide both numbers of channels.
+
+    >>> layer = torch.nn.Conv2d(3, 8, kernel_size=3, stride=2, padding=1)
+    >>> layer(torch.zeros(4, 3, 32, 32)).shape
+    torch.Size([4, 8, 16, 16])
+    """
 
     _spatial = 2
     _function = "conv2d"
 
 
 class Conv3d(_Convolution):
-    """Cross-correlate (N, C, D, H, W) or (C, D, H, W) input with ``out_channels`` learned filters."""
+    """Cross-correlate (N, C, D, H, W) or (C, D, H, W) input with ``out_channels`` learned filters; ``weight`` is
+    (out_channels, in_channels / groups, kd, kh, kw).
+
+    >>> torch.nn.Conv3d(1, 2, kernel_size=3)(torch.zeros(1, 1, 5, 6, 7)).shape
+    torch.Size([1, 2, 3, 4, 5])
+    """
 
     _spatial = 3
     _function = "conv3d"
@@ -290,7 +309,14 @@ class ConvTranspose1d(_ConvTransposeNd):
 
 
 class ConvTranspose2d(_ConvTransposeNd):
-    """Transposed convolution of (N, C, H, W) or (C, H, W) input."""
+    """Transposed convolution of (N, C, H, W) or (C, H, W) input: the gradient of ``Conv2d`` in its input, as a layer.
+
+    The result has ``(H - 1) * stride - 2 * padding + dilation * (kh - 1) + output_padding + 1`` rows, and columns
+    alike.
+
+    >>> torch.nn.ConvTranspose2d(8, 3, kernel_size=2, stride=2)(torch.zeros(1, 8, 16, 16)).shape
+    torch.Size([1, 3, 32, 32])
+    """
 
     _spatial = 2
     _function = "conv_transpose2d"

@@ -21,7 +21,17 @@ class _DropoutNd(Module):
 
 
 class Dropout(_DropoutNd):
-    """Zero elements with probability ``p`` and scale the others by ``1 / (1 - p)``."""
+    """Zero each element with probability ``p`` and scale the others by ``1 / (1 - p)``; in ``eval`` mode, nothing.
+
+    The expected value stays the same (Srivastava et al., 2014). ValueError unless 0 <= p <= 1.
+
+    >>> _ = torch.manual_seed(0)
+    >>> layer = torch.nn.Dropout(0.5)
+    >>> layer(torch.ones(5))
+    tensor([0., 0., 2., 0., 0.])
+    >>> layer.eval()(torch.ones(5))
+    tensor([1., 1., 1., 1., 1.])
+    """
 
     def forward(self, input):
         return F.dropout(input, self.p, self.training, self.inplace)

@@ -43,7 +43,16 @@ class _Table(Module):
 
 
 class Embedding(_Table):
-    """Replace every integer by a learned row of ``weight`` (num_embeddings, embedding_dim)."""
+    """Replace every integer by the row of ``weight`` (num_embeddings, embedding_dim) that it names: (*) to (*,
+    embedding_dim).
+
+    Indices are int32 or int64 and below ``num_embeddings`` (IndexError otherwise). The row ``padding_idx`` starts as
+    zeros and gets no gradient. ``sparse=True`` makes the gradient of ``weight`` sparse.
+
+    >>> table = torch.nn.Embedding(10, 4)
+    >>> table(torch.tensor([[1, 2, 2]])).shape
+    torch.Size([1, 3, 4])
+    """
 
     def __init__(
         self,

@@ -77,7 +77,12 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
-    """Draw from the normal distribution."""
+    """Draw from the normal distribution with the given ``mean`` and ``std``, in place.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.nn.init.normal_(torch.empty(2), std=0.02)
+    tensor([ 0.0308, -0.0059])
+    """
     with torch.no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
@@ -139,7 +144,11 @@ def _accept_uniform(tensor: Tensor, mean: float, std: float, a: float, b: float,
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
-    """Fill with ``val``."""
+    """Fill with the number ``val``, in place.
+
+    >>> torch.nn.init.constant_(torch.empty(2), 0.5)
+    tensor([0.5000, 0.5000])
+    """
     with torch.no_grad():
         return tensor.fill_(val)
 
@@ -151,7 +160,11 @@ def ones_(tensor: Tensor) -> Tensor:
 
 
 def zeros_(tensor: Tensor) -> Tensor:
-    """Fill with zeros."""
+    """Fill with zeros, in place.
+
+    >>> torch.nn.init.zeros_(torch.empty(2))
+    tensor([0., 0.])
+    """
     with torch.no_grad():
         return tensor.zero_()
 
@@ -200,7 +213,14 @@ def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Draw uniformly with variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio, 2010)."""
+    """Draw uniformly, in place, with variance 2 gain^2 / (fan_in + fan_out) (Glorot and Bengio, 2010).
+
+    ValueError for tensors of fewer than two dimensions, which have no fans.
+
+    >>> w = torch.nn.init.xavier_uniform_(torch.empty(3, 3))
+    >>> bool((w.abs() <= 1).all())
+    True
+    """
     bound = math.sqrt(3.0) * _xavier_std(tensor, gain)
     with torch.no_grad():
         return tensor.uniform_(-bound, bound, generator=generator)
@@ -224,7 +244,12 @@ def kaiming_uniform_(
     nonlinearity: str = "leaky_relu",
     generator: Any = None,
 ) -> Tensor:
-    """Draw uniformly with variance gain^2 / fan (He et al., 2015); ``a`` is the slope of "leaky_relu"."""
+    """Draw uniformly, in place, with variance gain^2 / fan (He et al., 2015); ``a`` is the slope of "leaky_relu".
+
+    >>> w = torch.nn.init.kaiming_uniform_(torch.empty(4, 6), nonlinearity="relu")
+    >>> bool((w.abs() <= 1).all())
+    True
+    """
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
         return tensor

@@ -16,7 +16,11 @@ __all__ = ["Bilinear", "Identity", "LazyLinear", "Linear", "NonDynamicallyQuanti
 
 
 class Identity(Module):
-    """Return the input unchanged; every constructor argument is accepted and ignored."""
+    """Return the input unchanged; every constructor argument is accepted and ignored.
+
+    >>> torch.nn.Identity()(torch.ones(2))
+    tensor([1., 1.])
+    """
 
     def __init__(self, *args, **kwargs) -> None:
         super().__init__()
@@ -26,7 +30,17 @@ class Identity(Module):
 
 
 class Linear(Module):
-    """Affine map ``input @ weight.T + bias`` of the last dimension, ``in_features -> out_features``."""
+    """Affine map ``input @ weight.T + bias`` of the last dimension.
+
+    Input (..., in_features), result (..., out_features); ``weight`` is (out_features, in_features) and ``bias``
+    (out_features), both drawn uniformly from +-1/sqrt(in_features). RuntimeError if the last dimension does not fit.
+
+    >>> layer = torch.nn.Linear(3, 2)
+    >>> layer(torch.ones(5, 3)).shape
+    torch.Size([5, 2])
+    >>> layer.weight.shape, layer.bias.shape
+    (torch.Size([2, 3]), torch.Size([2]))
+    """
 
     def __init__(
         self, in_features: int, out_features: int, bias: bool = True, device=None, dtype=None

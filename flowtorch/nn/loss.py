@@ -150,7 +150,12 @@ class KLDivLoss(_Loss):
 
 
 class MSELoss(_Loss):
-    """The mean squared error."""
+    """The squared error ``(input - target) ** 2``: its mean, or with ``reduction`` "sum" or "none" its sum or all of
+    it.
+
+    >>> torch.nn.MSELoss()(torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0]))
+    tensor(2.)
+    """
 
     def forward(self, input, target):
         return F.mse_loss(input, target, reduction=self.reduction)

@@ -83,6 +83,18 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
 
     Parameters, buffers and modules that are assigned to attributes become parts of the module. A subclass
     calls ``super().__init__()`` first and says in ``forward`` what a call computes.
+
+    >>> class Scale(torch.nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = torch.nn.Parameter(torch.tensor(3.0))
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> model = Scale()
+    >>> model(torch.ones(2))
+    tensor([3., 3.], grad_fn=<MulBackward0>)
+    >>> [name for name, parameter in model.named_parameters()]
+    ['factor']
     """
 
     dump_patches: bool = False

@@ -52,7 +52,14 @@ class CrossMapLRN2d(Module):
 
 
 class LayerNorm(Module):
-    """Normalise over the last dimensions, of sizes ``normalized_shape``, then scale and shift."""
+    """Shift and scale the last dimensions, of sizes ``normalized_shape``, to mean 0 and variance 1; then multiply by
+    a learned ``weight`` and add a learned ``bias`` of those sizes (Ba, Kiros and Hinton, 2016).
+
+    RuntimeError if the input does not end with ``normalized_shape``.
+
+    >>> torch.nn.LayerNorm(2)(torch.tensor([[1.0, 3.0], [5.0, 5.0]])).tolist()
+    [[-0.9999949932098389, 0.9999949932098389], [0.0, 0.0]]
+    """
 
     def __init__(
         self,

@@ -35,6 +35,10 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
 
     ``requires_grad`` is True unless told otherwise, inside ``no_grad`` as well. A tensor of a custom subclass
     keeps its class and is only marked.
+
+    >>> torch.nn.Parameter(torch.zeros(2))
+    Parameter containing:
+    tensor([0., 0.], requires_grad=True)
     """
 
     __slots__ = ()

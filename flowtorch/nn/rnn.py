@@ -299,7 +299,17 @@ def _refuse_projection(unsupported) -> None:
 
 
 class LSTM(RNNBase):
-    """Layers with input, forget, cell and output gates; the state is a pair (h, c)."""
+    """Layers with input, forget, cell and output gates (Hochreiter and Schmidhuber, 1997); the state is a pair (h,
+    c).
+
+    Input (L, N, input_size), or (N, L, input_size) with ``batch_first``, or (L, input_size). The results are the
+    output of the last layer at every step, and the last state (h, c), each (num_layers * directions, N, hidden_size).
+
+    >>> layer = torch.nn.LSTM(4, 8, num_layers=2)
+    >>> output, (h, c) = layer(torch.zeros(5, 3, 4))
+    >>> output.shape, h.shape
+    (torch.Size([5, 3, 8]), torch.Size([2, 3, 8]))
+    """
 
     def __init__(
         self,

@@ -40,7 +40,14 @@ def laid_out(array: np.ndarray, memory_format: Any) -> np.ndarray:
 
 @op(linear=True, out=False, vjp=(lambda g: g,), low="keep")
 def clone(input, *, memory_format=preserve_format):
-    """A copy with its own memory; gradients flow through."""
+    """A copy with memory of its own; gradients flow through it. ``detach().clone()`` copies the values alone.
+
+    >>> x = torch.ones(2)
+    >>> y = x.clone()
+    >>> y[0] = 5
+    >>> x
+    tensor([1., 1.])
+    """
     return laid_out(input, memory_format)
 
 
@@ -98,7 +105,15 @@ def to_type(t: Tensor, target: Any, copy: bool = False, memory_format: Any = pre
 def to(self, *args, **kwargs):
     """Convert dtype and/or device: ``to(dtype)``, ``to(device)``, ``to(device, dtype)``, ``to(other)``.
 
-    Returns ``self`` when nothing changes, unless ``copy=True``. ``non_blocking`` and ``memory_format`` as in PyTorch.
+    Returns ``self`` when nothing changes, unless ``copy=True``; otherwise a copy through which gradients flow.
+    ``memory_format`` lays the result out (``torch.channels_last``); ``non_blocking`` is accepted and has no effect on
+    the CPU.
+
+    >>> x = torch.tensor([1, 2])
+    >>> x.to(torch.float64)
+    tensor([1., 2.], dtype=torch.float64)
+    >>> x.to(torch.int64) is x
+    True
     """
     dtype = dtypes.as_dtype(kwargs.pop("dtype", None))
     device = kwargs.pop("device", None)
@@ -138,7 +153,11 @@ def _cast_method(name, d):
     def cast(self, memory_format=preserve_format):
         return to_type(self, tensor_type(d, self._type.device), False, memory_format)
     cast.__name__ = cast.__qualname__ = name
-    cast.__doc__ = f"Convert to {d!r}."
+    cast.__doc__ = f"""This tensor converted to {d!r}, or itself if it has that dtype already.
+
+    >>> torch.tensor([0, 1]).{name}().dtype
+    {d!r}
+    """
     return composite(cast, namespace="Tensor", method=True)
 
 
@@ -152,7 +171,13 @@ for _name, _dtype in (
 
 @composite(namespace="Tensor", method=True)
 def contiguous(self, memory_format=contiguous_format):
-    """``self`` if its memory already has this order, else a copy that has."""
+    """This tensor if its elements already lie in the order of ``memory_format`` (row by row, by default), else a copy
+    that does.
+
+    >>> x = torch.zeros(2, 3).t()
+    >>> x.is_contiguous(), x.contiguous().is_contiguous()
+    (False, True)
+    """
     return self if self.is_contiguous(memory_format) else clone(self, memory_format=memory_format)
 
 
@@ -164,7 +189,14 @@ def alias(input):
 
 @composite(method=True)
 def detach(input):
-    """The same memory and version, without history."""
+    """The same memory, cut off from the graph: the result needs no gradient.
+
+    Writing into one of the two is seen by the other, and by the version check of backward.
+
+    >>> x = torch.ones(2, requires_grad=True)
+    >>> x.detach()
+    tensor([1., 1.])
+    """
     if not isinstance(input, Tensor):
         raise TypeError(f"detach(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if not input._type.plain:
@@ -241,7 +273,12 @@ _copy.public = _copy.family.fast(_copy)
 
 @composite(namespace="Tensor", method=True)
 def copy_(self, other, non_blocking=False):
-    """Copy ``other`` into this tensor (converted, broadcast) and return it."""
+    """Copy ``other``, converted and broadcast, into this tensor and return it.
+
+    >>> torch.zeros(2, 2).copy_(torch.tensor([1, 2]))
+    tensor([[1., 2.],
+            [1., 2.]])
+    """
     if (isinstance(other, Tensor) and self._type.plain and other._type.plain and not dispatch.active
             and not ((self.requires_grad or other.requires_grad) and grad_mode.enabled)
             and not overlap.has_internal_overlap(self._array) and not overlap.shares(self._array, other._array)

@@ -203,7 +203,11 @@ _MODES = ("use_mm_for_euclid_dist_if_necessary", "use_mm_for_euclid_dist", "dono
 
 @composite
 def cdist(x1, x2, p=2.0, compute_mode=_MODES[0]):
-    """The ``p``-distance between every row of ``x1`` and every row of ``x2``, batches broadcast."""
+    """The ``p``-distance between every row of ``x1`` (..., n, d) and every row of ``x2`` (..., m, d): (..., n, m).
+
+    >>> torch.cdist(torch.tensor([[0.0, 0.0]]), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
+    tensor([[5., 1.]])
+    """
     if compute_mode not in _MODES:
         raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
     for word, x in (("X1", x1), ("X2", x2)):

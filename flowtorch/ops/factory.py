@@ -118,15 +118,37 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
     return composite(make)
 
 
-empty = _filled("empty", None, "A tensor of the given size with uninitialised values.")
-zeros = _filled("zeros", 0, "A tensor of the given size filled with 0.")
-ones = _filled("ones", 1, "A tensor of the given size filled with 1.")
+empty = _filled("empty", None, """A tensor of the given size whose memory is not initialised: its values may be
+    anything.
+
+    >>> torch.empty(2, 0, 3).shape
+    torch.Size([2, 0, 3])
+    """)
+zeros = _filled("zeros", 0, """A tensor of the given size, filled with 0. Without ``dtype`` it has the default
+    floating-point dtype.
+
+    >>> torch.zeros(2, 3)
+    tensor([[0., 0., 0.],
+            [0., 0., 0.]])
+    """)
+ones = _filled("ones", 1, """A tensor of the given size, filled with 1. Without ``dtype`` it has the default
+    floating-point dtype.
+
+    >>> torch.ones(2, dtype=torch.int64)
+    tensor([1, 1])
+    """)
 
 
 @composite
 def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
          names=None):
-    """A tensor of the given size filled with ``fill_value``, whose kind gives the dtype if none is named."""
+    """A tensor of the given size filled with the number ``fill_value``. Without ``dtype``, the kind of number
+    decides: bool, int64, the default floating-point dtype or its complex partner.
+
+    >>> torch.full((2, 2), 7)
+    tensor([[7, 7],
+            [7, 7]])
+    """
     dtype = _check_options("full", dtype, layout)
     if isinstance(fill_value, Tensor):
         fill_value = fill_value.item()
@@ -219,16 +241,35 @@ def _like_special(make, input, args, **options):
     return NotImplemented
 
 
-empty_like = _like("empty_like", None, "An uninitialised tensor shaped like ``input``.")
-zeros_like = _like("zeros_like", 0, "A tensor of zeros shaped like ``input``.")
-ones_like = _like("ones_like", 1, "A tensor of ones shaped like ``input``.")
+empty_like = _like("empty_like", None, """A tensor with the shape, dtype and device of ``input``, whose memory is not
+    initialised.
+
+    >>> torch.empty_like(torch.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """)
+zeros_like = _like("zeros_like", 0, """A tensor of zeros with the shape, dtype and device of ``input``, unless told
+    otherwise.
+
+    >>> torch.zeros_like(torch.tensor([1, 2]))
+    tensor([0, 0])
+    """)
+ones_like = _like("ones_like", 1, """A tensor of ones with the shape, dtype and device of ``input``, unless told
+    otherwise.
+
+    >>> torch.ones_like(torch.tensor([1, 2]), dtype=torch.float32)
+    tensor([1., 1.])
+    """)
 _full_like = _like("full_like", None, "")
 
 
 @composite
 def full_like(input, fill_value, *, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False,
               memory_format=preserve_format):
-    """A tensor shaped like ``input`` filled with ``fill_value``."""
+    """A tensor with the shape, dtype and device of ``input``, filled with the number ``fill_value``.
+
+    >>> torch.full_like(torch.zeros(2), 7)
+    tensor([7., 7.])
+    """
     need_number("full_like", "fill_value", 2, fill_value)
     return _full_like(input, fill_value, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad,
                       memory_format=memory_format)
@@ -243,7 +284,11 @@ def _new(name: str, maker: Any) -> Any:
         return maker(*(shape if size is None else (size,)), dtype=self.dtype if dtype is None else dtype, layout=layout,
                      device=self.device if device is None else device, requires_grad=requires_grad)
     make.__name__ = make.__qualname__ = name
-    make.__doc__ = f"``torch.{name[4:]}`` with this tensor's dtype and device."
+    make.__doc__ = f"""``torch.{name[4:]}`` with this tensor's dtype and device.
+
+    >>> torch.ones(1, dtype=torch.int32).{name}(2, 3).dtype
+    torch.int32
+    """
     return composite(make, namespace="Tensor", method=True)
 
 
@@ -453,7 +498,12 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
 
 @composite
 def as_tensor(data, dtype=None, device=None):
-    """``data`` as a tensor, sharing memory and history where the dtype and device allow it."""
+    """``data`` as a tensor, sharing memory and history where dtype and device allow it.
+
+    >>> x = torch.ones(2)
+    >>> torch.as_tensor(x) is x
+    True
+    """
     if isinstance(data, Tensor):
         return data.to(device=data.device if device is None else device, dtype=data.dtype if dtype is None else dtype)   # type: ignore[attr-defined]
     if isinstance(data, np.ndarray):
@@ -467,6 +517,13 @@ def from_numpy(ndarray):
     """A tensor over the same memory as a numpy array.
 
     TypeError for dtypes that tensors cannot have; ValueError for negative strides and foreign byte order.
+
+    >>> import numpy
+    >>> a = numpy.zeros(2)
+    >>> torch.from_numpy(a).add_(1)
+    tensor([1., 1.], dtype=torch.float64)
+    >>> a
+    array([1., 1.])
     """
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(ndarray).__name__})")
@@ -543,7 +600,15 @@ def legacy_constructor(cls: type, args: tuple, device: Any = None, **kwargs: Any
 @composite
 def arange(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, pin_memory=False,
            requires_grad=False):
-    """The values ``start``, ``start + step``, ... below ``end``: ``arange(end)``, ``arange(start, end[, step])``."""
+    """The values ``start``, ``start + step``, ... below ``end``: ``arange(end)``, ``arange(start, end[, step])``.
+
+    Integers give int64, floats the default dtype. RuntimeError if ``step`` is zero or points away from ``end``.
+
+    >>> torch.arange(4)
+    tensor([0, 1, 2, 3])
+    >>> torch.arange(1, 0, -0.25)
+    tensor([1.0000, 0.7500, 0.5000, 0.2500])
+    """
     dtype = _check_options("arange", dtype, layout)
     if end is None:
         start, end = 0, start

@@ -24,7 +24,11 @@ def _named(filled: Tensor, node_class: Any) -> Tensor:
 
 @composite(namespace="Tensor", method=True)
 def fill_(self, value):
-    """Set every element to ``value``, a number or a 0-d tensor."""
+    """Set every element to ``value``, a number or a 0-d tensor, and return this tensor.
+
+    >>> torch.empty(2).fill_(3)
+    tensor([3., 3.])
+    """
     if isinstance(value, Tensor):
         if value.dim():
             raise RuntimeError("fill_ only supports 0-dimension value tensor but got tensor with "

@@ -102,7 +102,17 @@ def _offsets(size: tuple, dim: int, shape: tuple) -> np.ndarray:
     vjp=(lambda g, index, input_shape, dim, sparse_grad: _gather_gradient(g, index, input_shape, dim, sparse_grad),
          None))
 def gather(input, dim, index, *, sparse_grad=False):
-    """The elements of ``input`` that ``index`` names along ``dim``; all other coordinates are the index's own."""
+    """The elements of ``input`` that ``index`` (int64) names along ``dim``; all other coordinates are the index's
+    own.
+
+    The result has the shape of ``index``: ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``. RuntimeError for
+    indices out of range, or if ``index`` is larger than ``input`` in another dimension.
+
+    >>> x = torch.tensor([[1, 2], [3, 4]])
+    >>> torch.gather(x, 1, torch.tensor([[0, 0], [1, 0]]))
+    tensor([[1, 1],
+            [4, 3]])
+    """
     dim = _check("gather", input.shape, index, dim)
     if index.size == 0:
         return np.empty(index.shape, input.dtype)

@@ -22,7 +22,13 @@ _INDEX = (np.dtype(np.int64), np.dtype(np.int32))
 @op(tensors=("input", "index"), low="keep", linear=("input",),
     vjp=(lambda g, index, input_shape, dim: _index_select_backward(g, index, input_shape, dim), None))
 def index_select(input, dim, index):
-    """The slices of ``input`` along ``dim`` that the vector ``index`` names."""
+    """A copy of the slices of ``input`` along ``dim`` that the vector ``index`` (int32 or int64) names. IndexError
+    out of range.
+
+    >>> torch.index_select(torch.tensor([[1, 2], [3, 4]]), 1, torch.tensor([1, 1]))
+    tensor([[2, 2],
+            [4, 4]])
+    """
     dim = normalize_dim(dim, input.ndim)
     if index.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")

@@ -132,7 +132,14 @@ def _stepping(a: np.ndarray, index: slice) -> np.ndarray:
 
 
 def getitem(self: Any, index: Any) -> Any:
-    """``self[index]``: a view for ints, slices, None and Ellipsis, a copy for tensors, lists and masks."""
+    """``self[index]``: a view for ints, slices, None and Ellipsis; a copy for tensors, lists and masks.
+
+    IndexError for positions out of range, for too many indices, and for masks whose shape does not fit.
+
+    >>> x = torch.arange(6).view(2, 3)
+    >>> x[1], x[:, -1], x[x > 3], x[[0, 1], [2, 0]]
+    (tensor([3, 4, 5]), tensor([2, 5]), tensor([4, 5]), tensor([2, 3]))
+    """
     if not _active:
         try:
             tx = self._type
@@ -301,7 +308,13 @@ Tensor.__getitem__ = getitem                                            # type: 
 # ---------------------------------------------------------------- assignment
 
 def setitem(self: Any, index: Any, value: Any) -> None:
-    """``self[index] = value``: converts and broadcasts ``value``."""
+    """``self[index] = value``: converts and broadcasts ``value`` to the places that ``index`` names.
+
+    >>> x = torch.zeros(3)
+    >>> x[1:] = torch.tensor([4.0, 5.0])
+    >>> x
+    tensor([0., 4., 5.])
+    """
     if not _active:
         try:
             if _set_plainly(self, index, value):

@@ -138,7 +138,15 @@ def _record_join(op: Op, tensors: Any, dim: int, t: Any) -> None:
 
 
 def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any:
-    """Join tensors along an existing dimension."""
+    """Join tensors along an existing dimension.
+
+    All sizes but that of ``dim`` must agree (RuntimeError otherwise); the dtypes are promoted to a common one.
+
+    >>> torch.cat([torch.zeros(1, 2), torch.ones(2, 2)]).shape
+    torch.Size([3, 2])
+    >>> torch.cat([torch.tensor([1, 2]), torch.tensor([0.5])])
+    tensor([1.0000, 2.0000, 0.5000])
+    """
     if axis is not None:
         dim = axis
     if not _active and out is None:
@@ -195,7 +203,12 @@ def _stack_derivative(g, dim, needs):
 
 
 def stack(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any:
-    """Join tensors of one shape along a new dimension."""
+    """Join tensors along a new dimension ``dim``. All must have the same shape (RuntimeError otherwise).
+
+    >>> torch.stack([torch.tensor([1, 2]), torch.tensor([3, 4])], dim=1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
     if axis is not None:
         dim = axis
     if not _active and out is None:
@@ -225,7 +238,11 @@ def _concatenate(name: str) -> Any:
     def join(tensors, dim=0, *, axis=None, out=None):
         return cat(tensors, dim if axis is None else axis, out=out)
     join.__name__ = join.__qualname__ = name
-    join.__doc__ = "Join tensors along an existing dimension; another name of ``cat``."
+    join.__doc__ = """Another name of ``cat``.
+
+    >>> torch.concat([torch.tensor([1]), torch.tensor([2, 3])])
+    tensor([1, 2, 3])
+    """
     return composite(join)
 
 

@@ -130,7 +130,16 @@ def weight_gradient(g, input):
     vjp=(lambda g, other: _grad_left(g, other), lambda g, input, other_shape: _grad_other(g, input, other_shape)),
 )
 def _matmul_body(input, other):
-    """The matrix product; vectors count as rows or columns, leading dimensions are batches and broadcast."""
+    """The matrix product (..., n, k) @ (..., k, m). Leading dimensions are batches, which broadcast.
+
+    A vector on the left counts as a row and on the right as a column, and the result loses that dimension; two
+    vectors give their dot product. RuntimeError if the inner sizes or the dtypes differ.
+
+    >>> torch.matmul(torch.ones(2, 3), torch.ones(3, 4)).shape
+    torch.Size([2, 4])
+    >>> torch.matmul(torch.ones(5, 2, 3), torch.ones(3)).shape
+    torch.Size([5, 2])
+    """
     return product(input, other)
 
 
@@ -297,7 +306,11 @@ def _linear_kind(ndim: int, bias: Any) -> Any:
 
 
 def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
-    """``input @ weight.T + bias``, for the features in the last dimension."""
+    """``input @ weight.T + bias``: (..., in) with a (out, in) weight and an (out) bias gives (..., out).
+
+    >>> torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3), torch.zeros(4)).shape
+    torch.Size([2, 4])
+    """
     if not _active and out is None:
         try:
             tx = input._type

@@ -61,7 +61,16 @@ class Where(Pointwise):
 
 
 def _where_body(condition, input, other):
-    """``input`` where ``condition`` holds, ``other`` elsewhere, with broadcasting."""
+    """``input`` where ``condition`` is true and ``other`` elsewhere, all three broadcast; dtypes are promoted.
+
+    ``where(condition)`` alone gives the coordinates of the true elements, one index vector per dimension.
+
+    >>> x = torch.tensor([-1.0, 2.0])
+    >>> torch.where(x > 0, x, 0.0)
+    tensor([0., 2.])
+    >>> torch.where(x > 0)
+    (tensor([1]),)
+    """
     return select(condition, input, other)
 
 
@@ -187,7 +196,13 @@ def _as_dtype(value: np.ndarray, d: np.dtype) -> np.ndarray:
 
 @composite(method=True)
 def masked_fill(input, mask, value):
-    """``input`` with the number or 0-d tensor ``value`` where ``mask`` is True; ``input`` broadcasts with the mask."""
+    """A copy of ``input`` with ``value`` (a number or a 0-d tensor) where the bool ``mask`` is true; the two
+    broadcast.
+
+    >>> torch.zeros(2, 2).masked_fill(torch.tensor([True, False]), 5)
+    tensor([[5., 0.],
+            [5., 0.]])
+    """
     kind = type(value)
     if not _active and (kind is float or kind is int):
         try:
@@ -307,7 +322,12 @@ def _nonzero(input):
 @composite(method=True)
 def nonzero(input, *, out=None, as_tuple=False):
     """The coordinates of the elements that are not zero: one row each, or with ``as_tuple`` one vector per
-    dimension."""
+    dimension.
+
+    >>> torch.nonzero(torch.tensor([[0, 7], [8, 0]]))
+    tensor([[0, 1],
+            [1, 0]])
+    """
     if as_tuple:
         if input.dim() == 0:
             input = input.unsqueeze(0)

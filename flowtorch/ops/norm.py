@@ -101,7 +101,14 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
 
 @composite(out=True)
 def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
-    """The ``p``-norm over ``dim`` of all elements; "fro" is the 2-norm, "nuc" the sum of singular values."""
+    """The ``p``-norm of all elements, or over ``dim``; "fro" is the 2-norm, "nuc" the sum of singular values.
+
+    Only of floating-point and complex tensors (RuntimeError otherwise). ``torch.linalg.vector_norm`` is the newer
+    function.
+
+    >>> torch.norm(torch.tensor([[3.0, 4.0], [0.0, 1.0]]), dim=1)
+    tensor([5., 1.])
+    """
     if input.dtype.rank < 2:
         raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
                            f"{input.dtype.label}")
@@ -119,7 +126,11 @@ def norm(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
 
 @composite(namespace="Tensor", method="norm", name="norm")
 def _norm_method(self, p="fro", dim=None, keepdim=False, dtype=None):
-    """See ``torch.norm``."""
+    """See ``torch.norm``.
+
+    >>> torch.tensor([3.0, 4.0]).norm()
+    tensor(5.)
+    """
     return norm(self, p, dim, keepdim, dtype=dtype)
 
 

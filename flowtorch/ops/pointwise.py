@@ -1,4 +1,4 @@
-"""Pointwise arithmetic and comparisons: the operators. One argument: pointwise_unary; three: pointwise_ternary."""
+"""Pointwise arithmetic on two operands. One: pointwise_unary; three: pointwise_ternary; truth values: comparison."""
 from __future__ import annotations
 
 import math
@@ -70,7 +70,16 @@ def _scaled(other, alpha):
 @pointwise(numpy=np.add, numbers=_BOTH, expr="input + alpha * other", linear=True, dunder="add",
            vjp=(lambda g: g, lambda g, alpha: g if alpha == 1 else g * conj(alpha)))
 def add(input, other, *, alpha=1):
-    """Add ``other``, scaled by ``alpha``, to ``input``, with broadcasting."""
+    """``input + alpha * other``, element by element, with broadcasting and type promotion.
+
+    RuntimeError if the shapes do not broadcast. ``alpha`` must be an integer where both inputs are.
+
+    >>> torch.add(torch.tensor([[1], [2]]), torch.tensor([10, 20]))
+    tensor([[11, 21],
+            [12, 22]])
+    >>> torch.ones(2).add(torch.ones(2), alpha=0.5)
+    tensor([1.5000, 1.5000])
+    """
     return np.add(input, _scaled(other, alpha))
 
 
@@ -85,14 +94,22 @@ def add(input, other, *, alpha=1):
     vjp=(lambda g: g, lambda g, alpha: -g if alpha == 1 else g * -conj(alpha)),
 )
 def sub(input, other, *, alpha=1):
-    """Subtract ``other``, scaled by ``alpha``, from ``input``, with broadcasting."""
+    """``input - alpha * other``, element by element, with broadcasting and type promotion. Booleans are refused.
+
+    >>> torch.tensor([3, 4]).sub(1)
+    tensor([2, 3])
+    """
     return np.subtract(input, _scaled(other, alpha))
 
 
 @pointwise(numbers=_BOTH, numpy=np.multiply, expr="input * other", dunder="mul",
            vjp=(lambda g, other: g * conj(other), lambda g, input: g * conj(input)))
 def mul(input, other):
-    """Multiply ``input`` by ``other`` element by element, with broadcasting."""
+    """``input * other``, element by element, with broadcasting and type promotion (for matrices see ``matmul``).
+
+    >>> torch.mul(torch.tensor([1, 2]), 0.5)
+    tensor([0.5000, 1.0000])
+    """
 
 
 @pointwise(
@@ -111,7 +128,11 @@ def true_divide(input, other):
 
 @pointwise(numpy=np.negative, expr="-input", linear=True, dunder="neg", rejects=_NO_BOOL_NEG, vjp=(lambda g: -g,))
 def neg(input):
-    """Change the sign of every element."""
+    """Change the sign of every element. Booleans are refused (RuntimeError).
+
+    >>> torch.tensor([1, -2]).neg()
+    tensor([-1,  2])
+    """
 
 
 _exp, _log = in_double(np.exp), in_double(np.log)
@@ -119,19 +140,31 @@ _exp, _log = in_double(np.exp), in_double(np.log)
 
 @pointwise(expr="exp(input)", promote="float", vjp=(lambda g, out: g * conj(out),))
 def exp(input):
-    """Raise e to every element."""
+    """e raised to every element. Integers give the default floating-point dtype.
+
+    >>> torch.exp(torch.tensor([0, 1]))
+    tensor([1.0000, 2.7183])
+    """
     return _exp(input)
 
 
 @pointwise(expr="log(input)", promote="float", vjp=(lambda g, input: g / conj(input),))
 def log(input):
-    """The natural logarithm of every element."""
+    """The natural logarithm of every element: -inf at zero, nan below.
+
+    >>> torch.log(torch.tensor([1.0, 0.0, -1.0]))
+    tensor([0., -inf, nan])
+    """
     return _log(input)
 
 
 @pointwise(numpy=np.sqrt, expr="sqrt(input)", promote="float", vjp=(lambda g, out: g / (2 * conj(out)),))
 def sqrt(input):
-    """The square root of every element."""
+    """The square root of every element: nan below zero.
+
+    >>> torch.sqrt(torch.tensor([4.0, -1.0]))
+    tensor([2., nan])
+    """
 
 
 @pointwise(name="_tanh_backward", method=False, inplace=False, out=False, numbers=(), node="TanhBackwardBackward0",
@@ -146,7 +179,11 @@ def _tanh_backward(grad, result):
 
 @pointwise(numpy=np.tanh, expr="tanh(input)", promote="float", vjp=(lambda g, out: _tanh_backward(g, out),))
 def tanh(input):
-    """The hyperbolic tangent of every element."""
+    """The hyperbolic tangent of every element.
+
+    >>> torch.tanh(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.7616])
+    """
 
 
 _ZERO: dict = {}
@@ -175,27 +212,21 @@ def _zero_of(d):
     return z
 
 
-def _compare(ufunc, name, symbol, rejects=()):
-    def body(input, other):
-        pass
-    body.__name__ = name
-    body.__doc__ = f"Whether ``input {symbol} other``, element by element."
-    return pointwise(body, numpy=ufunc, expr=f"input {symbol} other", promote="bool", dunder=name, rejects=rejects)
-
-
-eq = _compare(np.equal, "eq", "==")
-ne = _compare(np.not_equal, "ne", "!=")
-lt = _compare(np.less, "lt", "<", ("complex",))
-le = _compare(np.less_equal, "le", "<=", ("complex",))
-gt = _compare(np.greater, "gt", ">", ("complex",))
-ge = _compare(np.greater_equal, "ge", ">=", ("complex",))
-
-
 # ---------------------------------------------------------------- division and remainders
 
 @composite(method=True, out=True)
 def div(input, other, *, rounding_mode=None):
-    """``input / other``; ``rounding_mode`` "trunc" or "floor" rounds the quotient and keeps integers."""
+    """``input / other``, element by element, with broadcasting. Integers give the default floating-point dtype.
+
+    ``rounding_mode="trunc"`` rounds the quotient towards zero and ``"floor"`` down; both keep integers, and then a
+    zero divisor is a RuntimeError.
+
+    >>> x = torch.tensor([7, -7])
+    >>> torch.div(x, 2)
+    tensor([ 3.5000, -3.5000])
+    >>> torch.div(x, 2, rounding_mode="floor")
+    tensor([ 3, -4])
+    """
     return _division(rounding_mode)(input, other)
 
 
@@ -340,7 +371,15 @@ def _check_pow(operands, dtype):
     ),
 )
 def pow_(input, exponent):
-    """``input`` raised to ``exponent``, element by element."""
+    """``input`` raised to ``exponent``, element by element; either may be a number.
+
+    Integers to negative integer powers are refused (RuntimeError): use a floating-point exponent.
+
+    >>> torch.pow(torch.tensor([1.0, 2.0, 3.0]), 2)
+    tensor([1., 4., 9.])
+    >>> torch.pow(2, torch.tensor([1, 2, 3]))
+    tensor([2, 4, 8])
+    """
     if input.dtype.kind == "b":
         return np.logical_or(input, np.logical_not(exponent))
     return _pow_kernel(input, exponent)
@@ -412,7 +451,11 @@ def _ties(g, mine, other, chosen):
            vjp=(lambda g, input, other: _ties(g, input, other, input < other),
                 lambda g, input, other: _ties(g, input, other, other < input)))
 def maximum(input, other):
-    """The larger of two elements; nan if either is nan."""
+    """The larger of two elements, with broadcasting; nan if either is nan.
+
+    >>> torch.maximum(torch.tensor([1, 5]), torch.tensor([3, 2]))
+    tensor([3, 5])
+    """
 
 
 @pointwise(numpy=np.minimum, numbers=(), expr="minimum(input, other)",
@@ -539,66 +582,6 @@ def heaviside(input, values):
     return np.where(input == 0, values, (input > 0).astype(input.dtype))
 
 
-def _integers(ufunc: Any, name: str, doc: str, dunder: str | None = None, rejects: tuple = ("inexact",)) -> Any:
-    def body(input, other):
-        return ufunc(input, other)
-    body.__name__, body.__doc__ = name, doc
-    return pointwise(body, numpy=ufunc, expr=f"{name}(input, other)", rejects=rejects, dunder=dunder,
-                     numbers=_BOTH if name.startswith("bitwise") else ())
-
-
-bitwise_and = _integers(np.bitwise_and, "bitwise_and", "The bits set in both.", "and")
-bitwise_or = _integers(np.bitwise_or, "bitwise_or", "The bits set in either.", "or")
-bitwise_xor = _integers(np.bitwise_xor, "bitwise_xor", "The bits set in one of the two.", "xor")
-gcd = _integers(np.gcd, "gcd", "The greatest common divisor.", None, ("inexact", "bool"))
-def _lcm(a, b):
-    wide = np.promote_types(a.dtype, np.int32)                     # as C computes it: then the sign may come back
-    return np.abs(np.lcm(a, b, dtype=wide)).astype(a.dtype)
-
-
-lcm = _integers(_lcm, "lcm", "The least common multiple.", None, ("inexact", "bool"))
-
-
-def _shift(left: bool) -> Any:
-    def kernel(input, other):
-        if input.dtype.kind == "f":
-            return input * np.exp2(other) if left else input / np.exp2(other)
-        bits = input.dtype.itemsize * 8
-        bad = (other < 0) | (other >= bits)
-        amount = np.where(bad, 0, other).astype(input.dtype)
-        if left:
-            return np.where(bad, 0, np.left_shift(input, amount)).astype(input.dtype)
-        return np.where(bad, np.where(input < 0, -1, 0), np.right_shift(input, amount)).astype(input.dtype)
-    return kernel
-
-
-_left, _right = _shift(True), _shift(False)
-
-
-@pointwise(numbers=_BOTH, expr="left_shift(input, other)", dunder="lshift", rejects=("inexact", "bool"))
-def bitwise_left_shift(input, other):
-    """Shift the bits of ``input`` left."""
-    return _left(input, other)
-
-
-@pointwise(numbers=_BOTH, expr="right_shift(input, other)", dunder="rshift", rejects=("inexact", "bool"))
-def bitwise_right_shift(input, other):
-    """Shift the bits of ``input`` right, keeping the sign."""
-    return _right(input, other)
-
-
-def _logical(ufunc: Any, name: str, doc: str) -> Any:
-    def body(input, other):
-        return ufunc(input, other)
-    body.__name__, body.__doc__ = name, doc
-    return pointwise(body, numpy=ufunc, promote="bool", expr=f"{name}(input, other)", numbers=())
-
-
-logical_and = _logical(np.logical_and, "logical_and", "Whether both are nonzero.")
-logical_or = _logical(np.logical_or, "logical_or", "Whether either is nonzero.")
-logical_xor = _logical(np.logical_xor, "logical_xor", "Whether one and only one is nonzero.")
-
-
 @composite(method=True, inplace=True, out=True)
 def ldexp(input, other):
     """input * 2**other."""
@@ -632,32 +615,6 @@ def rsub(input, other, *, alpha=1):
     if not isinstance(other, Tensor):
         return sub(other, input, alpha=alpha)
     return sub(other, input, alpha=alpha)
-
-
-@composite(method=True)
-def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
-    """Whether |input - other| <= atol + rtol * |other|, element by element."""
-    need_tensors("isclose", input=input, other=other)
-    if input.dtype is not other.dtype:
-        raise RuntimeError(f"{input.dtype.label} did not match {other.dtype.label}")
-    if rtol < 0 or atol < 0:
-        raise RuntimeError(f"rtol must be greater than or equal to zero, but got {rtol}" if rtol < 0 else
-                           f"atol must be greater than or equal to zero, but got {atol}")
-    close = input == other
-    if equal_nan and (input.dtype.is_floating_point or input.dtype.is_complex):
-        close = close | (input.isnan() & other.isnan())
-    if rtol == 0 and atol == 0:
-        return close
-    if not input.dtype.is_floating_point and not input.dtype.is_complex:
-        input, other = input.to(dtypes.get_default_dtype()), other.to(dtypes.get_default_dtype())
-    error = (input - other).abs()
-    return close | ((error <= atol + (rtol * other).abs()) & error.isfinite())
-
-
-@composite(method=True)
-def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
-    """Whether all elements are close in the sense of ``isclose``."""
-    return isclose(input, other, rtol, atol, equal_nan).all().item()
 
 
 ALIASES = {

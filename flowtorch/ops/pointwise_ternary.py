@@ -96,7 +96,14 @@ def lerp(input, end, weight):
                 lambda g, input, min, max: g.masked_fill(~((input < min) & _below(min, max)), 0),
                 lambda g, input, min, max: g.masked_fill(~_above(input, min, max), 0)))
 def clamp(input, min=None, max=None):
-    """Limit every element to [min, max]; either bound may be absent, a number or a tensor."""
+    """Limit every element to [min, max]. Either bound may be left out, and each may be a number or a tensor that
+    broadcasts.
+
+    nan stays nan. RuntimeError if both bounds are None.
+
+    >>> torch.clamp(torch.tensor([-2.0, 0.5, 3.0]), min=0, max=1)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if min is not None:

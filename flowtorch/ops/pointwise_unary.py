@@ -74,12 +74,20 @@ def reciprocal(input):
 
 @_float(np.sin, "sin(input)", lambda g, input: g * conj(input.cos()))
 def sin(input):
-    """The sine of every element, in radians."""
+    """The sine of every element, in radians.
+
+    >>> torch.sin(torch.tensor([0.0, 1.0]))
+    tensor([0.0000, 0.8415])
+    """
 
 
 @_float(np.cos, "cos(input)", lambda g, input: g * -conj(input.sin()))
 def cos(input):
-    """The cosine of every element, in radians."""
+    """The cosine of every element, in radians.
+
+    >>> torch.cos(torch.tensor([0.0, 1.0]))
+    tensor([1.0000, 0.5403])
+    """
 
 
 @_rounded(np.tan, "tan(input)", lambda g, out: g * conj(1 + out * out))
@@ -153,7 +161,11 @@ def _sigmoid_slope(result: np.ndarray, grad: np.ndarray, out: np.ndarray) -> Non
 
 @_float(None, "1 / (1 + exp(-input))", lambda g, out: _sigmoid_backward(g, out))
 def sigmoid(input):
-    """The logistic function 1 / (1 + exp(-x))."""
+    """The logistic function ``1 / (1 + exp(-x))`` of every element.
+
+    >>> torch.sigmoid(torch.tensor([0.0, 1.0]))
+    tensor([0.5000, 0.7311])
+    """
     e = np.exp(-input)
     e += e.dtype.type(1)
     return np.reciprocal(e, e) if e.ndim else np.reciprocal(e)
@@ -167,7 +179,11 @@ def _rounding(ufunc: Any, name: str, doc: str) -> Any:
 
 
 floor = _rounding(np.floor, "floor", "The largest integer not above every element.")
-ceil = _rounding(np.ceil, "ceil", "The smallest integer not below every element.")
+ceil = _rounding(np.ceil, "ceil", """Round every element up to an integer; the dtype stays.
+
+    >>> torch.tensor([1.2, -1.2]).ceil()
+    tensor([ 2., -1.])
+    """)
 trunc = _rounding(np.trunc, "trunc", "Every element without its fraction.")
 
 
@@ -193,12 +209,20 @@ def round_(input, *, decimals=0):
 @pointwise(numpy=np.absolute, expr="abs(input)", promote="real", dunder="abs", name="abs",
            vjp=(lambda g, input: g * input.sgn(),), rejects=("bool",))
 def abs_(input):
-    """The absolute value (the modulus of complex elements)."""
+    """The absolute value of every element; of complex elements the modulus, which is real.
+
+    >>> torch.abs(torch.tensor([-1, 2]))
+    tensor([1, 2])
+    """
 
 
 @pointwise(expr="sign(input)", rejects=("complex",), vjp=(nothing,))
 def sign(input):
-    """-1, 0 or 1 by the sign of every element."""
+    """-1, 0 or 1 by the sign of every element.
+
+    >>> torch.sign(torch.tensor([-3.0, 0.0, 2.0]))
+    tensor([-1.,  0.,  1.])
+    """
     if input.dtype.kind == "b":
         return copy_of(input)
     if input.dtype.kind == "f":            # PyTorch gives 0 for nan
@@ -282,7 +306,11 @@ def is_complex(input):
 
 @composite
 def is_floating_point(input):
-    """Whether the dtype is a floating-point type."""
+    """Whether the dtype is a floating-point type (complex types are not).
+
+    >>> torch.is_floating_point(torch.ones(1)), torch.is_floating_point(torch.tensor(1))
+    (True, False)
+    """
     return input.dtype.is_floating_point
 
 
@@ -318,9 +346,17 @@ def _classify(ufunc: Any, name: str, doc: str, rejects: Any = (), out: Any = Fal
                      rejects=rejects, out=out)
 
 
-isnan = _classify(np.isnan, "isnan", "Whether every element is not a number.")
+isnan = _classify(np.isnan, "isnan", """Whether each element is nan, as bool.
+
+    >>> torch.isnan(torch.tensor([1.0, float("nan")]))
+    tensor([False,  True])
+    """)
 isinf = _classify(np.isinf, "isinf", "Whether every element is infinite.")
-isfinite = _classify(np.isfinite, "isfinite", "Whether every element is neither infinite nor nan.")
+isfinite = _classify(np.isfinite, "isfinite", """Whether each element is neither infinite nor nan, as bool.
+
+    >>> torch.isfinite(torch.tensor([1.0, float("inf")]))
+    tensor([ True, False])
+    """)
 isposinf = _classify(lambda a: a == np.inf if a.dtype.kind in "fV" else _nowhere(a), "isposinf",
                      "Whether every element is +inf.", {"complex": "isposinf does not support complex inputs."}, True)
 isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind in "fV" else _nowhere(a), "isneginf",

@@ -26,7 +26,11 @@ _left = (lambda g, mat2: matmul(g, adjoint(mat2)), lambda g, input: matmul(adjoi
 
 @contraction(("input", "mat2"), name="mm", vjp=_left)
 def mm(input, mat2):
-    """The product of two matrices."""
+    """The product of two matrices, (n, k) by (k, m), of one dtype; RuntimeError otherwise. ``matmul`` takes batches.
+
+    >>> torch.mm(torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0], [4.0]]))
+    tensor([[11.]])
+    """
     if input.ndim != 2 or mat2.ndim != 2 or _unlike(input, mat2):
         raise TypeError
     return product(input, mat2)
@@ -34,7 +38,12 @@ def mm(input, mat2):
 
 @contraction(("input", "mat2"), name="bmm", vjp=_left)
 def bmm(input, mat2):
-    """The products of two batches of matrices."""
+    """The products of two batches of matrices: (b, n, k) by (b, k, m). The batches must be equal; ``matmul``
+    broadcasts them.
+
+    >>> torch.bmm(torch.ones(5, 2, 3), torch.ones(5, 3, 4)).shape
+    torch.Size([5, 2, 4])
+    """
     if input.ndim != 3 or mat2.ndim != 3 or _unlike(input, mat2):
         raise TypeError
     if len(input) != len(mat2):

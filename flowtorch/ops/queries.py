@@ -13,7 +13,11 @@ from flowtorch.tensor import Tensor
 
 @composite
 def is_tensor(obj):
-    """Whether ``obj`` is a Tensor."""
+    """Whether ``obj`` is a Tensor.
+
+    >>> torch.is_tensor(torch.ones(1)), torch.is_tensor([1.0])
+    (True, False)
+    """
     return isinstance(obj, Tensor)
 
 
@@ -107,7 +111,13 @@ def is_signed(input):
 
 @composite(namespace="Tensor", method=True, name="type")
 def type_(self, dtype=None, non_blocking=False, **kwargs):
-    """The legacy type name, or a conversion to ``dtype`` (a dtype or such a name)."""
+    """The legacy name of the type, or, given ``dtype`` (a dtype or such a name), this tensor converted to it.
+
+    >>> torch.ones(2).type()
+    'torch.FloatTensor'
+    >>> torch.ones(2).type(torch.int64)
+    tensor([1, 1])
+    """
     if kwargs.keys() - {"async"}:
         raise TypeError(f"type() got an unexpected keyword argument '{next(iter(kwargs))}'")
     if dtype is None:
@@ -127,7 +137,11 @@ def type_(self, dtype=None, non_blocking=False, **kwargs):
 
 @composite(namespace="Tensor", method=True)
 def cpu(self, memory_format=dtypes.preserve_format):
-    """A copy in host memory; itself if it is there."""
+    """A copy in host memory, or this tensor itself if it is there already.
+
+    >>> torch.ones(2).cpu()
+    tensor([1., 1.])
+    """
     return self.to("cpu", memory_format=memory_format)
 
 

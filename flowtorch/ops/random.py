@@ -315,8 +315,20 @@ def _sized(name: str, draw: Callable[[np.ndarray, Generator], Any], doc: str) ->
     return composite(make)
 
 
-rand = _sized("rand", lambda a, gen: uniforms.uniform_(gen, a), "Numbers drawn uniformly from [0, 1).")
-randn = _sized("randn", lambda a, gen: normals.normal_(gen, a), "Numbers from the standard normal distribution.")
+rand = _sized("rand", lambda a, gen: uniforms.uniform_(gen, a), """Numbers drawn uniformly from [0, 1); on the CPU the
+    same ones that PyTorch draws after the same seed.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.rand(3)
+    tensor([0.4963, 0.7682, 0.0885])
+    """)
+randn = _sized("randn", lambda a, gen: normals.normal_(gen, a), """Numbers from the standard normal distribution; on
+    the CPU the same ones that PyTorch draws after the same seed.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.randn(3)
+    tensor([ 1.5410, -0.2934, -2.1788])
+    """)
 
 
 @composite
@@ -333,9 +345,14 @@ def randint(
     pin_memory=False,
     requires_grad=False,
 ):
-    """Integers below ``high``, or in [low, high): ``randint(high, size)``, ``randint(low, high, size)``.
+    """Integers drawn uniformly from [0, high) or [low, high): ``randint(high, size)``, ``randint(low, high, size)``.
 
-    The dtype is int64 unless another is named.
+    The result is int64 unless ``dtype`` says otherwise. RuntimeError if the range is empty.
+
+    >>> _ = torch.manual_seed(0)
+    >>> torch.randint(10, (2, 3))
+    tensor([[4, 9, 3],
+            [0, 3, 9]])
     """
     given = {k: v for k, v in (("low", low), ("high", high), ("size", size)) if v is not None}
     names = ("low", "high", "size")
@@ -374,7 +391,11 @@ def randperm(
     pin_memory=False,
     requires_grad=False,
 ):
-    """The integers below ``n`` in random order."""
+    """The integers from 0 to ``n - 1`` in random order, as int64.
+
+    >>> torch.randperm(5).sort().values
+    tensor([0, 1, 2, 3, 4])
+    """
     n = as_int("randperm", "n", 1, n)
     dtype = factory._check_options("randperm", dtype, layout)
     if dtype is None and out is None:
@@ -432,7 +453,11 @@ rand_like = _like_factory(
     "rand_like", lambda a, gen: uniforms.uniform_(gen, a), "``rand`` with the shape, dtype and device of ``input``."
 )
 randn_like = _like_factory(
-    "randn_like", lambda a, gen: normals.normal_(gen, a), "``randn`` with the shape, dtype and device of ``input``."
+    "randn_like", lambda a, gen: normals.normal_(gen, a), """``randn`` with the shape, dtype and device of ``input``.
+
+    >>> torch.randn_like(torch.zeros(2, 3)).shape
+    torch.Size([2, 3])
+    """
 )
 
 

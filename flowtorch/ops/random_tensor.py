@@ -63,7 +63,14 @@ def _multinomial(input, num_samples, replacement, generator):
 
 @composite(method=True)
 def multinomial(input, num_samples, replacement=False, *, generator=None, out=None):
-    """Indices of categories drawn with the weights along the last dimension of ``input`` (1-d or 2-d)."""
+    """Draw ``num_samples`` indices with the weights along the last dimension of ``input``: (n) or (m, n), any sum.
+
+    RuntimeError for negative, infinite or all-zero weights, and without ``replacement`` for more draws than
+    categories.
+
+    >>> torch.multinomial(torch.tensor([0.0, 3.0, 0.0]), 2, replacement=True)
+    tensor([1, 1])
+    """
     num_samples = as_int("multinomial", "num_samples", 2, num_samples)
     if not isinstance(replacement, bool):
         kind = type(replacement).__name__

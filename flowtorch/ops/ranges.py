@@ -92,7 +92,11 @@ def _steps(name: str, start: Any, end: Any, steps: Any) -> int:
 def linspace(
     start, end, steps=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
 ):
-    """``steps`` evenly spaced values from ``start`` to ``end``, both included."""
+    """``steps`` evenly spaced values from ``start`` to ``end``, both included.
+
+    >>> torch.linspace(0, 1, 5)
+    tensor([0.0000, 0.2500, 0.5000, 0.7500, 1.0000])
+    """
     dtype = _check_options("linspace", dtype, layout)
     start, end = _numbers(start, end)
     d = _range_dtype(start, end, dtype, out)
@@ -134,7 +138,12 @@ def range_(start=0, end=None, step=1, *, out=None, dtype=None, layout=None, devi
 
 @composite
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False):
-    """The identity matrix of ``n`` rows and ``m`` (default ``n``) columns."""
+    """The identity matrix of ``n`` rows and ``m`` (default ``n``) columns.
+
+    >>> torch.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     dtype = _check_options("eye", dtype, layout)
     m = n if m is None else m
     for value, what in ((n, "n"), (m, "m")):
@@ -197,7 +206,11 @@ def empty_permuted(
 
 @composite(method=True)
 def equal(input, other):
-    """Whether both have the same shape and the same elements."""
+    """Whether both tensors have the same shape and the same elements, as a Python bool. nan equals nothing.
+
+    >>> torch.equal(torch.tensor([1, 2]), torch.tensor([1, 2]))
+    True
+    """
     if not isinstance(other, Tensor):
         raise TypeError(f"equal(): argument 'other' (position 2) must be Tensor, not {type(other).__name__}")
     if input.device != other.device:

@@ -48,7 +48,12 @@ def public(name: str, f: Any, doc: str) -> Any:
 @op(tensors=("input",), low="keep", linear=True, namespace="Tensor",
     vjp=(lambda g, input_shape, repeats: _repeat_backward(g, input_shape, repeats),))
 def repeat(input, repeats):
-    """The tensor laid out again and again: ``repeats`` times along each dimension, missing ones in front."""
+    """A copy in which the tensor is laid out ``repeats`` times along each dimension; missing dimensions go in front.
+
+    >>> torch.tensor([1, 2]).repeat(2, 2)
+    tensor([[1, 2, 1, 2],
+            [1, 2, 1, 2]])
+    """
     if len(repeats) < input.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     shape = (1,) * (len(repeats) - input.ndim) + input.shape
@@ -86,7 +91,12 @@ repeat = Tensor.repeat = public(  # type: ignore[attr-defined]
 
 @op(tensors=("input",), low="keep", linear=True, vjp=(lambda g, dims: flip(g, dims),))
 def flip(input, dims):
-    """The order of the elements along ``dims`` reversed, as a copy."""
+    """A copy with the order of the elements along each of ``dims`` reversed.
+
+    >>> torch.flip(torch.tensor([[1, 2], [3, 4]]), dims=[1])
+    tensor([[2, 1],
+            [4, 3]])
+    """
     axes = normalize_dims(dims, input.ndim) if dims else ()
     if not input.ndim or not axes:
         return copy_of(input)

@@ -44,7 +44,15 @@ def accumulation_type(array: np.ndarray, dtype: Any) -> np.dtype:
 @reduction(name="sum", linear=True, out="dtype",
            vjp=(lambda g, input_shape, dim, keepdim: expand_reduced(g, input_shape, dim, keepdim).expand(input_shape),))
 def sum_(input, dim=None, keepdim=False, *, dtype=None):
-    """The sum over dimension(s) ``dim`` (all by default)."""
+    """The sum over dimension(s) ``dim`` (all by default). Integers and booleans are added up as int64, unless
+    ``dtype`` is given.
+
+    >>> x = torch.tensor([[1, 2], [3, 4]])
+    >>> x.sum()
+    tensor(10)
+    >>> x.sum(dim=0, keepdim=True)
+    tensor([[4, 6]])
+    """
     if dim is None and dtype is None and not keepdim:
         n = input.size
         if 0 < n <= _SHORT and input.dtype.kind == "f" and input.itemsize > 2 and input.flags.c_contiguous:
@@ -83,7 +91,13 @@ def _sum_in_blocks(input: np.ndarray, axis: int, target: np.dtype, keepdim: bool
 @reduction(linear=True, vjp=(lambda g, input_shape, dim, keepdim: expand_reduced(g, input_shape, dim, keepdim).expand(
     input_shape) / _count(input_shape, dim),))
 def mean(input, dim=None, keepdim=False, *, dtype=None):
-    """The mean over dimension(s) ``dim`` (all by default)."""
+    """The mean over dimension(s) ``dim`` (all by default).
+
+    Only of floating-point and complex tensors: convert integers first, or give ``dtype`` (RuntimeError otherwise).
+
+    >>> torch.tensor([[1.0, 2.0], [3.0, 5.0]]).mean(dim=1)
+    tensor([1.5000, 4.0000])
+    """
     target = input.dtype if dtype is None else dtype.numpy
     if target.kind in "biu":
         raise RuntimeError(f"mean(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} dtype "
@@ -154,7 +168,11 @@ def prod_(input, dim=None, keepdim=False, *, dtype=None):
 
 @composite(method=True)
 def prod(input, dim=None, keepdim=False, *, dtype=None, out=None):
-    """The product of all elements, or over dimension ``dim``."""
+    """The product of all elements, or over dimension ``dim``. Integers are multiplied as int64.
+
+    >>> torch.tensor([[1, 2], [3, 4]]).prod(dim=1)
+    tensor([ 2, 12])
+    """
     if out is not None:
         if dim is None:
             raise TypeError("prod() received an invalid combination of arguments - got (Tensor, out=Tensor)")
@@ -246,7 +264,12 @@ def _arg(find: Any, name: str, doc: str) -> Any:
     return reduction(body, rejects={kind: f"{name}(): does not support {kind} input" for kind in ("complex", "bool")})
 
 
-argmax = _arg(np.argmax, "argmax", "The index of the largest element (the first nan counts as such) over ``dim``.")
+argmax = _arg(np.argmax, "argmax", """The index (int64) of the largest element over ``dim``, or in the flattened
+    tensor. The first nan counts as the largest.
+
+    >>> torch.argmax(torch.tensor([[1, 9], [8, 2]]), dim=1)
+    tensor([1, 0])
+    """)
 argmin = _arg(np.argmin, "argmin", "The index of the smallest element (the first nan counts as such) over ``dim``.")
 
 
@@ -318,10 +341,36 @@ def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> An
     return composite(call, method=True)
 
 
-max_ = _overloads("max", _max_dim, amax, maximum, "The largest element; (values, indices) along ``dim``; the larger "
-                                                  "of two tensors.")
-min_ = _overloads("min", _min_dim, amin, minimum, "The smallest element; (values, indices) along ``dim``; the smaller "
-                                                  "of two tensors.")
+max_ = _overloads("max", _max_dim, amax, maximum,
+                  """The largest element of all; with ``dim``, (values, indices) along it; with a second tensor, the
+    larger of the two.
+
+    RuntimeError for a tensor without elements. ``amax`` takes several dimensions and spreads the gradient over equal
+    elements.
+
+    >>> x = torch.tensor([[1, 5], [7, 2]])
+    >>> x.max()
+    tensor(7)
+    >>> torch.max(x, dim=1)
+    torch.return_types.max(
+    values=tensor([5, 7]),
+    indices=tensor([1, 0]))
+    """)
+min_ = _overloads("min", _min_dim, amin, minimum,
+                  """The smallest element of all; with ``dim``, (values, indices) along it; with a second tensor, the
+    smaller of the two.
+
+    RuntimeError for a tensor without elements. ``amin`` takes several dimensions and spreads the gradient over equal
+    elements.
+
+    >>> x = torch.tensor([[1, 5], [7, 2]])
+    >>> x.min()
+    tensor(1)
+    >>> torch.min(x, dim=1)
+    torch.return_types.min(
+    values=tensor([1, 2]),
+    indices=tensor([0, 1]))
+    """)
 
 
 # ---------------------------------------------------------------- logical
@@ -343,8 +392,18 @@ def _truth_out(name: str, out: Any, result: Any) -> None:
         raise RuntimeError(f"{name} only supports bool tensor for result, got: {out.label}")
 
 
-all_ = _logical(np.logical_and, "all", "Whether all elements are nonzero.")
-any_ = _logical(np.logical_or, "any", "Whether any element is nonzero.")
+all_ = _logical(np.logical_and, "all", """Whether all elements, over ``dim`` or everywhere, are nonzero; true where
+    there are none.
+
+    >>> torch.all(torch.tensor([[True, False], [True, True]]), dim=1)
+    tensor([False,  True])
+    """)
+any_ = _logical(np.logical_or, "any", """Whether any element, over ``dim`` or everywhere, is nonzero; false where
+    there are none.
+
+    >>> torch.any(torch.tensor([[True, False], [False, False]]), dim=1)
+    tensor([ True, False])
+    """)
 
 
 @reduction(out=False)
@@ -454,7 +513,12 @@ def _var_mean(name, first):
 
 
 var = _variance("var", _var, "The variance over ``dim``, with ``correction`` (1) subtracted from the count.")
-std = _variance("std", _std, "The standard deviation over ``dim``, with ``correction`` (1) subtracted from the count.")
+std = _variance("std", _std, """The standard deviation over ``dim``, with ``correction`` (1) subtracted from the
+    count.
+
+    >>> torch.tensor([1.0, 2.0, 3.0]).std()
+    tensor(1.)
+    """)
 var_mean = _variance("var_mean", _var_mean("var_mean", _var), "(variance, mean) over ``dim``.")
 std_mean = _variance("std_mean", _var_mean("std_mean", _std), "(standard deviation, mean) over ``dim``.")
 

@@ -57,7 +57,12 @@ def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
     return call
 
 
-cumsum = _scan(np.add, "cumsum", lambda g, dim: _reverse_cumsum(g, dim), "The running sum along ``dim``.")
+cumsum = _scan(np.add, "cumsum", lambda g, dim: _reverse_cumsum(g, dim), """The running sum along ``dim``. Integers
+    are added up as int64.
+
+    >>> torch.cumsum(torch.tensor([1, 2, 3]), dim=0)
+    tensor([1, 3, 6])
+    """)
 cumprod = _scan(np.multiply, "cumprod", lambda g, input, out, dim: _cumprod_backward(g, input, out, dim),
                 "The running product along ``dim``.")
 

@@ -98,7 +98,11 @@ def _parts(result: tuple, inverse: bool, counts: bool) -> Any:
 
 @composite(method=True)
 def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None):
-    """The distinct elements (or slices along ``dim``) in ascending order; on demand also the inverse and the counts."""
+    """The distinct elements (or slices along ``dim``) in ascending order; on demand also the inverse and the counts.
+
+    >>> torch.unique(torch.tensor([3, 1, 3]), return_counts=True)
+    (tensor([1, 3]), tensor([1, 2]))
+    """
     for k, flag in enumerate(("sorted", "return_inverse", "return_counts")):
         need_bool("unique", flag, k + 2, (sorted, return_inverse, return_counts)[k])
     return _parts(_unique(input.detach(), dim, return_inverse), return_inverse, return_counts)

@@ -156,7 +156,14 @@ def _log_softmax_backward(grad, output, dim):
 
 @composite(method=True, out=True)
 def softmax(input, dim, dtype=None):
-    """Scale the slices of ``input`` along ``dim`` to be positive and sum to one."""
+    """``exp(input)`` divided by its sum along ``dim``: every slice is positive and sums to one.
+
+    The largest element is subtracted first, so nothing overflows. Integers are refused unless ``dtype`` is given.
+
+    >>> torch.softmax(torch.tensor([[0.0, 0.0], [0.0, 1000.0]]), dim=1)
+    tensor([[0.5000, 0.5000],
+            [0.0000, 1.0000]])
+    """
     return _unless_empty(_softmax, input if dtype is None else input.to(dtype), dim)
 
 

@@ -46,8 +46,14 @@ def take_along(a: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
 @op(tensors=("input",), outputs=("values", "indices"), vjp=(
     lambda g, input_shape, dim, out: None if g[0] is None else at_indices(g[0], out[1], dim, True, input_shape),))
 def sort(input, dim=-1, descending=False, *, stable=None):
-    """The values along ``dim`` in ascending (or descending) order, and where they were; equal values keep their
-    order."""
+    """The values along ``dim`` in ascending (or descending) order, and their indices. Equal values keep their order
+    with ``stable=True``; nan counts as the largest.
+
+    >>> torch.sort(torch.tensor([3, 1, 2]))
+    torch.return_types.sort(
+    values=tensor([1, 2, 3]),
+    indices=tensor([1, 2, 0]))
+    """
     if input.dtype.kind == "c":
         raise RuntimeError(" Sort does not support complex dtypes on CPU")
     dim = normalize_dim(dim, input.ndim)
@@ -71,7 +77,12 @@ def _like_layout(a: np.ndarray, like: np.ndarray) -> np.ndarray:
 
 @composite(method=True)
 def argsort(input, dim=-1, descending=False, *, stable=False):
-    """The indices that put the values along ``dim`` in order."""
+    """The indices (int64) that put the values along ``dim`` in ascending order, or descending with
+    ``descending=True``.
+
+    >>> torch.argsort(torch.tensor([3, 1, 2]))
+    tensor([1, 2, 0])
+    """
     return sort(input.detach(), dim, descending, stable=True)[1]
 
 
@@ -86,7 +97,15 @@ def msort(input):
 @op(tensors=("input",), outputs=("values", "indices"), vjp=(
     lambda g, input_shape, dim, out: None if g[0] is None else at_indices(g[0], out[1], dim, True, input_shape),))
 def topk(input, k, dim=-1, largest=True, sorted=True):
-    """The ``k`` largest (or smallest) values along ``dim``, in order, and where they are."""
+    """The ``k`` largest values along ``dim`` and their indices; the smallest with ``largest=False``.
+
+    RuntimeError if ``k`` exceeds the size of ``dim``.
+
+    >>> torch.topk(torch.tensor([1, 5, 3]), 2)
+    torch.return_types.topk(
+    values=tensor([5, 3]),
+    indices=tensor([1, 2]))
+    """
     if input.dtype.kind in "cb":
         raise RuntimeError(f"{' ' if input.dtype.kind == 'c' else ''}topk does not support "
                            f"{'complex' if input.dtype.kind == 'c' else 'bool'} dtypes on CPU")

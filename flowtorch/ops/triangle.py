@@ -32,7 +32,14 @@ def _triangle(name: str, lower: bool, doc: str) -> Any:
                    vjp=(lambda g, diagonal: REGISTRY[name].public(g, diagonal),))(body)
 
 
-tril = _triangle("tril", True, "The lower triangle of the last two dimensions, zeros above ``diagonal``.")
+tril = _triangle("tril", True, """The lower triangle of the last two dimensions, with zeros above ``diagonal`` (0 is
+    the main one, 1 the one above it).
+
+    >>> torch.tril(torch.ones(3, 3))
+    tensor([[1., 0., 0.],
+            [1., 1., 0.],
+            [1., 1., 1.]])
+    """)
 triu = _triangle("triu", False, "The upper triangle of the last two dimensions, zeros below ``diagonal``.")
 
 

@@ -111,7 +111,19 @@ def _view_as(array: np.ndarray, shape: tuple) -> np.ndarray:
 
 @view(name="view", variadic="size", namespace="Tensor", vjp=(lambda g, input_shape: g.reshape(input_shape),))
 def view_(input, size):
-    """The same elements under another shape, without a copy; RuntimeError where only a copy could do it."""
+    """The same elements in another shape, without a copy: the result shares memory with this tensor.
+
+    One size may be -1 and is then computed. RuntimeError if the number of elements differs, or if the strides allow
+    the new shape only with a copy (``reshape`` makes that copy). ``view(dtype)`` reinterprets the bytes.
+
+    >>> x = torch.arange(6)
+    >>> x.view(2, -1)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    >>> x.view(2, 3)[0, 0] = 9
+    >>> x
+    tensor([9, 1, 2, 3, 4, 5])
+    """
     if input.flags.c_contiguous:
         try:
             return input.reshape(size)
@@ -146,7 +158,11 @@ def view_dtype(input, dtype):
 
 @view(vjp=(lambda g, dim0, dim1: g.transpose(dim0, dim1),))
 def transpose(input, dim0, dim1):
-    """Swap two dimensions."""
+    """A view with the dimensions ``dim0`` and ``dim1`` swapped.
+
+    >>> torch.zeros(2, 3, 4).transpose(0, -1).shape
+    torch.Size([4, 3, 2])
+    """
     n = input.ndim
     if n == 0:
         normalize_dim(dim0, n), normalize_dim(dim1, n)
@@ -156,7 +172,12 @@ def transpose(input, dim0, dim1):
 
 @view(vjp=(lambda g: g.t(),))
 def t(input):
-    """Swap the dimensions of a matrix; vectors and 0-d tensors stay."""
+    """The transpose of a matrix, as a view; vectors and 0-d tensors stay. RuntimeError for more dimensions.
+
+    >>> torch.tensor([[1, 2], [3, 4]]).t()
+    tensor([[1, 3],
+            [2, 4]])
+    """
     if input.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
     return input.T
@@ -164,7 +185,11 @@ def t(input):
 
 @view(variadic="dims", vjp=(lambda g, dims: g.permute(_inverse(dims)),))
 def permute(input, dims):
-    """Reorder the dimensions."""
+    """A view with the dimensions in another order; ``dims`` names each dimension once (RuntimeError otherwise).
+
+    >>> torch.zeros(2, 3, 4).permute(2, 0, 1).shape
+    torch.Size([4, 2, 3])
+    """
     n = input.ndim
     if len(dims) != n:
         need_ints("permute", "dims", 2, dims)
@@ -191,7 +216,14 @@ def _inverse(dims: Any) -> tuple:
 
 @view(variadic="size", vjp=(lambda g, input_shape: g.sum_to_size(input_shape),))
 def expand(input, size, *, implicit=False):
-    """Repeat dimensions of size 1 without copying; -1 keeps a size."""
+    """A view in which dimensions of size 1 are repeated without copying. -1 keeps a size; new dimensions go in front.
+
+    Several elements of the result share one place in memory: clone it before writing into it.
+
+    >>> torch.tensor([[1], [2]]).expand(-1, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
     size = sizes((size,), "expand")
     lead = len(size) - input.ndim
     if lead < 0:
@@ -237,7 +269,11 @@ def _type_name(array: np.ndarray) -> str:
 
 @view(vjp=(lambda g, dim: g.squeeze(dim),))
 def unsqueeze(input, dim):
-    """Insert a dimension of size 1 before dimension ``dim``."""
+    """A view with a new dimension of size 1 at place ``dim``, which lies in [-ndim - 1, ndim] (IndexError otherwise).
+
+    >>> torch.zeros(2, 3).unsqueeze(-1).shape
+    torch.Size([2, 3, 1])
+    """
     n = input.ndim
     if type(dim) is not int or not 0 <= dim <= n:
         dim = normalize_dim(dim, n + 1)
@@ -251,7 +287,12 @@ def unsqueeze(input, dim):
 
 @view(vjp=(lambda g, input_shape, dim: g.reshape(input_shape),))   # dim: the node is named after it
 def squeeze(input, dim=None):
-    """Drop dimensions of size 1: all of them, or those of ``dim`` that have size 1."""
+    """A view without dimensions of size 1: all of them, or those of ``dim`` (an int or several) that have size 1.
+
+    >>> x = torch.zeros(1, 2, 1)
+    >>> x.squeeze().shape, x.squeeze(0).shape, x.squeeze(1).shape
+    (torch.Size([2]), torch.Size([2, 1]), torch.Size([1, 2, 1]))
+    """
     gone = {d for d in normalize_dims(dim, input.ndim) if dim != () and input.ndim and input.shape[d] == 1}
     return input.squeeze(tuple(gone))
 
@@ -388,7 +429,11 @@ def _diagonal_backward(g, shape, offset, dim1, dim2):
 
 @view(name="unbind", changes_type=True, vjp=(lambda g, input_shape, dim: _unbind_backward(g, input_shape, dim),))
 def unbind(input, dim=0):
-    """All slices along ``dim``, as a tuple."""
+    """All slices along ``dim``, as a tuple of views without that dimension.
+
+    >>> torch.unbind(torch.tensor([[1, 2], [3, 4]]))
+    (tensor([1, 2]), tensor([3, 4]))
+    """
     if input.ndim == 0:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     dim = normalize_dim(dim, input.ndim)
@@ -439,7 +484,14 @@ def _split_backward(g, shape, split_sizes, dim):
 
 @composite
 def split(tensor, split_size_or_sections, dim=0):
-    """Pieces of ``split_size_or_sections`` along ``dim`` (the last may be smaller), or of the sizes in a list."""
+    """Views of consecutive pieces along ``dim``: all of one size (the last may be smaller), or of the sizes in a
+    list.
+
+    RuntimeError if listed sizes do not add up to the size of ``dim``.
+
+    >>> torch.arange(5).split(2)
+    (tensor([0, 1]), tensor([2, 3]), tensor([4]))
+    """
     if isinstance(split_size_or_sections, (tuple, list)):
         if not hasattr(tensor, "_array"):
             return tensor.split(split_size_or_sections, dim)             # as PyTorch asks it
@@ -583,7 +635,13 @@ def view_as_complex(input):
 
 @view(variadic="shape", node="ViewBackward0", vjp=(lambda g, input_shape: g.reshape(input_shape),))
 def reshape(input, shape):
-    """The same elements in another shape: a view where possible, else a copy."""
+    """The same elements in another shape: a view where the strides allow it, else a copy.
+
+    One size may be -1 and is then computed; RuntimeError if the number of elements differs.
+
+    >>> torch.arange(6).reshape(3, 2).t().reshape(-1)
+    tensor([0, 2, 4, 1, 3, 5])
+    """
     if input.flags.c_contiguous:
         try:
             return input.reshape(shape)

@@ -21,6 +21,13 @@ class Adam(GroupwiseOptimizer):
 
     ``amsgrad`` divides by the largest average so far (Reddi et al., 2018). ``decoupled_weight_decay`` shrinks
     the parameters instead of adding to the gradient, which makes it AdamW.
+
+    >>> x = torch.nn.Parameter(torch.tensor([1.0]))
+    >>> optimizer = torch.optim.Adam([x], lr=0.1)
+    >>> (x ** 2).sum().backward()
+    >>> optimizer.step()
+    >>> x.data
+    tensor([0.9000])
     """
 
     _options_added = (("amsgrad", False), ("maximize", False), ("foreach", None), ("capturable", False),

@@ -87,7 +87,12 @@ class Optimizer:
     """Base class of all optimizers.
 
     ``params`` are tensors, (name, tensor) pairs, or dictionaries that describe parameter groups; ``defaults``
-    are the options of groups that do not set them.
+    are the options of groups that do not set them. A subclass defines ``step``.
+
+    >>> layer = torch.nn.Linear(2, 1)
+    >>> optimizer = torch.optim.SGD([{"params": [layer.weight]}, {"params": [layer.bias], "lr": 0.5}], lr=0.1)
+    >>> [group["lr"] for group in optimizer.param_groups]
+    [0.1, 0.5]
     """
 
     OptimizerPreHook = Callable[..., Any]

@@ -58,6 +58,9 @@ def save(
 
     Tensors that share memory share it again after :func:`load`. A path is replaced in one step once
     everything is on the disk: whatever happens before, the old file stays whole.
+
+    >>> import io
+    >>> torch.save([torch.zeros(3)], io.BytesIO())
     """
     if not isinstance(f, (str, os.PathLike)) and not hasattr(f, "write"):
         raise AttributeError("expected 'f' to be string, path, or a file-like object with a 'write' attribute")
@@ -186,14 +189,21 @@ def load(
 ) -> Any:
     """Read what :func:`save` (flowtorch's or PyTorch's) has written, from a path or a seekable file object.
 
-    Only tensors, plain containers and what :func:`add_safe_globals` declares are admitted.
-    ``weights_only=False`` runs whatever the file says: do it only with files that you trust.
+    Only tensors, plain containers and what :func:`add_safe_globals` declares are admitted; anything else is an
+    UnpicklingError that says what was met. ``weights_only=False`` runs whatever the file says: use it only with files
+    that you trust.
 
     Args:
-        map_location: where storages go: a device, a string, a dict from the file's locations to others, or a
-        function
-            of (storage on the CPU, location) that returns a storage or None.
+        map_location: where storages go: a device, a string, a dictionary from the file's locations to others, or a
+            function of (storage on the CPU, location) that returns a storage or None.
         mmap: leave the storages in the file and map it into memory.
+
+    >>> import io
+    >>> file = io.BytesIO()
+    >>> torch.save({"weight": torch.ones(2)}, file)
+    >>> _ = file.seek(0)
+    >>> torch.load(file)
+    {'weight': tensor([1., 1.])}
     """
     weights_only = _decide_weights_only(weights_only, pickle_module)
     if weights_only and pickle_module is not None:

@@ -72,7 +72,11 @@ def relu_(input):
 
 
 def relu(input, inplace: bool = False):
-    """Replace negative elements by zero; NaN stays."""
+    """Replace negative elements by zero; nan stays nan. ``inplace=True`` overwrites ``input``.
+
+    >>> torch.nn.functional.relu(torch.tensor([-1.0, 2.0]))
+    tensor([0., 2.])
+    """
     return input.relu_() if inplace else torch.relu(input)
 
 
@@ -143,7 +147,12 @@ def relu6(input, inplace: bool = False):
 
 @composite(namespace="nn.functional", out=True)
 def softplus(input, beta: float = 1, threshold: float = 20):
-    """``log(1 + exp(beta * input)) / beta``, linear where ``beta * input`` exceeds ``threshold``."""
+    """``log(1 + exp(beta * input)) / beta``, a smooth relu; ``input`` itself where ``beta * input`` exceeds
+    ``threshold``.
+
+    >>> torch.nn.functional.softplus(torch.tensor([0.0, 30.0]))
+    tensor([ 0.6931, 30.0000])
+    """
     return ops.softplus(input, beta, threshold)
 
 
@@ -252,7 +261,13 @@ def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
 
 @composite(namespace="nn.functional")
 def softmax(input, dim: int | None = None, _stacklevel: int = 3, dtype=None):
-    """Scale the slices along ``dim`` to be positive and sum to one."""
+    """``exp(input)`` divided by its sum along ``dim``: every slice is positive and sums to one.
+
+    ``dtype`` is the type to compute and return. A ``dim`` that is left out is guessed, with a warning.
+
+    >>> torch.nn.functional.softmax(torch.tensor([0.0, 1.0]), dim=0)
+    tensor([0.2689, 0.7311])
+    """
     if dim is None:
         dim = _implicit_dim("softmax", input.dim(), _stacklevel)
     return input.softmax(dim) if dtype is None else input.softmax(dim, dtype=dtype)
@@ -268,7 +283,11 @@ def softmin(input, dim: int | None = None, _stacklevel: int = 3, dtype=None):
 
 @composite(namespace="nn.functional")
 def log_softmax(input, dim: int | None = None, _stacklevel: int = 3, dtype=None):
-    """The logarithm of ``softmax``, computed without overflow."""
+    """The logarithm of ``softmax`` along ``dim``, computed without overflow and without the logarithm of zero.
+
+    >>> torch.nn.functional.log_softmax(torch.tensor([0.0, 1000.0]), dim=0)
+    tensor([-1000.,     0.])
+    """
     if dim is None:
         dim = _implicit_dim("log_softmax", input.dim(), _stacklevel)
     return input.log_softmax(dim) if dtype is None else input.log_softmax(dim, dtype=dtype)

@@ -25,9 +25,15 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ):
-    """``softmax(query @ key.T * scale + attn_mask) @ value`` for (..., L, E), (..., S, E) and (..., S, Ev).
+    """``softmax(query @ key.T * scale + attn_mask) @ value`` for (..., L, E), (..., S, E) and (..., S, Ev) (Vaswani
+    et al., 2017).
 
-    A boolean mask lets through what is True. ``enable_gqa`` repeats the heads (dimension -3) of key and value.
+    ``scale`` is 1 / sqrt(E) unless given. A boolean mask lets through what is true; ``is_causal`` stands for the
+    lower triangle. ``enable_gqa`` repeats the heads (dimension -3) of key and value.
+
+    >>> q, k, v = torch.zeros(1, 4, 8), torch.zeros(1, 6, 8), torch.ones(1, 6, 2)
+    >>> torch.nn.functional.scaled_dot_product_attention(q, k, v).shape
+    torch.Size([1, 4, 2])
     """
     _check_attention(query, key, value, attn_mask, is_causal, enable_gqa)
     on_device = query.device.type == "cuda" and query.dtype.is_floating_point

@@ -127,7 +127,15 @@ def _check_mode(mode: str, scale_grad_by_freq: bool, sparse: bool, per_sample_we
 
 @composite(namespace="nn.functional")
 def one_hot(tensor, num_classes: int = -1):
-    """A one at the place that each integer names, zeros elsewhere: (*) to (*, num_classes)."""
+    """A one at the place that each int64 names, zeros elsewhere: (*) to (*, num_classes).
+
+    Without ``num_classes`` the largest integer decides. RuntimeError for negative integers and too small numbers of
+    classes.
+
+    >>> torch.nn.functional.one_hot(torch.tensor([0, 2]))
+    tensor([[1, 0, 0],
+            [0, 0, 1]])
+    """
     num_classes = need_int("one_hot", "num_classes", 2, num_classes)
     if tensor.dtype != torch.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")

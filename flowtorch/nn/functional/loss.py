@@ -236,7 +236,17 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ):
-    """The cross entropy of (N, C, ...) or (C) logits; targets are class indices, or probabilities of one shape."""
+    """The cross entropy of (N, C, ...) or (C) logits and a target.
+
+    The target has class indices (int64, shape (N, ...)), or probabilities (floating point, the shape of the logits).
+    ``weight`` has a factor for each class, ``ignore_index`` names a target that does not count, ``label_smoothing``
+    mixes the target with the uniform distribution. ``reduction`` is "mean" (over the targets that count), "sum" or
+    "none".
+
+    >>> logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
+    >>> torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
+    tensor(0.1269)
+    """
     if weight is size_average is reduce is None and label_smoothing == 0.0 and reduction in NAMES and are_rows(
             input, target):
         return cross_entropy_of_rows(input, target, None, reduction, ignore_index)

@@ -14,7 +14,15 @@ __all__ = ["pad"]
 
 @composite(namespace="nn.functional")
 def pad(input, pad, mode: str = "constant", value: float | None = None):
-    """Extend ``input``; ``pad`` has a (left, right) pair for each dimension, last dimension first."""
+    """Extend ``input`` at its borders. ``pad`` has a (left, right) pair for each dimension, the last dimension first.
+
+    ``mode`` is "constant" (filled with ``value``), "reflect", "replicate" or "circular". Negative numbers cut off.
+
+    >>> torch.nn.functional.pad(torch.ones(2, 2), (1, 0, 0, 1))
+    tensor([[0., 1., 1.],
+            [0., 1., 1.],
+            [0., 0., 0.]])
+    """
     pad = [_int(p, place) for place, p in enumerate(pad)]
     if len(pad) % 2 != 0:
         raise RuntimeError("Padding length must be divisible by 2")

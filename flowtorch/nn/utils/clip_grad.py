@@ -72,8 +72,17 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale the gradients in place so that their common norm is at most ``max_norm``; returns the old
-    norm."""
+    """Scale the gradients in place so that their common norm is at most ``max_norm``; returns the old norm.
+
+    ``error_if_nonfinite`` raises a RuntimeError where the norm is nan or infinite.
+
+    >>> p = torch.nn.Parameter(torch.zeros(2))
+    >>> p.grad = torch.tensor([3.0, 4.0])
+    >>> torch.nn.utils.clip_grad_norm_([p], 1.0)
+    tensor(5.)
+    >>> p.grad
+    tensor([0.6000, 0.8000])
+    """
     if isinstance(parameters, GeneratorType):
         parameters = list(parameters)
         if not parameters:

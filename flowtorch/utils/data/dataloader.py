@@ -49,8 +49,8 @@ class DataLoader(Generic[T_co]):
         batch_size: samples in a batch; None yields single samples.
         shuffle: a new random order in each epoch.
         sampler: the order of indices, instead of ``shuffle``.
-        batch_sampler: lists of indices, instead of ``batch_size``, ``shuffle``, ``sampler`` and
-        ``drop_last``. num_workers: processes that fetch batches ahead; 0 fetches in this one.
+        batch_sampler: lists of indices, instead of ``batch_size``, ``shuffle``, ``sampler`` and ``drop_last``.
+        num_workers: processes that fetch batches ahead; 0 fetches in this one.
         collate_fn: makes a batch of a list of samples (``default_collate``).
         drop_last: leave out a last batch that is smaller.
         timeout: seconds to wait for a batch from the workers; 0 waits for ever.
@@ -60,6 +60,13 @@ class DataLoader(Generic[T_co]):
         prefetch_factor: batches that each worker fetches ahead (2).
         persistent_workers: keep the workers from one epoch to the next.
         in_order: False yields batches as they become ready.
+
+    >>> data = torch.utils.data.TensorDataset(torch.arange(5), torch.arange(5) ** 2)
+    >>> for x, y in torch.utils.data.DataLoader(data, batch_size=2):
+    ...     print(x, y)
+    tensor([0, 1]) tensor([0, 1])
+    tensor([2, 3]) tensor([4, 9])
+    tensor([4]) tensor([16])
     """
 
     __initialized = False

@@ -27,6 +27,14 @@ class Dataset(Generic[T_co]):
     """Samples by index: subclasses define ``__getitem__`` and, for most samplers, ``__len__``.
 
     ``__getitems__(indices)``, where defined, fetches the samples of a batch in one call.
+
+    >>> class Squares(torch.utils.data.Dataset):
+    ...     def __len__(self):
+    ...         return 10
+    ...     def __getitem__(self, i):
+    ...         return i * i
+    >>> Squares()[3]
+    9
     """
 
     def __getitem__(self, index: Any) -> T_co:
