@@ -198,7 +198,6 @@ def test_a_small_gpt_trains_as_on_torch(gpt):
             "blocks.0.attention",
             "F.scaled_dot",
         ),
-        ("_layer_norm gradient: slightly off", "backward", "layer_norm", "norm", "self.head(self.norm(x))"),
         ("linear: bias forgotten", "forward", "linear", "blocks.0.attention.qkv", "for part in self.qkv(x)"),
     ],
 )
@@ -219,6 +218,29 @@ def test_one_planted_fault_in_a_small_gpt(gpt, fault, phase, name, module, text)
     assert not any(o.returncode for o in outputs) and all("tensor(" in o.stdout for o in outputs)
     _, _, printed = run(path, "--database", str(folder), against=gpt / "dump", args=GPT)
     assert f"failed before: nn.functional.{name}" in printed and "mended" in printed and not list(folder.iterdir())
+
+
+def test_one_planted_fault_in_the_example_as_it_stands():
+    """What docs/difftest_porting.md shows: no arguments, full size."""
+    page = (ROOT / "docs" / "difftest_porting.md").read_text()
+    shown = next(x for x in page.split("\n") if x.startswith("first divergence"))
+    argv = [sys.executable, "-m", "flowtorch", "difftest", "run", "--preload", str(FAULTS), "--limit", "500"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DIFFTEST_FAULT": "_layer_norm gradient: slightly off"}
+    before = os.times()
+    done = subprocess.run([*argv, "examples/char_gpt.py"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    after = os.times()
+    assert done.returncode == 1 and shown in done.stdout.split("\n"), done.stdout + done.stderr
+    assert "in norm at char_gpt.py:72: logits = self.head(self.norm(x))" in shown
+    assert "torch.nn.functional.layer_norm(x0, (2,), x1, x2, 1e-05)" in done.stdout
+    assert after.children_user - before.children_user < 60
+
+
+def test_a_program_is_stopped_where_enough_is_recorded(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text("import torch\nx = torch.ones(100, 100)\nwhile True:\n    x = x * 1.5 + 1\n")
+    for option, count in (("--limit", "20"), ("--memory", "1")):
+        status, analysis, _ = run(path, option, count, against="oracle")
+        assert status == 0 and 18 <= analysis["paired"] <= 30
 
 
 def test_the_optimizer_is_compared_too(gpt, tmp_path):

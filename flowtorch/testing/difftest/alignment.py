@@ -101,17 +101,16 @@ class Alignment:
 
     def _best(self, e: Event) -> int | None:
         """Their call with most inputs in common, the earliest of those; None if none could be it."""
+        unused = [n for n in self._unused.get(bare(e), ()) if len(self.theirs.events[n].inputs) == len(e.inputs)]
+        for n in unused:
+            pairs = zip(e.inputs, self.theirs.events[n].inputs, strict=True)
+            if (e.name in FILLS or all(self.same(a, b) for a, b in pairs)) and self._fitting(e, self.theirs.events[n]):
+                return n
         best, best_score = None, -1.0
-        for n in self._unused.get(bare(e), ()):
+        for n in unused:
             other = self.theirs.events[n]
-            if len(other.inputs) != len(e.inputs) or not self._fitting(e, other):
-                continue
-            if e.name in FILLS:
-                return n
             score = sum(self.nearness(a, b) for a, b in zip(e.inputs, other.inputs, strict=True))
-            if score == len(e.inputs):
-                return n
-            if score > best_score:
+            if score > best_score and self._fitting(e, other):
                 best, best_score = n, score
         if best is None or best_score > 0:
             return best

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -58,12 +59,12 @@ class Derivatives:
             parts = [self.there.derivative(e, other, sweep, k, way) for e, other, k in others if other is not None]
             return [np.sum(parts, axis=0)]
 
-        def spread() -> Any:
+        def spread() -> Iterator[np.ndarray]:
             try:
-                return movement(total)[0]
+                for (moves,) in movement(total):
+                    yield moves
             except Exception as problem:  # not every derivative has a double precision form
                 self.skipped.append(f"a derivative in double precision: {type(problem).__name__}: {problem}")
-                return None
 
         try:
             (got,) = total(Way())

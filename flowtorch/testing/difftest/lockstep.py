@@ -6,6 +6,7 @@ the other side's inputs; the rest it *inherits* from calls before it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from .alignment import Alignment
 from .calls import RANDOM
 from .derivatives import Derivatives
 from .replay import Replay
-from .steperror import added, coarsest, distance, movement
+from .steperror import Kept, added, coarsest, distance, movement
 from .trace import Event, Trace
 
 NOISE = 1e-5  # of the largest gradient of a step: smaller ones may be what cancelled terms leave
@@ -209,12 +210,10 @@ class Lockstep:
             self.skipped.append(f"{e.name} at {e.where}: {type(problem).__name__}: {problem}")
             return None
         dtypes = [e.autocast, *(self.theirs.dtypes[d] for d in (*other.inputs, *other.outputs))]
-        moves: dict = {}
+        stages = Kept(self.movement(e, other))
 
-        def spread(name: Any) -> Any:
-            if not moves:
-                moves.update(self.movement(e, other))
-            return moves.get(name)
+        def spread(name: Any) -> Iterator[Any]:
+            return (moves[name] for moves in stages if name in moves)
 
         worst = 0.0
         for name, b in zip(names, other.outputs, strict=True):
@@ -232,7 +231,8 @@ class Lockstep:
             return dict(enumerate(self.there.accumulation(other.inputs, *way)))
         return dict(enumerate(self.there.results(e, other.inputs, other.drawn, *way)))
 
-    def movement(self, e: Event, other: Event) -> dict[Any, np.ndarray | None]:
+    def movement(self, e: Event, other: Event) -> Iterator[dict[Any, np.ndarray]]:
+        """By how much the results move, by name or number; nothing for calls that draw random numbers."""
         names: list = []
 
         def run(way: Any) -> list[np.ndarray]:
@@ -241,10 +241,10 @@ class Lockstep:
             return list(found.values())
 
         try:
-            return dict(zip(names, movement(run), strict=True)) if not e.drawn else {None: None}
+            for moves in movement(run) if not e.drawn else ():
+                yield dict(zip(names, moves, strict=True))
         except Exception as problem:  # not every function has a double precision form
             self.skipped.append(f"{e.name} at {e.where} in double precision: {type(problem).__name__}: {problem}")
-            return {None: None}
 
     # ---- backward
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .recording import Recorder
+from .recording import Enough, Recorder
 from .trace import Trace
 
 
@@ -24,8 +24,10 @@ def install(library: str) -> Any:
     return torch
 
 
-def run_program(library: str, script: str, argv: list[str], preload: str = "", limit: int = 50_000) -> Trace:
-    """Run a script with everything recorded; the script's own exit is not ours."""
+def run_program(
+    library: str, script: str, argv: list[str], preload: str = "", limit: int = 50_000, megabytes: int = 500
+) -> Trace:
+    """Run a script with everything recorded, as far as the limits go; the script's own exit is not ours."""
     import runpy
 
     torch = install(library)
@@ -33,10 +35,12 @@ def run_program(library: str, script: str, argv: list[str], preload: str = "", l
     sys.path.insert(0, str(Path(script).resolve().parent))
     if preload:
         first_of_all(preload)
-    recorder = Recorder(torch, limit)
+    recorder = Recorder(torch, limit, megabytes * 1e6)
     try:
         with recorder:
             runpy.run_path(script, run_name="__main__")
+    except Enough as stop:
+        print(f"\ndifftest: {library} is stopped after {stop} calls (see --limit, --memory)", file=sys.stderr)
     except SystemExit as stop:
         if stop.code not in (None, 0):
             raise
@@ -55,9 +59,9 @@ def first_of_all(path: str) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """``python -m flowtorch.testing.difftest.program LIBRARY FOLDER PRELOAD LIMIT SCRIPT [ARG ...]``."""
-    library, folder, preload, limit, script, *rest = argv
-    run_program(library, script, rest, preload, int(limit)).save(Path(folder))
+    """``python -m flowtorch.testing.difftest.program LIBRARY FOLDER LIMIT MEGABYTES SCRIPT [ARG ...]``."""
+    library, folder, limit, megabytes, script, *rest = argv
+    run_program(library, script, rest, "", int(limit), int(megabytes)).save(Path(folder))
     return 0
 
 

@@ -23,11 +23,19 @@ APPLY = "recorded_apply"  # what calls of hand-written derivatives go through, w
 LARGE = 1 << 24  # bytes of a value beyond which only its digest is kept
 
 
-class Recorder:
-    """Context that records what happens in it. ``library`` is the module that answers to ``torch``."""
+class Enough(BaseException):
+    """Ends the program: as much of it is recorded as was asked for."""
 
-    def __init__(self, library: Any, limit: int = 50_000) -> None:
-        self.library, self.limit = library, limit
+
+class Recorder:
+    """Context that records what happens in it. ``library`` is the module that answers to ``torch``.
+
+    Between two calls, after ``limit`` of them or when what is kept exceeds ``memory`` bytes, it raises ``Enough``.
+    """
+
+    def __init__(self, library: Any, limit: int = 50_000, memory: float = float("inf")) -> None:
+        self.library, self.limit, self.memory = library, limit, memory
+        self.calls = 0
         self.trace = Trace(library.__name__)
         self.modules: list[str] = []
         self.roots: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
@@ -77,8 +85,11 @@ class Recorder:
     def __call__(self, function: Any, args: tuple, kwargs: dict, name: str = "") -> Any:
         """Run one public call, and note it."""
         name = name or name_of(function, self.library.overrides)
-        if name in NOT_RECORDED or name == APPLY or self.inside or len(self.trace.events) >= self.limit:
+        if name in NOT_RECORDED or name == APPLY or self.inside:
             return function(*args, **kwargs)
+        if not self.depth and (self.calls >= self.limit or self.trace.size > self.memory):
+            raise Enough(self.calls)
+        self.calls += 1
         self.inside = True
         try:
             given = list(self.tensors([args, kwargs]))

@@ -30,19 +30,30 @@ def arguments(sub: Any) -> None:
     p.add_argument("--json", type=Path, help="write the analysis here")
     p.add_argument("--html", type=Path, help="write a report for the browser")
     p.add_argument("--database", type=Path, help="folder of failures, replayed first; the call at fault is added")
-    p.add_argument("--limit", type=int, default=50_000, help="calls to record at most")
+    limits(p)
     p.set_defaults(run=main)
     r = sub.add_parser("record", help="run a program and keep what its calls took and gave")
     r.add_argument("script")
     r.add_argument("args", nargs=argparse.REMAINDER)
     r.add_argument("--on", default="torch", choices=["torch", "flowtorch"])
     r.add_argument("-o", "--output", type=Path, required=True)
-    r.add_argument("--limit", type=int, default=50_000)
+    limits(r)
     r.set_defaults(run=record)
 
 
+def limits(p: Any) -> None:
+    p.add_argument("--limit", type=int, default=50_000, help="calls to record; then the program is stopped")
+    p.add_argument("--memory", type=int, default=500, metavar="MB", help="values to record; likewise (default: 500)")
+
+
 def record(options: Any) -> int:
-    return python(options.on, str(options.output), "", str(options.limit), options.script, *options.args)
+    return run_there(options.on, options.output, options)
+
+
+def run_there(library: str, folder: Path, options: Any, **environment: str) -> int:
+    """Record the script in a process of its own; its exit status."""
+    ends = str(options.limit), str(options.memory)
+    return python(library, str(folder), *ends, options.script, *options.args, **environment)
 
 
 def python(*argv: str, module: str = "flowtorch.testing.difftest.program", **environment: str) -> int:
@@ -67,13 +78,13 @@ def main(options: Any) -> int:
             folder = str(Path(scratch, "reference"))
             library = "torch" if options.against == "torch" else "flowtorch"
             plain = {"FLOWTORCH_NATIVE": "0", "FLOWTORCH_FAST_PATH": "0"} if options.against == "numpy" else {}
-            status = python(library, folder, "", str(options.limit), options.script, *options.args, **plain)
-            if status:
+            if run_there(library, Path(folder), options, **plain):
                 print(f"difftest: the program failed on {options.against}", file=sys.stderr)
                 return 3
         elif options.against != "oracle" and not Path(folder, "events.json").exists():
             raise ValueError(f"--against: {folder} is neither torch, numpy, oracle nor a recording")
-        asked = {k: str(getattr(options, k) or "") for k in ("preload", "record", "json", "html", "limit", "database")}
+        names = ("preload", "record", "json", "html", "limit", "memory", "database")
+        asked = {k: str(getattr(options, k) or "") for k in names}
         asked["against"] = options.against
         return python(json.dumps({"reference": folder, **asked}), options.script, *options.args, module=MODULE)
 
@@ -90,7 +101,7 @@ def candidate(argv: list[str]) -> int:
 
     asked, script, *rest = json.loads(argv[0]), *argv[1:]
     database = Path(asked["database"]) if asked["database"] else None
-    ours = run_program("flowtorch", script, rest, asked["preload"], int(asked["limit"]))
+    ours = run_program("flowtorch", script, rest, asked["preload"], int(asked["limit"]), int(asked["memory"]))
     if asked["record"]:
         ours.save(Path(asked["record"]))
     theirs = shadow(ours, torch) if asked["reference"] == "oracle" else Trace.load(Path(asked["reference"]))

@@ -6,7 +6,7 @@ costs, which is measured by moving the inputs of the call in double precision. S
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -55,7 +55,8 @@ def added(
 ) -> float:
     """How far ``got`` is from ``expected``, element by element, where both come from the same inputs.
 
-    ``spread()`` gives how much each element moves when the inputs move by themselves; None if nobody can say.
+    ``spread()`` iterates over how much each element moves when the inputs move by themselves, from a few moves and from
+    more; it gives nothing where nobody can say.
     """
     if got.shape != expected.shape:
         return float("inf")
@@ -67,27 +68,51 @@ def added(
     with np.errstate(all="ignore"):
         finite = np.isfinite(expected)
         off = np.where(finite, np.abs(got - expected), 0.0)
-        limit = allowance(expected, dtype, factor=1 / UNITS if dtype in LOW else 1.0)
-        if not (off > limit).any():
-            return float((off / limit).max(initial=0.0))
-        moves = spread() if spread is not None else None
+        own = allowance(expected, dtype, factor=1 / UNITS if dtype in LOW else 1.0)
+        if not (off > own).any():
+            return float((off / own).max(initial=0.0))
         largest = float(np.abs(expected[finite]).max(initial=0.0))
-        if moves is None:
-            moves = largest
-        elif length > 1:  # partial sums may be as large as the largest result
-            moves = moves + largest
-        limit = limit + (EPS[coarse] if low else UNITS * EPS[dtype] * np.sqrt(max(length, 1.0))) * moves
-        times = off / limit
-    # Many elements that are off by a little: rounding errs here and there, and to both sides.
+        rounding = EPS[coarse] if low else UNITS * EPS[dtype] * np.sqrt(max(length, 1.0))
+        error = None
+        for moves in spread() if spread is not None else ():
+            # partial sums may be as large as the largest result
+            error = in_units(off / (own + rounding * (moves + largest if length > 1 else moves)))
+            if error <= 1:  # more moves only widen what is allowed
+                return error
+        return in_units(off / (own + rounding * largest)) if error is None else error
+
+
+def in_units(times: np.ndarray) -> float:
+    """The largest of all; many elements that are off by a little count too: rounding errs here and there, both ways."""
     typical = float(np.median(times)) if times.size >= MANY else 0.0
     return max(float(times.max()), SUSPICIOUS * typical if typical > 1 else 0.0)
 
 
-def movement(run: Callable[[Way], list[np.ndarray]]) -> list[np.ndarray]:
-    """How much each element of the results of ``run`` moves when its inputs move by their own size."""
+def movement(run: Callable[[Way], list[np.ndarray]]) -> Iterator[list[np.ndarray]]:
+    """How much each element of the results of ``run`` moves when its inputs move by their own size.
+
+    What one move shows comes first and suffices for most calls; what several show costs three times as much.
+    """
     base = run(Way(wide=True))
-    moved = [run(Way(wide=True, seed=seed)) for seed in range(1, MOVES + 1)]
-    return [smoothed(np.max([np.abs(m[k] - b) for m in moved], axis=0) / MOVE) for k, b in enumerate(base)]
+    largest = [np.zeros(b.shape) for b in base]
+    for seed in range(1, MOVES + 1):
+        moved = run(Way(wide=True, seed=seed))
+        largest = [np.maximum(a, np.abs(m - b)) for a, m, b in zip(largest, moved, base, strict=True)]
+        if seed in (1, MOVES):
+            yield [smoothed(change / MOVE) for change in largest]
+
+
+class Kept:
+    """What an iterator gives, for several who ask: nothing is computed twice, or before somebody asks."""
+
+    def __init__(self, rest: Iterator[Any]) -> None:
+        self.rest, self.seen = rest, list[Any]()
+
+    def __iter__(self) -> Iterator[Any]:
+        yield from self.seen
+        for item in self.rest:
+            self.seen.append(item)
+            yield item
 
 
 def smoothed(change: Any) -> np.ndarray:

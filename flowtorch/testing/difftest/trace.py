@@ -66,6 +66,7 @@ class Trace:
         self.events: list[Event] = []
         self.values: dict[str, np.ndarray] = {}
         self.dtypes: dict[str, str] = {}
+        self.size = 0  # bytes of all values
         self.recorded_sweeps: list[int] = []  # backward passes with create_graph=True: later ones run through them too
 
     def keep(self, digest: str, values: np.ndarray, dtype: str, largest: int = 1 << 62) -> None:
@@ -74,6 +75,7 @@ class Trace:
             self.dtypes[digest] = dtype
             if values.nbytes <= largest:
                 self.values[digest] = values
+                self.size += values.nbytes
 
     def save(self, folder: Path) -> None:
         """Write ``events.json`` and ``values.npz``."""
