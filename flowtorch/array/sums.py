@@ -6,12 +6,14 @@ sums numpy adds pairwise. So the error stays that of a pairwise sum.
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 CHUNK = 1024
+ROWS = 256  # of columns' sums, where BLAS adds row to row
 FEW = 2048  # fewer elements are not worth the look
 _add_reduce: Any = np.add.reduce
 
@@ -25,8 +27,8 @@ def ones(n: int, char: str) -> np.ndarray:
 def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = False) -> Any:
     """The sum of ``array`` (or of its squares) over ``axes``, non-negative ones (None: all).
 
-    None where this is not the way: few elements, gaps between them, no floating-point numbers, or the last dimension
-    is none of the axes.
+    None where this is not the way: few elements, gaps between them, no floating-point numbers, or neither the first
+    dimensions nor the last are the axes.
     """
     if array.size < FEW or array.dtype.char not in "fd" or not array.flags.c_contiguous:
         return None
@@ -35,7 +37,11 @@ def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = F
     while kept and kept - 1 in axes:
         kept -= 1
     if kept == len(shape):
-        return None
+        lead = len(axes)
+        if squares or not lead or max(axes) >= lead:
+            return None
+        total = of_columns(array.reshape(math.prod(shape[:lead]), -1)).reshape(shape[lead:])
+        return total.reshape((1,) * lead + shape[lead:]) if keepdims else total
     total = _chunked(array.reshape(*shape[:kept], -1), _products_with_themselves if squares else _products_with_ones)
     if axes is not None and len(axes) > len(shape) - kept:
         total = _add_reduce(total, axis=tuple([a for a in axes if a < kept]))
@@ -47,6 +53,16 @@ def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = F
 def of_rows(matrix: np.ndarray, squares: bool = False) -> np.ndarray:
     """The sums of the rows of a contiguous matrix (or of their squares), as a column."""
     return _chunked(matrix, _products_with_themselves if squares else _products_with_ones)[:, None]
+
+
+def of_columns(matrix: np.ndarray) -> np.ndarray:
+    """The sums of the columns of a contiguous matrix of real numbers, as a row."""
+    n, char = len(matrix), matrix.dtype.char
+    if n <= ROWS:
+        return ones(n, char).dot(matrix)
+    whole = n // ROWS * ROWS
+    total = _add_reduce(np.matmul(ones(ROWS, char), matrix[:whole].reshape(-1, ROWS, matrix.shape[1])), axis=0)
+    return total + ones(n - whole, char).dot(matrix[whole:]) if whole < n else total
 
 
 def _products_with_ones(parts: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import numpy as np
 
 from flowtorch import overrides
 from flowtorch.array.place import contiguous
-from flowtorch.autograd import anomaly
+from flowtorch.autograd import anomaly, array_pass
 from flowtorch.autograd.gradient_dtype import gradient_type, in_use
 from flowtorch.autograd.levels import levels
 from flowtorch.autograd.mode import grad_mode
@@ -68,9 +68,8 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
     where nothing arrives), or added to the leaves' ``grad`` with ``accumulate_into``. Without ``inputs`` every leaf
     met accumulates.
     """
-    if inputs is None and not create_graph and _native_pass is not None:
-        if _native_pass(roots, grads, bool(keep_graph)):
-            return []
+    if inputs is None and not create_graph and _common_pass(roots, grads, bool(keep_graph)):
+        return []
     capture: dict[Any, list[int]] | None = None
     needed: set | None = None
     results: list = []
@@ -381,8 +380,8 @@ def _own(g: Tensor, leaf: Tensor) -> Tensor:
     return wrap(copy, g._type)
 
 
-class _NativePass:
-    """What a pass that runs in C (native/engine.c) leaves to Python; made when it first asks for something."""
+class _Helper:
+    """What the common pass (native/engine.c, array_pass.py) leaves to the engine; made when it first asks for it."""
 
     fit = staticmethod(fit)
     added = staticmethod(added)
@@ -417,7 +416,8 @@ class _NativePass:
         current.node, current.pass_id, current.roots, current.partial = self.outer
 
 
-_native_pass = calls.backward_pass(_NativePass, current, RELEASED, _leaf_lock)
+_common_pass = calls.backward_pass(_Helper, current, RELEASED, _leaf_lock) or array_pass.backward_pass(
+    _Helper, current, _leaf_lock)
 
 
 # ---------------------------------------------------------------- hooks
@@ -492,7 +492,8 @@ def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
                 raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
                                    f"{t.dtype!r}")
             if type(t) is Tensor and t._type.fast and not active:
-                result.append(wrap(np.ones_like(t._array), t._type))
+                bare = t._type.simple and not t._array.ndim             # a copy costs a fifth of making ones
+                result.append(wrap(t._type.scalar(1).copy() if bare else np.ones_like(t._array), t._type))
             else:
                 with overrides.DisableTorchFunctionSubclass():          # gradients of subclasses are plain tensors
                     result.append(_ones_like(t))

@@ -42,6 +42,7 @@ class Node:
                  "type", "versions")
 
     op: Any = None
+    on_arrays: Any = None                   # a method (g) that derives on arrays (ops/array_gradients.py), or None
     order: ClassVar[tuple | None] = None    # in which gradients go to (three) edges, if not as they stand
     seq: int
     edges: tuple

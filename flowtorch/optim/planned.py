@@ -1,23 +1,24 @@
-"""Steps of a group that are prepared once and then made by one call of the native extension.
+"""Steps of a group that are prepared once and then made by one call.
 
 What a step does with ordinary parameters hardly changes from one to the next: the same kernel, the same options, the
 same kinds of state. A plan holds that. The extension's ``step`` (native/steps.c) checks that the plan still is for this
 group, gathers parameters, gradients and state, counts the step and runs the kernel's machine code; whatever it finds
 otherwise (a sparse gradient, an odd layout, counts that differ) is left to the optimiser's own ``_update_group``.
+Without the extension ``_step_on_arrays`` does the same with the kernel's numpy calls.
 """
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from operator import is_
 from typing import Any
 
 from flowtorch.native import calls
+from flowtorch.overrides import active
 from flowtorch.tensor import Tensor
 
+from . import blocked
 from .formula import Formula
-
-_step: Callable | None = getattr(calls.module, "step", None)
-_drop: Callable | None = getattr(calls.module, "drop_gradients", None)
 
 
 class Recipe:
@@ -45,13 +46,16 @@ class Recipe:
             return never
         names, numbers = self.read(group)
         kernel = self.formula.kernel((True, True, *[name is not None for name in names]), {**numbers})
-        function = kernel.native.functions.get(first._type.numpy.char)
-        if function is None:
-            return None
         at = kernel.numbers
         constants = (lambda step: at(**{**numbers, "step": step})) if "step" in numbers else at(**numbers)
-        return (snapshot, tuple(name for name in names if name is not None), self.count,
-                ctypes.cast(function, ctypes.c_void_p).value, constants, kernel.writes)     # type: ignore[arg-type]
+        run: Any = kernel
+        if calls.module is not None:
+            function = kernel.native.functions.get(first._type.numpy.char)
+            if function is None:
+                return None
+            run = ctypes.cast(function, ctypes.c_void_p).value              # type: ignore[arg-type]
+        return (snapshot, tuple(name for name in names if name is not None), self.count, run, constants,
+                kernel.writes)
 
 
 class Plans(dict):
@@ -64,7 +68,7 @@ class Plans(dict):
 def step(optimizer: Any, group: dict[str, Any]) -> bool:
     """Make the step of a group by its plan, if it has one that fits."""
     attributes = optimizer.__dict__
-    if _step is None or "found_inf" in attributes or "grad_scale" in attributes:
+    if active or "found_inf" in attributes or "grad_scale" in attributes:
         return False
     plans = attributes.get("_plans")
     if plans is None:
@@ -84,9 +88,81 @@ def step(optimizer: Any, group: dict[str, Any]) -> bool:
     return bool(_step(plan, group, group["params"], optimizer.state))
 
 
+def _step_on_arrays(plan: tuple, group: dict[str, Any], params: list[Tensor], state: dict[Any, Any]) -> bool | None:
+    """Make a step by the kernel's numpy calls: None if the plan is not for these options, False if it is none for here.
+    """
+    snapshot, names, count, kernel, numbers, writes = plan
+    if len(group) != len(snapshot) or not all(map(is_, group.values(), snapshot)):
+        return None
+    rows = [p for p in params if p._grad is not None]
+    if kernel is None:
+        return False
+    if not rows:
+        return True
+    tensors: list[list[Any]] = [rows, [p._grad for p in rows]]
+    counts: list[Any] = []
+    if names or count:
+        states = [state.get(p) for p in rows]
+        if not all(states):
+            return False
+        tensors += [[own.get(name) for own in states] for name in names]    # type: ignore[union-attr]
+        counts = [own.get(count) for own in states] if count else []        # type: ignore[union-attr]
+    kind = rows[0]._type
+    columns = [_alike(column, kind) for column in tensors]
+    if not kind.simple or kind.numpy.char not in "fd" or None in columns:
+        return False
+    shapes = [a.shape for a in columns[0]]                                  # type: ignore[union-attr]
+    if any([[a.shape for a in column] != shapes for column in columns[1:]]):        # type: ignore[union-attr]
+        return False
+    if counts:
+        step = _counted(counts)
+        if step is None:
+            return False
+        numbers = numbers(step) if callable(numbers) else numbers
+    blocked.run_kernel(kernel, columns, numbers)                                    # type: ignore[arg-type]
+    for k in writes:
+        for t in tensors[k]:
+            t._bump_version()
+    return True
+
+
+def _alike(column: list[Any], kind: Any) -> list[Any] | None:
+    """The arrays of tensors that are all of one type, contiguous and writeable; None if they are not."""
+    arrays = [t._array for t in column if isinstance(t, Tensor) and t._type is kind]
+    if len(arrays) < len(column):
+        return None
+    return arrays if all([a.flags.carray for a in arrays]) else None
+
+
+def _counted(counts: list[Any]) -> float | None:
+    """Add one to counts that are all the same, and give the new one; None, with nothing done, if they are not."""
+    if not all([isinstance(t, Tensor) and t._type.simple and t._array.size == 1 for t in counts]):
+        return None
+    values = {t._array.item() for t in counts}
+    if len(values) > 1:
+        return None
+    step = values.pop() + 1.0
+    for t in counts:
+        t._array.fill(step)
+        t._bump_version()
+    return step
+
+
+def _drop_on_arrays(params: list[Tensor]) -> bool:
+    if not all([p._type.fast for p in params]):
+        return False
+    for p in params:
+        p._grad = None
+    return True
+
+
+_step: Callable = _step_on_arrays if calls.module is None else calls.module.step
+_drop: Callable = _drop_on_arrays if calls.module is None else calls.module.drop_gradients
+
+
 def drop_gradients(params: list[Tensor]) -> bool:
     """Set the gradients of ordinary parameters to None; False, with nothing done, if some are not ordinary."""
-    return _drop is not None and _drop(params)
+    return not active and _drop(params)
 
 
 def _recipe(cls: Any) -> Recipe | None:
