@@ -38,9 +38,10 @@ def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = F
         kept -= 1
     if kept == len(shape):
         lead = len(axes)
-        if squares or not lead or max(axes) >= lead:
+        if not lead or max(axes) >= lead:
             return None
-        total = of_columns(array.reshape(math.prod(shape[:lead]), -1)).reshape(shape[lead:])
+        matrix = array.reshape(math.prod(shape[:lead]), -1)
+        total = of_columns(matrix * matrix if squares else matrix).reshape(shape[lead:])
         return total.reshape((1,) * lead + shape[lead:]) if keepdims else total
     total = _chunked(array.reshape(*shape[:kept], -1), _products_with_themselves if squares else _products_with_ones)
     if axes is not None and len(axes) > len(shape) - kept:
