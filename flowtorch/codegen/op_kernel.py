@@ -44,6 +44,8 @@ class OpKernel:
         """A scalar parameter in the kind of number that the kernel computes with."""
         if value is None and self.op.name == "nan_to_num":
             value = self.replacement(name)
+        if getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic):
+            value = value.item()  # type: ignore[attr-defined] # a tensor of one number, which the host waits for
         category = CATEGORY[self.dtype]
         if not isinstance(value, (bool, int, float, complex, np.generic)):
             raise self.refuse(name, value)

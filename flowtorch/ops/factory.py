@@ -45,19 +45,19 @@ def _check_options(name: str, dtype: Any, layout: Any) -> Any:
     return dtype
 
 
-def _sparse(name: str, layout: Any, shape: tuple, dtype: Any, requires_grad: bool) -> Any:
+def _sparse(name: str, layout: Any, shape: tuple, dtype: Any, device: Any, requires_grad: bool) -> Any:
     """``zeros`` or ``empty`` in a sparse layout: a tensor without entries."""
     dtype = dtypes.as_dtype(dtype)
     if layout in (dtypes.LAYOUTS["sparse_csr"], dtypes.LAYOUTS["sparse_csc"]):
         from flowtorch.sparse import compressed
 
-        t = compressed.empty(layout, shape, dtype or dtypes.get_default_dtype())
+        t = compressed.empty(layout, shape, dtype or dtypes.get_default_dtype(), device)
         return t.requires_grad_(requires_grad)                          # type: ignore[attr-defined]
     if layout is not dtypes.LAYOUTS["sparse_coo"]:
         dtype = _check_options(name, dtype, layout)
     from flowtorch.sparse.tensor import empty
 
-    return empty(shape, len(shape), dtype or dtypes.get_default_dtype(), requires_grad)
+    return empty(shape, len(shape), dtype or dtypes.get_default_dtype(), requires_grad, device)
 
 
 def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None) -> np.ndarray:
@@ -101,7 +101,7 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
         if layout is not None and layout is not dtypes.strided:
             if fill == 1:
                 raise RuntimeError("full(...) is not implemented for sparse layout")
-            return _sparse(name, layout, _shape(sizes if size is None else (size,), name), dtype, requires_grad)
+            return _sparse(name, layout, _shape(sizes if size is None else (size,), name), dtype, device, requires_grad)
         dtype = _check_options(name, dtype, layout)
         shape = _shape(sizes if size is None else (size,), name)
         t = default_type(dtype, device) if out is None or dtype is not None else out._type

@@ -9,6 +9,7 @@ from flowtorch import dtypes
 from flowtorch.sparse import handlers as _handlers
 from flowtorch.sparse.compressed import CompressedTensor as _CompressedTensor
 from flowtorch.sparse.construct import check_sparse_tensor_invariants
+from flowtorch.sparse.on_device import by_host as _by_host
 from flowtorch.sparse.tensor import LayoutTensor as _LayoutTensor
 from flowtorch.sparse.tensor import SparseTensor as _SparseTensor
 from flowtorch.tensor import Tensor, wrap
@@ -99,6 +100,7 @@ def sampled_addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1.0,
     return compressed.sampled_addmm(input, mat1, mat2, beta, alpha)
 
 
+@_by_host
 def spdiags(diagonals: Tensor, offsets: Tensor, shape: tuple[int, int], layout: Any = None) -> Tensor:
     """A sparse matrix with the rows of ``diagonals`` along the diagonals that ``offsets`` names."""
     rows = diagonals if diagonals.dim() == 2 else diagonals.unsqueeze(0)      # type: ignore[attr-defined]

@@ -11,6 +11,7 @@ from flowtorch.autograd.mode import grad_mode, no_grad
 from flowtorch.autograd.node import edge
 from flowtorch.sparse.construct import as_tensor, checks_wanted
 from flowtorch.sparse.entries import coalesce, take
+from flowtorch.sparse.on_device import by_host, placed
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import LayoutTensor, SparseTensor, hollow, make
 from flowtorch.tensor import Tensor, shared_counter, wrap
@@ -106,7 +107,7 @@ class CompressedTensor(LayoutTensor):
     def __flowtorch_like__(self, maker: Any, args: tuple, options: dict) -> Any:
         dtype = options.get("dtype") or self.dtype
         if maker.__name__ == "zeros_like":
-            result = empty(self._layout, tuple(self.shape), dtype)
+            result = empty(self._layout, tuple(self.shape), dtype, options.get("device") or self.device)
         else:
             result = with_values(self, maker(self._val, *args, dtype=dtype))
         if options.get("requires_grad"):
@@ -116,11 +117,12 @@ class CompressedTensor(LayoutTensor):
     def __flowtorch_new__(self, maker: Any, shape: tuple, options: dict) -> Any:
         from flowtorch.ops.view import sizes
 
-        return empty(self._layout, sizes(shape, maker.__name__), options.get("dtype") or self.dtype)
+        return empty(self._layout, sizes(shape, maker.__name__), options.get("dtype") or self.dtype,
+                     options.get("device") or self.device)
 
     def zero_(self) -> Any:
         """Drop every entry."""
-        self._take(empty(self._layout, tuple(self.shape), self.dtype))
+        self._take(empty(self._layout, tuple(self.shape), self.dtype, self.device))
         return self
 
     def fill_(self, value: Any) -> Any:
@@ -151,7 +153,7 @@ def with_values(like: CompressedTensor, values: Tensor) -> CompressedTensor:
     return assemble(like._layout, like._comp, like._plain, values, like._array.shape)
 
 
-def empty(layout: Any, shape: tuple, dtype: Any) -> CompressedTensor:
+def empty(layout: Any, shape: tuple, dtype: Any, device: Any = None) -> CompressedTensor:
     """A tensor without entries."""
     if layout not in (CSR, CSC):
         raise RuntimeError(f"empty tensors of layout {layout} need a block size; construct one from its parts")
@@ -160,8 +162,9 @@ def empty(layout: Any, shape: tuple, dtype: Any) -> CompressedTensor:
                            f"size {list(shape)}")
     *batch, rows, columns = shape
     lines = rows if layout is CSR else columns
-    return assemble(layout, wrap(np.zeros((*batch, lines + 1), np.int64)), wrap(np.zeros((*batch, 0), np.int64)),
-                    wrap(np.zeros((*batch, 0), dtype.numpy)), shape)
+    t = assemble(layout, wrap(np.zeros((*batch, lines + 1), np.int64)), wrap(np.zeros((*batch, 0), np.int64)),
+                 wrap(np.zeros((*batch, 0), dtype.numpy)), shape)
+    return t if device is None else t.to(device)                         # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- values and coordinates
@@ -205,6 +208,7 @@ def dense_shape(t: CompressedTensor) -> tuple:
     return tuple(t._array.shape[t.batch_dim() + 2:])
 
 
+@by_host
 def at_entries(g: Any, like: CompressedTensor) -> Tensor:
     """The elements of ``g``, of any layout, at the entries of ``like``, as its values lie."""
     if type(g) is CompressedTensor:
@@ -219,6 +223,7 @@ def same_entries(a: CompressedTensor, b: CompressedTensor) -> bool:
         np.array_equal(a._comp._array, b._comp._array) and np.array_equal(a._plain._array, b._plain._array))
 
 
+@by_host
 def mask(x: Any, like: CompressedTensor) -> CompressedTensor:
     """``x`` at the entries of ``like``."""
     return rebuilt(like.detach(), at_entries(x, like), "SparseMaskBackward0")    # type: ignore[attr-defined]
@@ -226,6 +231,7 @@ def mask(x: Any, like: CompressedTensor) -> CompressedTensor:
 
 # ---------------------------------------------------------------- conversion
 
+@by_host
 def to_coo(t: CompressedTensor) -> SparseTensor:
     """The same entries as a COO tensor; its gradient, where it is sparse, gets the layout of ``t``."""
     like = t.detach()                                                    # type: ignore[attr-defined]
@@ -241,6 +247,7 @@ def to_coo(t: CompressedTensor) -> SparseTensor:
     return result if ordered else coalesce(result)
 
 
+@by_host
 def to_dense(t: CompressedTensor, dtype: Any = None, masked_grad: bool | None = None) -> Tensor:
     """The dense tensor; the gradient of ``t`` has its entries."""
     like = t.detach()                                                    # type: ignore[attr-defined]
@@ -249,6 +256,7 @@ def to_dense(t: CompressedTensor, dtype: Any = None, masked_grad: bool | None = 
     return result if dtype is None else result.to(dtype)
 
 
+@by_host
 def to_compressed(t: Any, layout: Any, blocksize: Any = None, dense_dim: int | None = None) -> CompressedTensor:
     """A tensor of any layout in a compressed one."""
     if layout not in LAYOUTS:
@@ -319,6 +327,7 @@ def _from_coo(s: SparseTensor, layout: Any, blocksize: Any) -> CompressedTensor:
 
 # ---------------------------------------------------------------- construction
 
+@placed
 def construct(layout: Any, compressed_indices: Any, plain_indices: Any, values: Any, size: Any = None, *,
               dtype: Any = None, device: Any = None, requires_grad: bool = False,
               check_invariants: bool | None = None) -> CompressedTensor:
@@ -401,6 +410,7 @@ def _check(layout: Any, comp: Tensor, plain: Tensor, values: Tensor, shape: tupl
                                "sorted and distinct along the last dimension values` is not satisfied.")
 
 
+@by_host
 def sampled_addmm(input: Any, mat1: Any, mat2: Any, beta: Any = 1.0, alpha: Any = 1.0) -> CompressedTensor:
     """``beta * input + alpha * (mat1 @ mat2)`` at the entries of ``input``."""
     if type(input) is not CompressedTensor or input._layout is not CSR:

@@ -25,6 +25,7 @@ from flowtorch.sparse.compressed import (
 )
 from flowtorch.sparse.elementwise import ZERO_PRESERVING
 from flowtorch.sparse.handlers import compressed_table, is_number, strided
+from flowtorch.sparse.on_device import by_host
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import SparseTensor
 from flowtorch.tensor import Tensor, wrap
@@ -60,7 +61,9 @@ def clone(t: Any, memory_format: Any = None) -> Any:
 
 @handles("_to_copy")
 def to_copy(t: Any, target: Any, memory_format: Any = None, source: Any = None) -> Any:
-    return rebuilt(t.detach(), values_of(t).to(target.device, target.dtype), "ToCopyBackward0")   # type: ignore[attr-defined]
+    device, dtype = t.device, t.dtype
+    parts = (t._comp.to(target.device), t._plain.to(target.device), t._val.to(target.device, target.dtype))
+    return link(assemble(t._layout, *parts, t._array.shape), "ToCopyBackward0", [t], [lambda g: g.to(device, dtype)])
 
 
 @handles("copy")
@@ -70,7 +73,9 @@ def copy(target: Any, source: Any, non_blocking: bool = False) -> Any:
     if target._layout is not source._layout or target._nnz() != source._nnz():
         raise RuntimeError("torch.copy_: only sparse compressed tensors with the same number of specified elements and "
                            "the same layout are supported.")
-    return source.to(target.dtype) if source.dtype is not target.dtype else source.clone()   # type: ignore[attr-defined]
+    if source._type is target._type:
+        return source.clone()                                            # type: ignore[attr-defined]
+    return source.to(target.device, target.dtype)                        # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- arithmetic
@@ -135,6 +140,7 @@ def matmul(a: Any, b: Any, masked: bool = False) -> Any:
     return result
 
 
+@by_host
 def reduced(a: Any, b: Any, reduce: str) -> Any:
     """The product of a CSR matrix and a dense one with another reduction over each row's entries than the sum."""
     if type(a) is not CompressedTensor or a._layout is not CSR or a._array.ndim != 2:

@@ -10,6 +10,7 @@ from flowtorch.array.scatter import add_rows
 from flowtorch.dtypes import LOW_PRECISION
 from flowtorch.ops import factory
 from flowtorch.sparse.entries import build, keys_of, mask
+from flowtorch.sparse.on_device import by_host, placed
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import SparseTensor, empty, make
 from flowtorch.tensor import Tensor, wrap
@@ -29,6 +30,7 @@ def as_tensor(data: Any, dtype: Any = None) -> Tensor:
     return factory.tensor(data, dtype=dtype)
 
 
+@placed
 def sparse_coo_tensor(indices: Any = None, values: Any = None, size: Any = None, *args: Any, dtype: Any = None,
                       device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
                       check_invariants: bool | None = None, is_coalesced: bool | None = None,
@@ -103,6 +105,7 @@ def check_parts(indices: Tensor, values: Tensor, size: Any) -> tuple:
     return size
 
 
+@by_host
 def to_sparse_coo(t: Any, sparse_dim: int | None = None) -> SparseTensor:
     """The elements of a dense tensor that are not zero, as a COO tensor."""
     if type(t) is SparseTensor:
@@ -149,15 +152,16 @@ def resize(s: SparseTensor, size: tuple, sparse_dim: int, dense_dim: int) -> Spa
                                    "non-empty sparse tensor is not supported.")
         values = s._val
         if tuple(values.shape[1:]) != tuple(size[split:]):
-            wide = np.zeros((s._nnz(), *size[split:]), values._array.dtype)
-            wide[tuple(slice(n) for n in values._array.shape)] = values._array
-            values = wrap(wide, values._type)
+            wide = values.new_zeros((s._nnz(), *size[split:]))           # type: ignore[attr-defined]
+            wide[tuple(slice(n) for n in values.shape)] = values
+            values = wide
         s._take(make(s._ind, values, size, s._coal))
     else:
-        s._take(empty(size, sparse_dim, s.dtype))
+        s._take(empty(size, sparse_dim, s.dtype, device=s.device))
     return s
 
 
+@by_host
 def to_dense(s: SparseTensor, dtype: Any = None, masked_grad: bool | None = None) -> Tensor:
     """The dense tensor; the gradient of ``s`` has the entries that ``s`` has (all with ``masked_grad=False``)."""
     from flowtorch.sparse.entries import coalesce

@@ -69,9 +69,9 @@ def clone(s: Any, memory_format: Any = None) -> Any:
 def to_copy(s: Any, target: Any, memory_format: Any = None, source: Any = None) -> Any:
     if type(s) is not SparseTensor:
         return NotImplemented
-    dtype = s.dtype
-    return scaled(s, s._values().to(target.device, target.dtype), "ToCopyBackward0",   # type: ignore[attr-defined]
-                  lambda g: g.to(dtype))
+    device, dtype = s.device, s.dtype
+    moved = make(s._ind.to(target.device), s._values().to(target.device, target.dtype), s._array.shape, s._coal)   # type: ignore[attr-defined]
+    return link(moved, "ToCopyBackward0", [s], [lambda g: g.to(device, dtype)])
 
 
 @handles("copy")
@@ -79,10 +79,12 @@ def copy(target: Any, source: Any, non_blocking: bool = False) -> Any:
     if type(target) is not SparseTensor or type(source) is not SparseTensor:
         raise RuntimeError("copy_() between dense and sparse Tensors is not implemented! Found self type = "
                            f"{target.type()} and src type = {source.type()}")
-    return source.to(target.dtype) if source.dtype is not target.dtype else source.clone()
+    if source._type is target._type:
+        return source.clone()
+    return source.to(target.device, target.dtype)
 
 
 def zero(s: SparseTensor) -> SparseTensor:
     """Drop every entry of ``s``, in place."""
-    s._take(empty(s._array.shape, s.sparse_dim(), s.dtype))
+    s._take(empty(s._array.shape, s.sparse_dim(), s.dtype, device=s.device))
     return s

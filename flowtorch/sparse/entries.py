@@ -8,6 +8,7 @@ import numpy as np
 from flowtorch.array.scatter import add_rows
 from flowtorch.autograd.node import edge
 from flowtorch.dtypes import LOW_PRECISION
+from flowtorch.sparse.on_device import by_host
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import SparseTensor, make
 from flowtorch.tensor import Tensor, wrap
@@ -56,6 +57,7 @@ def merged(indices: np.ndarray, values: np.ndarray, shape: tuple, low: Any = Non
     return indices[:, kept], sums if low is None else sums.astype(low)
 
 
+@by_host
 def coalesce(s: SparseTensor) -> SparseTensor:
     """``s`` with sorted indices and duplicates summed; itself if it is so already."""
     if s._coal:
@@ -81,6 +83,7 @@ def values_of(s: SparseTensor) -> Tensor:
     return link(values, "ValuesBackward0", [s], [lambda g: build(indices, g, shape, coalesced)])
 
 
+@by_host
 def take(x: Any, indices: Tensor) -> Tensor:
     """The elements (or slices) of ``x``, dense or COO, at ``indices``."""
     if not isinstance(x, Tensor):
@@ -108,6 +111,7 @@ def take(x: Any, indices: Tensor) -> Tensor:
     return values.masked_fill(wrap(~found).reshape((-1,) + (1,) * x.dense_dim()), 0)   # type: ignore[attr-defined]
 
 
+@by_host
 def mask(x: Any, like: SparseTensor, label: str = "SparseMaskBackward0") -> SparseTensor:
     """``x`` (dense or COO) at the entries of ``like``."""
     if tuple(x.shape) != tuple(like.shape):

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 
 from flowtorch.sparse.entries import build
+from flowtorch.sparse.on_device import by_host
 from flowtorch.tensor import wrap
 
 
+@by_host
 def embedding_gradient(g: Any, indices: Any, shape: tuple, padding_idx: int, scale_grad_by_freq: bool) -> Any:
     """One entry per row looked up, in that order."""
     if scale_grad_by_freq:
@@ -22,6 +24,7 @@ def embedding_gradient(g: Any, indices: Any, shape: tuple, padding_idx: int, sca
     return build(wrap(rows[None].copy()), g, shape, rows.size < 2)
 
 
+@by_host
 def gather_gradient(g: Any, dim: int, index: Any, shape: tuple) -> Any:
     """One entry per element gathered."""
     where = np.indices(index.shape, np.int64).reshape(len(shape), -1) if shape else np.zeros((0, 1), np.int64)

@@ -12,12 +12,15 @@ from flowtorch import dtypes
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.dtypes import can_cast
 from flowtorch.ops.dispatch import flat_inputs
+from flowtorch.sparse import on_device
 from flowtorch.sparse.tensor import LayoutTensor
 from flowtorch.tensor import Tensor
 
 table: dict[str, Callable] = {}                         # for COO operands
 compressed_table: dict[str, Callable] = {}              # where an operand is of a compressed layout
 _loaded = False
+MOVING = ("_to_copy", "clone", "copy")
+"""Ops that a device needs no host for: they move or copy all entries."""
 
 
 def handles(*names: str) -> Callable:
@@ -62,7 +65,7 @@ def run(op: Any, values: list, out: Any, inplace: bool) -> Any:
     target = values[op.tensor_index[0]]
     if inplace:
         _check_written(target, inputs)
-    result = handler(*values)
+    result = handler(*values) if op.name in MOVING else on_device.run(handler, values, {}, op.name)
     if result is NotImplemented:
         raise unsupported(op.name, inputs)
     if inplace:

@@ -8,6 +8,7 @@ import numpy as np
 from flowtorch.dtypes import LOW_PRECISION
 from flowtorch.sparse.entries import build, coalesce, merged, values_of
 from flowtorch.sparse.handlers import handles, strided
+from flowtorch.sparse.on_device import by_host
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import SparseTensor, make
 from flowtorch.tensor import wrap
@@ -58,6 +59,7 @@ def sparse_dense(s: Any, d: Any) -> Any:
     return wrap(np.ascontiguousarray(np.asarray(matrix(s) @ array), dtype=d.dtype.numpy), d._type)
 
 
+@by_host
 def multiply(a: Any, b: Any, masked: bool = False) -> Any:
     """The product of a sparse matrix and a matrix or vector, in either order.
 
@@ -117,6 +119,7 @@ def _kept(g: Any, like: SparseTensor) -> Any:
     return g.sparse_mask(coalesce(like.detach()))                        # type: ignore[attr-defined]
 
 
+@by_host
 def add_product(input: Any, a: Any, b: Any, beta: Any = 1, alpha: Any = 1) -> SparseTensor:
     """``beta * input + alpha * (a @ b)``: the entries of ``input``, then those of the product, not merged."""
     if not isinstance(input, SparseTensor):
@@ -133,6 +136,7 @@ def add_product(input: Any, a: Any, b: Any, beta: Any = 1, alpha: Any = 1) -> Sp
                  cat([values_of(input) * beta, values_of(product) * alpha]), tuple(input.shape), False)
 
 
+@by_host
 def sparse_product(a: Any, b: Any, name: str = "smm") -> SparseTensor:
     """``a @ b`` of a COO matrix and a dense one, as a COO tensor with whole rows where ``a`` has entries."""
     if not isinstance(a, SparseTensor):
@@ -164,6 +168,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 
 @handles("addmm")
+@by_host
 def addmm(input: Any, a: Any, b: Any, beta: Any = 1, alpha: Any = 1, masked: bool = False) -> Any:
     """``beta * input + alpha * (a @ b)``."""
     if isinstance(input, SparseTensor) and not (isinstance(a, SparseTensor) and isinstance(b, SparseTensor)):

@@ -9,6 +9,7 @@ from flowtorch.ops.families import normalize_dims
 from flowtorch.ops.op import REGISTRY
 from flowtorch.sparse.entries import build, coalesce, keys_of, values_of
 from flowtorch.sparse.handlers import handles
+from flowtorch.sparse.on_device import by_host
 from flowtorch.sparse.record import link
 from flowtorch.sparse.tensor import SparseTensor
 from flowtorch.tensor import wrap
@@ -26,6 +27,7 @@ def sum(s: Any, dim: Any = None, keepdim: bool = False, dtype: Any = None) -> An
     return sum_dims(s, dim, keepdim, dtype)
 
 
+@by_host
 def sum_dims(s: SparseTensor, dim: Any, keepdim: bool = False, dtype: Any = None) -> Any:
     """The sum over the named dimensions."""
     dims = normalize_dims(dim, s._array.ndim)
@@ -70,6 +72,7 @@ def vector_norm(s: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False) ->
     return REGISTRY["_vector_norm"].public(values_of(coalesce(s)), ord)
 
 
+@by_host
 def softmax(s: SparseTensor, dim: int, log: bool) -> SparseTensor:
     """Softmax of the entries along ``dim``, elements without an entry being minus infinity."""
     s = coalesce(s)

@@ -274,7 +274,7 @@ class SparseTensor(LayoutTensor):
 
             raise unsupported("fill_.Scalar", [self])
         return empty(self._array.shape, self.sparse_dim(), options.get("dtype") or self.dtype,
-                     options.get("requires_grad", False))
+                     options.get("requires_grad", False), options.get("device") or self.device)
 
     def __flowtorch_new__(self, maker: Any, shape: tuple, options: dict) -> Any:
         from flowtorch.ops.view import sizes
@@ -284,7 +284,8 @@ class SparseTensor(LayoutTensor):
 
             raise unsupported("fill_.Scalar", [self])
         shape = sizes(shape, maker.__name__)
-        return empty(shape, len(shape), options.get("dtype") or self.dtype, options.get("requires_grad", False))
+        return empty(shape, len(shape), options.get("dtype") or self.dtype, options.get("requires_grad", False),
+                     options.get("device") or self.device)
 
 
 def make(indices: Tensor, values: Tensor, shape: Any, coalesced: bool) -> SparseTensor:
@@ -300,13 +301,16 @@ def make(indices: Tensor, values: Tensor, shape: Any, coalesced: bool) -> Sparse
     return t
 
 
-def empty(shape: Any, sparse_dim: int, dtype: dtypes.dtype, requires_grad: bool = False) -> SparseTensor:
+def empty(shape: Any, sparse_dim: int, dtype: dtypes.dtype, requires_grad: bool = False,
+          device: Any = None) -> SparseTensor:
     """A COO tensor without entries."""
     from flowtorch.tensor import wrap
 
     shape = tuple(shape)
     t = make(wrap(np.zeros((sparse_dim, 0), np.int64)), wrap(np.zeros((0, *shape[sparse_dim:]), dtype.numpy)), shape,
              True)
+    if device is not None:
+        t = t.to(device)                                                 # type: ignore[attr-defined]
     if requires_grad:
         t.requires_grad = True
     return t

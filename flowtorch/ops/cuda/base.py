@@ -230,6 +230,11 @@ def from_rows(rows: Any, rest: tuple[int, ...], dim: int) -> Any:
     return dense(moved)
 
 
+def number(value: Any) -> Any:
+    """A parameter as a Python number: for a tensor of one number the host waits."""
+    return value.item() if hasattr(value, "item") else value
+
+
 def is_same_memory(left: Any, right: Any) -> bool:
     """Whether two arrays start at the same place."""
     return address(left) == address(right)

@@ -16,7 +16,7 @@ from flowtorch.ops import gather as gathering
 from flowtorch.ops import index_select as selecting
 from flowtorch.ops import masking
 from flowtorch.ops.cuda import places as placing
-from flowtorch.ops.cuda.base import INT64, bits, copied, copy_into, dense, formula, full, kernel, parts, zeros
+from flowtorch.ops.cuda.base import INT64, bits, copied, copy_into, dense, formula, full, kernel, number, parts, zeros
 from flowtorch.ops.cuda.places import Lookup, Places, along_dim, outline, read, slices, spread_to, write, written
 from flowtorch.ops.cuda.scans import cumsum
 from flowtorch.ops.families import convert_array, normalize_dim
@@ -100,10 +100,11 @@ def index_select(input: Any, dim: int, index: Any) -> Any:
 def index_add(input: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
     dim = selecting._check_source("index_add_", input, dim, index, source)
     gathering.check_bounds(outline(index), input.shape[dim] if input.ndim else 1, dim)
+    alpha = number(alpha)
     if alpha != 1:
         name = source.dtype.name
-        number = int(alpha) if source.dtype.kind in "iu" else alpha
-        source = formula("x * a", (("x", name),), ("a",), name)(source, number)
+        factor = int(alpha) if source.dtype.kind in "iu" else alpha
+        source = formula("x * a", (("x", name),), ("a",), name)(source, factor)
 
     def change(result: Any) -> None:
         target = _at_least_1d(result)

@@ -9,7 +9,7 @@ import numpy as np
 from flowtorch.array.cuda import empty
 from flowtorch.codegen import triton_kernel
 from flowtorch.ops.cuda import blas
-from flowtorch.ops.cuda.base import bilinear, cast, combined, copied, copy_into, dense, formula, kernel, parts
+from flowtorch.ops.cuda.base import bilinear, cast, combined, copied, copy_into, dense, formula, kernel, number, parts
 from flowtorch.ops.products import _unlike
 
 
@@ -78,6 +78,7 @@ def vdot(input: Any, other: Any) -> Any:
 # ---------------------------------------------------------------- beta * input + alpha * product
 
 def _number(value: Any, dtype: np.dtype) -> Any:
+    value = number(value)
     if dtype.kind in "biu":
         return int(value)
     if isinstance(value, complex):
@@ -89,11 +90,11 @@ def _number(value: Any, dtype: np.dtype) -> Any:
 def _combined(input: Any, left: Any, right: Any, beta: Any, alpha: Any) -> Any:
     if left.dtype.kind == "c":
         name = left.dtype.name
-        total = product(left, right)
+        total, alpha, beta = product(left, right), complex(number(alpha)), complex(number(beta))
         if beta == 0:
-            return formula("x * s", (("x", name),), ("s",), name)(total, complex(alpha))
+            return formula("x * s", (("x", name),), ("s",), name)(total, alpha)
         types = (("x", name), ("y", name))
-        return formula("x * s + y * t", types, ("s", "t"), name)(total, input, complex(alpha), complex(beta))
+        return formula("x * s + y * t", types, ("s", "t"), name)(total, input, alpha, beta)
     shape = (*np.broadcast_shapes(left.shape[:-2], right.shape[:-2]), left.shape[-2], right.shape[-1])
     if np.broadcast_shapes(shape, input.shape) != shape:
         raise ValueError("shape mismatch")
