@@ -45,7 +45,7 @@ class OpKernel:
         if value is None and self.op.name == "nan_to_num":
             value = self.replacement(name)
         if getattr(value, "ndim", None) == 0 and not isinstance(value, np.generic):
-            value = value.item()  # type: ignore[attr-defined] # a tensor of one number, which the host waits for
+            value = value.item()  # type: ignore[union-attr] # a tensor of one number, which the host waits for
         category = CATEGORY[self.dtype]
         if not isinstance(value, (bool, int, float, complex, np.generic)):
             raise self.refuse(name, value)

@@ -43,7 +43,7 @@ def placed(make: Callable) -> Callable:
         if target is None:
             target = next((t.device for t in reversed(parts) if t.is_floating_point() or t.is_complex()),
                           parts[-1].device if parts else None)
-        if target is None or all(t.device.type == "cpu" for t in parts) and target.type != "cuda":
+        if target is None or (all(t.device.type == "cpu" for t in parts) and target.type != "cuda"):
             return make(*args, device=device, requires_grad=requires_grad, **kwargs)
         hosted = {id(t): t.cpu() for t in parts}
         args = tuple([_mapped(x, hosted) for x in args])

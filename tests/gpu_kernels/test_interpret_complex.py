@@ -97,6 +97,22 @@ def test_triangular_systems(dtype):
                 np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_large_triangular_systems_are_solved_by_blocks(dtype, upper, monkeypatch):
+    from flowtorch.ops.cuda import systems
+
+    monkeypatch.setattr(systems, "_BLOCK", 2)
+    kind = getattr(ft, dtype)
+    a, b = numbers(2, 1, 7, 7), numbers(3, 7, 3, seed=1)
+    a, b = ((a + 3 * ft.eye(7)).to(kind), b.to(kind)) if kind.is_complex else (a.real + 3 * ft.eye(7), b.real)
+    for left, right in ((True, b), (False, b.mT)):
+        expected = ft.linalg.solve_triangular(a, right, left=left, upper=upper)
+        found = ft.linalg.solve_triangular(a.cuda(), right.cuda(), left=left, upper=upper)
+        assert found.shape == expected.shape
+        np.testing.assert_allclose(found.cpu().numpy(), expected.numpy(), rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("hermitian", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
 def test_factors_of_symmetric_matrices(dtype, hermitian):

@@ -31,8 +31,7 @@ VALUES = [[1.0, 2, 3], [4, 5, 6]]
 SAME = {
     "sum": lambda x: x.sum(1, keepdim=True),
     "scalars": lambda x: 2 - x / 3 + x * ft.tensor(2.0),
-    "numbers from the device": lambda x: ft.add(x, x, alpha=x[0, 1]).addcmul_(x, x, value=x[1, 0]) + ft.addmm(
-        x, x, x.t() @ x, beta=x[0, 0], alpha=x[0, 1]).index_add(0, ft.tensor([1], device=x.device), x[:1], alpha=x[0, 1]),
+    "numbers from the device": lambda x: _numbered(x, x[0, 1], ft.tensor([1], device=x.device)),
     "comparison": lambda x: x > 2,
     "cast": lambda x: x.to(ft.float16),
     "matmul": lambda x: x @ x.t(),
@@ -69,6 +68,11 @@ SAME = {
     "deepcopy": lambda x: copy.deepcopy(x),
     "saved": lambda x: _saved(x),
 }
+
+
+def _numbered(x, number, rows):
+    total = ft.add(x, x, alpha=number).addcmul_(x, x, value=number)
+    return ft.addmm(total, x, x.t() @ x, beta=number, alpha=number).index_add(0, rows, x[:1], alpha=number)
 
 
 def _set(x):

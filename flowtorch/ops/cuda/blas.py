@@ -17,7 +17,9 @@ _SINGLE, _SINGLE_TF32, _DOUBLE = 68, 77, 70
 _DEFAULT_ALGORITHM = -1
 
 
-def product(left: Any, right: Any, addend: Any = None, alpha: Any = 1, beta: Any = 1, activation: str = "") -> Any:
+def product(
+    left: Any, right: Any, tf32: bool, addend: Any = None, alpha: Any = 1, beta: Any = 1, activation: str = ""
+) -> Any:
     """``alpha * left @ right + beta * addend`` by cuBLAS, or None where a kernel of ours is to do it."""
     name = left.dtype.name
     rows, inner, cols = left.shape[-2], left.shape[-1], right.shape[-1]
@@ -35,7 +37,7 @@ def product(left: Any, right: Any, addend: Any = None, alpha: Any = 1, beta: Any
         beta = 0
     elif beta != 0:
         copy_into(result, addend)
-    _multiply(result, sides, (rows, cols, inner), math.prod(batch), alpha, beta)
+    _multiply(result, sides, (rows, cols, inner), math.prod(batch), (alpha, beta), tf32)
     return result
 
 
@@ -63,18 +65,18 @@ def _side(array: Any, batch: tuple[int, ...]) -> tuple | None:
     return address(array), flipped, leading, first
 
 
-def _multiply(result: Any, sides: list, sizes: tuple[int, int, int], count: int, alpha: Any, beta: Any) -> None:
+def _multiply(
+    result: Any, sides: list, sizes: tuple[int, int, int], count: int, scales: tuple[Any, Any], tf32: bool
+) -> None:
     """cuBLAS counts columns first, so it is asked for the transpose: right.T @ left.T."""
-    from flowtorch import backends
-
     rows, cols, inner = sizes
     name = result.dtype.name
     kind = _TYPES[name]
     precise = _DOUBLE if name in ("float64", "complex128") else _SINGLE
-    if name == "float32" and backends.cuda.matmul.allow_tf32:
+    if name == "float32" and tf32:
         precise = _SINGLE_TF32
     state = np.dtype(name if name not in ("float16", "bfloat16") else "float32")
-    factors = np.array([alpha, beta], state)  # in the host's memory, read by the call itself
+    factors = np.array(scales, state)  # in the host's memory, read by the call itself
     cublas, handle = _library()
     (a, a_flipped, a_leading, a_step), (b, b_flipped, b_leading, b_step) = sides
     ends = (factors.ctypes.data + state.itemsize, address(result), kind, cols)

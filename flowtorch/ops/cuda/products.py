@@ -13,16 +13,21 @@ from flowtorch.ops.cuda.base import bilinear, cast, combined, copied, copy_into,
 from flowtorch.ops.products import _unlike
 
 
-def product(left: Any, right: Any, **epilogue: Any) -> Any:
-    """``left @ right`` of arrays of rank 2 or more: by cuBLAS, or by a kernel, complex ones as four real products."""
+def product(left: Any, right: Any, tf32: bool | None = None, **epilogue: Any) -> Any:
+    """``left @ right`` of arrays of rank 2 or more: by cuBLAS, or by a kernel, complex ones as four real products.
+
+    ``tf32`` says whether float32 may be rounded to TensorFloat-32; by default what the program has allowed.
+    """
     from flowtorch import backends
 
-    found = blas.product(left, right, **epilogue)
+    if tf32 is None:
+        tf32 = bool(backends.cuda.matmul.allow_tf32)
+    found = blas.product(left, right, tf32=tf32, **epilogue)
     if found is not None:
         return found
     if left.dtype.kind != "c":
         if left.dtype == np.float32:
-            epilogue["tf32"] = bool(backends.cuda.matmul.allow_tf32)
+            epilogue["tf32"] = tf32
         if left.dtype.kind == "b":
             return cast(triton_kernel.matmul(cast(left, np.int32), cast(right, np.int32), **epilogue), bool)
         return triton_kernel.matmul(left, right, **epilogue)

@@ -9,12 +9,15 @@ import numpy as np
 
 from flowtorch.array.cuda import element_strides, empty, kernel_module
 from flowtorch.codegen.triton_map import grid_map, run
-from flowtorch.ops.cuda.base import copy_into, dense, kernel, zeros
+from flowtorch.ops.cuda.base import combined, copy_into, dense, kernel, zeros
 from flowtorch.ops.cuda.places import spread_to
+from flowtorch.ops.cuda.products import product
 from flowtorch.ops.cuda.scans import state_type
 
 _LONGEST = 4096
 """Rows that one program can hold a column of."""
+_BLOCK = 128
+"""Rows of a triangle that one program solves, one after the other; larger ones are mostly products of matrices."""
 
 
 def _planes(array: Any) -> Any:
@@ -51,15 +54,34 @@ def solve_triangular(A: Any, B: Any, upper: bool, left: bool, unitriangular: boo
         flipped = solve_triangular(A.swapaxes(-2, -1), B.swapaxes(-2, -1), not upper, True, unitriangular)
         return flipped.swapaxes(-2, -1)
     batch = np.broadcast_shapes(A.shape[:-2], B.shape[:-2])
-    n, columns = B.shape[-2:]
-    _check_size("linalg.solve_triangular", n)
-    a, b = (dense(spread_to(x, (*batch, *x.shape[-2:]))) for x in (A, B))
-    result = empty((*batch, n, columns), B.dtype)
-    if result.size:
-        options = _options(B, n)
-        cols = _columns(options["SIZE"], columns)
-        run(kernel_module("solve").triangular, (math.prod(batch), -(-columns // cols)), *map(_planes, (a, b, result)),
-            n, columns, UPPER=bool(upper), UNIT=bool(unitriangular), COLS=cols, **options)
+    a, b = (spread_to(x, (*batch, *x.shape[-2:])) for x in (A, B))
+    return _halved(a, b, bool(upper), bool(unitriangular)) if b.size else empty(b.shape, b.dtype)
+
+
+def _halved(a: Any, b: Any, upper: bool, unit: bool) -> Any:
+    """x with a @ x = b: one half of the rows, then the other less its product with what is known."""
+    n = b.shape[-2]
+    if n <= _BLOCK:
+        return _by_rows(dense(a), dense(b), upper, unit)
+    middle = -(-n // (2 * _BLOCK)) * _BLOCK
+    early, late = slice(0, middle), slice(middle, n)
+    if upper:
+        early, late = late, early
+    result = empty(b.shape, b.dtype)
+    known = _halved(a[..., early, early], b[..., early, :], upper, unit)
+    rest = combined(b[..., late, :], product(a[..., late, early], known, tf32=False), "-")
+    copy_into(result[..., early, :], known)
+    copy_into(result[..., late, :], _halved(a[..., late, late], rest, upper, unit))
+    return result
+
+
+def _by_rows(a: Any, b: Any, upper: bool, unit: bool) -> Any:
+    *batch, n, columns = b.shape
+    result = empty(b.shape, b.dtype)
+    options = _options(b, n)
+    cols = _columns(options["SIZE"], columns)
+    run(kernel_module("solve").triangular, (math.prod(batch), -(-columns // cols)), *map(_planes, (a, b, result)),
+        n, columns, UPPER=upper, UNIT=unit, COLS=cols, **options)
     return result
 
 
