@@ -198,7 +198,7 @@ def _pack(input: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         raise RuntimeError(
             "Length of all samples has to be greater than 0, but found an element in 'lengths' that is <= 0"
         )
-    present = torch.arange(int(lengths[0])).unsqueeze(1) < lengths
+    present = torch.arange(int(lengths[0]), device=lengths.device).unsqueeze(1) < lengths
     rows = present[:steps].flatten().nonzero().squeeze(1).to(input.device)
     return input.flatten(0, 1).index_select(0, rows), present.sum(1)
 
@@ -223,7 +223,7 @@ def pad_packed_sequence(
             )
         steps = total_length
     batch = int(batch_sizes[0])
-    present = batch_sizes.unsqueeze(1) > torch.arange(batch)
+    present = batch_sizes.unsqueeze(1) > torch.arange(batch, device=batch_sizes.device)
     rows = present.flatten().nonzero().squeeze(1).to(data.device)
     padded = data.new_full((steps * batch, *data.shape[1:]), padding_value).index_copy(0, rows, data)
     padded = padded.unflatten(0, (steps, batch))
