@@ -262,13 +262,13 @@ def test_moving_between_devices_keeps_values_and_gradients():
 
 
 def test_packed_sequences_keep_their_lengths_on_the_host():
-    utils = ft.nn.utils.rnn
-    ft.set_default_device("cuda")
+    utils = flowtorch.nn.utils.rnn
+    flowtorch.set_default_device("cuda")
     try:
-        packed = utils.pack_padded_sequence(ft.arange(6.0).reshape(3, 2), [3, 1])
+        packed = utils.pack_padded_sequence(flowtorch.arange(6.0).reshape(3, 2), [3, 1])
         padded, lengths = utils.pad_packed_sequence(packed)
     finally:
-        ft.set_default_device(None)
+        flowtorch.set_default_device(None)
     assert packed.data.device.type == padded.device.type == "cuda"
     assert packed.batch_sizes.device.type == lengths.device.type == "cpu"
     assert padded.tolist() == [[0, 1], [2, 0], [4, 0]] and lengths.tolist() == [3, 1]
