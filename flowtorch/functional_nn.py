@@ -7,6 +7,7 @@ import math
 import flowtorch as torch
 from flowtorch.ops import activation, fused
 from flowtorch.ops.arguments import need_bool, need_int
+from flowtorch.ops.copy import like_channels
 from flowtorch.ops.op import composite
 
 # ---------------------------------------------------------------- activations with a fixed or learned shape
@@ -75,7 +76,7 @@ def rrelu(input, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool 
     """Leaky ReLU with a slope per element from ``[lower, upper]`` in training, their mean in evaluation."""
     need_bool("rrelu", "training", 4, training)
     if training:
-        return input * _random_slopes(input, lower, upper, generator)
+        return input.contiguous() * _random_slopes(input.contiguous(), lower, upper, generator)
     _check_bounds(lower, upper)
     return activation.leaky_relu(input, (lower + upper) / 2)
 
@@ -320,7 +321,7 @@ def pixel_shuffle(input, upscale_factor: int):
     split = input.reshape(*batch, c // (r * r), r, r, h, w)
     n = len(batch)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return _copied(split.permute(order)).view(*batch, c // (r * r), h * r, w * r)
+    return like_channels(_copied(split.permute(order)).view(*batch, c // (r * r), h * r, w * r), input)
 
 
 @composite
@@ -344,7 +345,7 @@ def pixel_unshuffle(input, downscale_factor: int):
     split = input.reshape(*batch, c, h // r, r, w // r, r)
     n = len(batch)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return _copied(split.permute(order)).view(*batch, c * r * r, h // r, w // r)
+    return like_channels(_copied(split.permute(order)).view(*batch, c * r * r, h // r, w // r), input)
 
 
 @composite
@@ -366,7 +367,7 @@ def channel_shuffle(input, groups: int):
         )
     n = input.size(0)
     split = input.reshape(n, groups, c // groups, *input.shape[2:])
-    return split.transpose(1, 2).clone(memory_format=torch.contiguous_format).view(input.shape)
+    return like_channels(_copied(split.transpose(1, 2)).view(input.shape), input)
 
 
 @composite

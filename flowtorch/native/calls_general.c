@@ -97,10 +97,17 @@ static PyObject *wrapped(Call *self, PyObject *c, PyObject *type) {
 
 /* A reduction's result as an array in the order of its dimensions; steals. */
 static PyObject *in_rows(PyObject *c) {
-    if (Py_TYPE(c) == &PyArray_Type && PyArray_IS_C_CONTIGUOUS((PyArrayObject *)c)) return c;
+    PyArrayObject *a = (PyArrayObject *)c;
+    if (Py_TYPE(c) == &PyArray_Type && PyArray_IS_C_CONTIGUOUS(a) && channels_lag(a) < 0) return c;
     PyObject *array = PyArray_FromAny(c, NULL, 0, 0, NPY_ARRAY_C_CONTIGUOUS, NULL);
     Py_DECREF(c);
-    return array;
+    if (array == NULL || channels_lag(a = (PyArrayObject *)array) < 0) return array;
+    PyArray_Dims shape = {PyArray_DIMS(a), PyArray_NDIM(a)};
+    PyObject *flat = PyArray_Ravel(a, NPY_CORDER), *rows = NULL;        /* its strides are those of one dimension */
+    if (flat != NULL) rows = PyArray_Newshape((PyArrayObject *)flat, &shape, NPY_CORDER);
+    Py_XDECREF(flat);
+    Py_DECREF(array);
+    return rows;
 }
 
 /* What the derivative asks for: tensors with their versions, the other parameters by name, shapes. */

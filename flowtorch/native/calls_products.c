@@ -160,7 +160,7 @@ static PyArrayObject *joined(PyObject *const *tensors, Py_ssize_t count, PyObjec
     shape[dim] = 0;
     for (Py_ssize_t k = 0; k < count; k++) {
         PyArrayObject *a = ARRAY(tensors[k]);
-        if (PyArray_NDIM(a) != ndim || !PyArray_IS_C_CONTIGUOUS(a) || PyArray_SIZE(a) == 0) return NULL;
+        if (PyArray_NDIM(a) != ndim || !PyArray_IS_C_CONTIGUOUS(a) || channels_lag(a) > 0 || PyArray_SIZE(a) == 0) return NULL;
         for (int d = 0; d < ndim; d++)
             if (d != dim && PyArray_DIM(a, d) != shape[d]) return NULL;
         shape[dim] += PyArray_DIM(a, dim);

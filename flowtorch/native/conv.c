@@ -202,12 +202,18 @@ static PyObject *either(int done, PyArrayObject *out) {
     return (PyObject *)out;
 }
 
+/* An operand in the order of its dimensions, also by the strides along dimensions of one element. */
+static PyArrayObject *planar(PyObject *x) {
+    PyArrayObject *a = single(x);
+    return a != NULL && channels_lag(a) <= 0 ? a : NULL;
+}
+
 /* ---- convolution(input, weight, bias, stride, padding, dilation, groups, size) */
 
 static PyObject *forward(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyArrayObject *x, *weight, *bias = NULL;
     Geometry g = {0};
-    if (count != 8 || names || (x = single(args[0])) == NULL || (weight = single(args[1])) == NULL) return NULL;
+    if (count != 8 || names || (x = planar(args[0])) == NULL || (weight = planar(args[1])) == NULL) return NULL;
     if (args[2] != Py_None && (bias = single(args[2])) == NULL) return NULL;
     int dims = PyArray_NDIM(x) - 2;
     if ((dims != 1 && dims != 2) || PyArray_NDIM(weight) != dims + 2 || !read_options(args + 3, dims, &g)) return NULL;
@@ -260,7 +266,7 @@ static PyObject *forward(Kernel *self, PyObject *const *args, Py_ssize_t count, 
 static PyObject *adjoint_input(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyArrayObject *grad, *weight;
     Geometry g = {0}, e = {0}; /* of the convolution; of the gradient's own planes */
-    if (count != 7 || names || (grad = single(args[0])) == NULL || (weight = single(args[1])) == NULL) return NULL;
+    if (count != 7 || names || (grad = planar(args[0])) == NULL || (weight = planar(args[1])) == NULL) return NULL;
     int dims = PyArray_NDIM(grad) - 2;
     if ((dims != 1 && dims != 2) || PyArray_NDIM(weight) != dims + 2 || !read_pair(args[2], dims, 1, g.size) ||
         !read_options(args + 3, dims, &g)) return NULL;
@@ -426,7 +432,7 @@ static void spread(void *context, Index begin, Index end) {
 static PyObject *adjoint_weight(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyArrayObject *grad, *x;
     Geometry g = {0};
-    if (count != 7 || names || (grad = single(args[0])) == NULL || (x = single(args[1])) == NULL) return NULL;
+    if (count != 7 || names || (grad = planar(args[0])) == NULL || (x = planar(args[1])) == NULL) return NULL;
     int dims = PyArray_NDIM(grad) - 2;
     if ((dims != 1 && dims != 2) || PyArray_NDIM(x) != dims + 2 || !read_pair(args[2], dims, 1, g.kernel) ||
         !read_options(args + 3, dims, &g)) return NULL;

@@ -64,6 +64,12 @@ static inline int is_array(PyObject *x) {
            PyArray_ISNOTSWAPPED((PyArrayObject *)x);
 }
 static inline int is_contiguous(PyArrayObject *a) { return PyArray_IS_C_CONTIGUOUS(a); }
+/* How far apart the last elements of a contiguous image are, beyond its channels, in bytes: less than 0 but where its
+ * strides are those of an image of one element whose channels come last. */
+static inline Index channels_lag(PyArrayObject *a) {
+    int ndim = PyArray_NDIM(a);
+    return ndim > 3 ? PyArray_STRIDE(a, ndim - 1) - PyArray_STRIDE(a, 1) : -1;
+}
 static inline int same_shape(PyArrayObject *a, PyArrayObject *b) {
     return PyArray_NDIM(a) == PyArray_NDIM(b) &&
            PyArray_CompareLists(PyArray_DIMS(a), PyArray_DIMS(b), PyArray_NDIM(a));

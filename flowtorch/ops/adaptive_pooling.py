@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops.copy import like_channels
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
 from flowtorch.ops.pooling import _put_back
@@ -53,6 +54,7 @@ def _shares(g: np.ndarray, n: int) -> np.ndarray:
     linear=True,
     node="AdaptiveAvgPoolBackward0",
     rejects=("complex", "bool", "integer"),
+    follows=("input",),
     vjp=(lambda g, input, size: _spread(g, input, size),),
 )
 def _adaptive_avg_pool(input, size):
@@ -71,6 +73,7 @@ def _adaptive_avg_pool(input, size):
 
 def _spread(g: Any, input: Any, size: tuple) -> Any:
     grad = _adaptive_avg_pool_backward(g, tuple(input.shape)[2:])
+    grad = like_channels(grad, input)
     return linked(grad, input) if any(n != 1 for n in size) else grad       # one window: PyTorch takes the mean
 
 
@@ -100,7 +103,8 @@ def _adaptive_avg_pool_backward(grad, size):
     low="keep",
     rejects=("complex", "bool"),
     node="AdaptiveMaxPoolBackward0",
-    vjp=(lambda g, out, input: linked(_put_back(g[0], out[1], input.shape), input),),
+    follows=("input",),
+    vjp=(lambda g, out, input: linked(_put_back(g[0], out[1], input), input),),
 )
 def _window_max(input, windows):
     """(maxima, flat indices) of (N, C, *S) over a grid of windows, given per dimension as (start, end) pairs."""
@@ -129,14 +133,14 @@ def _define(n: int) -> tuple:
     def avg(input, output_size):
         size = adapted(avg_name, input, output_size, n)
         x, unbatched = batched(avg_name, input, n)
-        out = _adaptive_avg_pool(x, size)
+        out = _adaptive_avg_pool(x if n < 3 else x.contiguous(), size)
         return out.squeeze(0) if unbatched else out
 
     def with_indices(input, output_size, return_indices=False):
         size = adapted(max_name, input, output_size, n)
         x, unbatched = batched(max_name, input, n)
         windows = tuple(tuple(_bins(s, o)) for s, o in zip(x.shape[2:], size, strict=True))
-        values, indices = _window_max(x, windows)
+        values, indices = _window_max(x if n < 3 else x.contiguous(), windows)
         return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
 
     def maximum(input, output_size, return_indices=False):
@@ -209,7 +213,7 @@ def _fractional(x: Any, samples: Any, kernel: tuple, size: tuple, unbatched: boo
     """Each image and channel has windows of its own."""
     import flowtorch
 
-    rows = []
+    x, rows = x.contiguous(), []
     drawn = samples.tolist() if not samples.is_meta else np.zeros(tuple(samples.shape)).tolist()
     for i in range(x.shape[0]):
         for c in range(x.shape[1]):

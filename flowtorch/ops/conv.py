@@ -38,6 +38,7 @@ def _depthwise(g: Any) -> bool:
 
 
 @op(name="convolution", tensors=("input", "weight", "bias"), method=False, out=False, namespace="_conv",
+    follows=("input", "weight"),
     vjp=(lambda g, weight, input_shape, stride, padding, dilation, groups:
          convolution_input(g, conj(weight), input_shape[2:], stride, padding, dilation, groups),
          lambda g, input, weight_shape, stride, padding, dilation, groups:
@@ -55,7 +56,7 @@ def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
 
 
 @op(name="convolution_input", tensors=("grad", "weight"), method=False, out=False, namespace="_conv",
-    node="ConvolutionBackward0",
+    node="ConvolutionBackward0", follows=("grad", "weight"),
     vjp=(lambda g, weight, grad_shape, stride, padding, dilation, groups:
          convolution(g, conj(weight), None, stride, padding, dilation, groups, grad_shape[2:]),
          lambda g, grad, weight_shape, stride, padding, dilation, groups:
@@ -68,7 +69,7 @@ def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1
 
 
 @op(name="convolution_weight", tensors=("grad", "input"), method=False, out=False, namespace="_conv",
-    node="ConvolutionBackward0",
+    node="ConvolutionBackward0", follows=("grad", "input"),
     vjp=(lambda g, input, grad_shape, stride, padding, dilation, groups:
          convolution(conj(input), g, None, stride, padding, dilation, groups, grad_shape[2:]),
          lambda g, grad, input_shape, stride, padding, dilation, groups:
@@ -181,8 +182,21 @@ def _convolve(name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any
     if any(s < r for s, r in zip(size, reach, strict=True)):
         raise RuntimeError(f"Calculated padded input size per channel: ({' x '.join(map(str, size))}). Kernel size: "
                            f"({' x '.join(map(str, reach))}). Kernel size can't be greater than actual input size")
+    input, weight = _ordered(n, input, weight)
     out = convolution(input, weight, bias, stride, padding, dilation, groups)
     return out.squeeze(0) if unbatched else out
+
+
+def _ordered(n: int, input: Any, weight: Any) -> tuple:
+    """The operands, contiguous where PyTorch's kernel keeps no channels-last order: in one dimension, and in three of
+    double precision.
+    """
+    if n == 2:
+        return input, weight
+    if n == 1:
+        return input.contiguous(), weight
+    double = input.dtype in (dtypes.float64, dtypes.complex128)
+    return (input.contiguous(), weight.contiguous()) if double else (input, weight)
 
 
 def _named_padding(name: str, input: Any, padding: str, kernel: tuple, stride: tuple, dilation: tuple) -> tuple:
@@ -221,6 +235,7 @@ def _transposed(name: str, n: int, input: Any, weight: Any, bias: Any, stride: A
         raise RuntimeError(f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated "
                            "output size per "
                            f"channel: ({' x '.join(map(str, size))}). Output size is too small")
+    input, weight = _ordered(n, input, weight)
     shaped = None if bias is None else bias.view(1, -1, *(1,) * n)
     if shaped is not None and input.dtype in dtypes.LOW_PRECISION and not input.is_cuda:    # rounded once, at the end
         wide = convolution_input(input.float(), weight.float(), size, stride, padding, dilation, groups)

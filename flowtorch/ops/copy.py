@@ -10,10 +10,12 @@ from flowtorch.array.place import broadcast, moved, placed, store
 from flowtorch.array.place import contiguous as gathered
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
+from flowtorch.array.memory_format import is_channels_last
 from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
 from flowtorch.ops import dispatch, overlap
 from flowtorch.ops.families import Family, convert_array, op, view
 from flowtorch.ops.op import Op, composite
+from flowtorch.ops.order import in_order
 from flowtorch.ops.pointwise import nothing
 from flowtorch.tensor import Tensor, shared_counter, wrap
 
@@ -25,7 +27,7 @@ def laid_out(array: np.ndarray, memory_format: Any) -> np.ndarray:
 
         return device_clone(array, memory_format=memory_format)
     if memory_format is preserve_format or memory_format is None:
-        return array.copy(order="K") if overlap.is_dense(array) else np.array(array, order="C", copy=True)
+        return array.copy(order="K") if overlap.is_dense(array) else in_order(np.array(array, order="C"), array)
     if memory_format in (channels_last, channels_last_3d):
         n = 4 if memory_format is channels_last else 5
         if array.ndim != n:
@@ -179,6 +181,18 @@ def contiguous(self, memory_format=contiguous_format):
     (False, True)
     """
     return self if self.is_contiguous(memory_format) else clone(self, memory_format=memory_format)
+
+
+def format_of(input: Tensor) -> Any:
+    """The memory format of results that follow ``input``: channels-last, or that of contiguous tensors."""
+    if input.dim() not in (4, 5) or not input._type.plain or not is_channels_last(input._array):
+        return contiguous_format
+    return channels_last if input.dim() == 4 else channels_last_3d
+
+
+def like_channels(result: Tensor, input: Tensor) -> Tensor:
+    """``result`` with its channels last in memory if those of ``input`` are, else contiguous."""
+    return result.contiguous(memory_format=format_of(input))            # type: ignore[attr-defined]
 
 
 @view(method=False, vjp=(lambda g: g,), linear=True)

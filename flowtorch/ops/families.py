@@ -464,8 +464,8 @@ def _fast_reduction(op: Op) -> Callable:
             c = body(a, dim, keepdim)
             if type(c) is not np.ndarray:
                 c = np.asarray(c)
-            elif c.ndim > 1 and not c.flags.c_contiguous:
-                c = np.ascontiguousarray(c)
+            elif c.ndim > 3 or (c.ndim > 1 and not c.flags.c_contiguous):
+                c = in_rows(c)
             t = new(Tensor)
             t._array = c
             t._type = out_type

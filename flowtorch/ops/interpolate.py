@@ -79,6 +79,7 @@ def _spread(g: np.ndarray, dim: int, taps: np.ndarray, weights: Any, size: int) 
     method=False,
     out=False,
     node="UpsampleBackward0",
+    follows=("input",),
     vjp=(lambda g, input_shape, plan: resample_adjoint(g, tuple(input_shape), plan),),  # type: ignore[has-type]
 )
 def resample(input, plan):
@@ -94,6 +95,7 @@ def resample(input, plan):
     namespace="_nn",
     method=False,
     out=False,
+    follows=("input",),
     vjp=(lambda g, plan: resample(g, plan),),
 )
 def resample_adjoint(input, shape, plan):
@@ -117,7 +119,7 @@ def fixed_point(taps: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, int]
     return np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int64), bits
 
 
-@op(name="resample_bytes", tensors=("input",), namespace="_nn", method=False, out=False)
+@op(name="resample_bytes", tensors=("input",), namespace="_nn", method=False, out=False, follows=("input",))
 def resample_bytes(input, plan):
     """``resample`` of uint8 images with weights in fixed point, rounded after each dimension, last one first."""
     for dim, taps, weights in reversed(plan):

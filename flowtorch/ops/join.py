@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.array.memory_format import is_channels_last, with_channels_last
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, view_edge
@@ -56,12 +57,11 @@ def _define(body: Any, name: str) -> Op:
     return op
 
 
-def _keeps_format(result: np.ndarray, arrays: list) -> bool:
-    """Whether ``result`` is channels-last as all of ``arrays`` are; PyTorch then keeps that order."""
-    if result.ndim not in (4, 5):
-        return False
-    order = (0, *range(2, result.ndim), 1)
-    return all(a.transpose(order).flags.c_contiguous for a in arrays)
+def _in_format(result: np.ndarray, arrays: Sequence[Any]) -> np.ndarray:
+    """``result`` contiguous, or channels-last where all of ``arrays`` are."""
+    if result.ndim in (4, 5) and all(map(is_channels_last, arrays)):
+        return with_channels_last(result)
+    return result if result.flags.c_contiguous else np.ascontiguousarray(result)
 
 
 def joinable(tensors: Sequence[Any], dim: int) -> tuple[Sequence[Any], int]:
@@ -93,7 +93,7 @@ def _cat_body(tensors, dim=0):
     out = np.concatenate(full, dim) if len(full) > 1 else full[0].copy()
     if out.size == 0:
         return np.empty(out.shape, out.dtype)
-    return out if out.flags.c_contiguous or _keeps_format(out, full) else np.ascontiguousarray(out)
+    return _in_format(out, full)
 
 
 _cat = _define(_cat_body, "cat")
@@ -158,8 +158,8 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any
                 a = np.concatenate(arrays, dim)
                 if a.size == 0:
                     return interpret(_cat, (tensors, dim), {})
-                if not a.flags.c_contiguous and not _keeps_format(a, arrays):
-                    a = np.ascontiguousarray(a)
+                if a.ndim > 3 or not a.flags.c_contiguous:
+                    a = _in_format(a, arrays)
                 result = wrap(a, tx)
                 if grad_enabled():
                     for t in tensors:
@@ -190,8 +190,10 @@ def _stack_body(tensors, dim=0):
             raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 "
                                "and "
                                f"{list(a.shape)} at entry {k}")
-    out = np.empty((*first.shape[:dim], len(tensors), *first.shape[dim:]), first.dtype)
-    return np.stack(tensors, dim, out=out)
+    shape = (*first.shape[:dim], len(tensors), *first.shape[dim:])
+    if dim < first.ndim in (4, 5) and is_channels_last(first):
+        return _cat_body(tensors, dim).reshape(shape)                   # in the order that ``cat`` gives it
+    return np.stack(tensors, dim, out=np.empty(shape, first.dtype))
 
 
 _stack = _define(_stack_body, "stack")
@@ -217,7 +219,7 @@ def stack(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> A
             arrays = [t._array for t in tensors if t._type is tx]
             if len(arrays) == len(tensors) and tx.fast and (
                     type(tensors) is not Tensor):
-                result = wrap(np.array(arrays) if dim == 0 else _stack_body(arrays, dim), tx)
+                result = wrap(np.array(arrays) if dim == 0 and arrays[0].ndim < 4 else _stack_body(arrays, dim), tx)
                 if result._array.dtype == tx.numpy and result._array.ndim == arrays[0].ndim + 1:
                     if grad_enabled():
                         for t in tensors:

@@ -19,6 +19,7 @@ from flowtorch.ops.linalg_base import (
 )
 from flowtorch.ops.linalg_solve import _solve, _solve_triangular, eye_like, in_columns
 from flowtorch.ops.op import composite
+from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj
 
 # ---------------------------------------------------------------- QR
@@ -97,7 +98,7 @@ def _eigh(A, UPLO):
     """(eigenvalues, eigenvectors) of Hermitian matrices, of which one triangle is read."""
     try:
         values, vectors = np.linalg.eigh(A, UPLO)
-        return values, columns(vectors)
+        return in_rows(values), columns(vectors)
     except np.linalg.LinAlgError:
         raise LinAlgError("linalg.eigh: " + _REPEATED.format(A.shape[-1] - 1)) from None
 
@@ -211,7 +212,7 @@ def _svd(A, full_matrices):
         U, S, Vh = np.linalg.svd(A, full_matrices=full_matrices)
         if lost.any():
             U[lost], S[lost], Vh[lost] = np.nan, np.nan, np.nan
-        return columns(U), S, columns(Vh)
+        return columns(U), in_rows(S), columns(Vh)
     except np.linalg.LinAlgError:
         _finite("linalg.svd", A, "The algorithm failed to converge because the input matrix contained non-finite "
                                  "values.")

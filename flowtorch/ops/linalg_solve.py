@@ -24,6 +24,7 @@ from flowtorch.ops.linalg_base import (
     lapack,
 )
 from flowtorch.ops.op import composite
+from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj
 
 
@@ -97,7 +98,7 @@ def inverse(input):
     vjp=(lambda g, A, out: _det_backward(g, A, out),))
 def _det(A):
     """The determinant of square matrices."""
-    return np.linalg.det(A)
+    return in_rows(np.asarray(np.linalg.det(A)))
 
 
 def _det_backward(g, A, out):
@@ -157,7 +158,7 @@ def _torch_det(input):
 def _slogdet(A):
     """(sign, logabsdet) of square matrices."""
     sign, size = np.linalg.slogdet(A)
-    return np.asarray(sign), np.asarray(size)
+    return in_rows(np.asarray(sign)), in_rows(np.asarray(size))
 
 
 @_slogdet.derivative

@@ -10,6 +10,7 @@ from flowtorch.array.sums import CHUNK, of_rows, ones
 from flowtorch.dtypes import int64
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
+from flowtorch.ops.order import in_order
 from flowtorch.ops.second_order import derived, gradients_of, linked
 from flowtorch.tensor import Tensor
 
@@ -254,7 +255,7 @@ def _mse_loss(input, target, reduction="mean"):
     """The squared differences of two tensors of one shape, or their mean or sum."""
     difference = np.subtract(input, target)
     if reduction == "none":
-        return np.multiply(difference, difference)
+        return in_order(np.multiply(difference, difference), input, target)
     total = _dot(difference)
     return total / difference.dtype.type(difference.size) if reduction == "mean" else total
 

@@ -11,6 +11,7 @@ from flowtorch.array import sums
 from flowtorch.ops.arguments import int_tuple, need_int, need_number
 from flowtorch.ops.families import normalize_dim, normalize_dims, op
 from flowtorch.ops.op import composite
+from flowtorch.ops.order import in_rows
 from flowtorch.ops.reduction import expand_reduced
 from flowtorch.tensor import Tensor
 
@@ -26,7 +27,10 @@ from flowtorch.tensor import Tensor
 )
 def _vector_norm(input, ord=2.0, dim=None, keepdim=False):
     """The ``ord``-norm over ``dim`` (all by default)."""
-    axes = normalize_dims(dim, input.ndim)
+    return in_rows(np.asarray(_norms(input, ord, normalize_dims(dim, input.ndim), keepdim)))
+
+
+def _norms(input: np.ndarray, ord: float, axes: tuple, keepdim: bool) -> Any:
     if ord == 2 and (total := sums.over(input, axes, keepdim, squares=True)) is not None:
         return np.sqrt(total)
     size = np.absolute(input)

@@ -14,8 +14,10 @@ import numpy as np
 
 from flowtorch import dtypes
 from flowtorch.array import sums
+from flowtorch.array.memory_format import is_channels_last, with_channels_last
 from flowtorch.ops import normalization_blocks as blocks
 from flowtorch.ops.arguments import int_tuple, need_bool, need_int
+from flowtorch.ops.copy import format_of, like_channels
 from flowtorch.ops.families import op
 from flowtorch.ops.fused import _group_norm, _moved, _rms_norm, on_device
 from flowtorch.ops.op import REGISTRY, composite
@@ -61,9 +63,9 @@ def _standardize(input, dims, eps):
 
 def _in_order(x: np.ndarray) -> np.ndarray:
     """``x`` contiguous, with the channels last if they are, as PyTorch's normalisations return it."""
-    if x.flags.c_contiguous or (x.ndim in (4, 5) and np.moveaxis(x, 1, -1).flags.c_contiguous):
+    if x.flags.c_contiguous:
         return x
-    return np.ascontiguousarray(x)
+    return with_channels_last(x) if x.ndim in (4, 5) and is_channels_last(x) else np.ascontiguousarray(x)
 
 
 def _standardize_backward(g: Any, input: Any, dims: tuple, eps: float) -> Any:
@@ -142,7 +144,7 @@ def _number(value: float, char: str) -> np.ndarray:
 
 def _standard_rows(input: np.ndarray, n: int, eps: float) -> tuple:
     """(standardised rows, 1 / standard deviation of each as a column)."""
-    rows = np.ascontiguousarray(input) if input.ndim == 2 and input.shape[1] == n else input.reshape(-1, n)
+    rows = np.ascontiguousarray(input if input.ndim == 2 and input.shape[1] == n else input.reshape(-1, n))
     d = rows.dtype
     if n <= 256 and d.kind == "f" and n:
         share = _share(n, d)
@@ -329,12 +331,12 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         eps = dtypes.finfo(dtypes.float32 if input.dtype in dtypes.LOW_PRECISION else input.dtype).eps
     if on_device(input) and (weight is None or weight._type is input._type):
         return _rms_norm(input, weight, math.prod(shape), eps)
-    input = input.contiguous()
+    given, input = input, input.contiguous()
     x, w = _wide(input, weight)
     out = x * (x.square().mean(dims, True) + eps).rsqrt()
     if w is not None:
         out = out * w
-    return out if x is input else out.to(input.dtype)
+    return like_channels(out if x is input else out.to(input.dtype), given)
 
 
 def _channels(name: str, input: Any, **parameters: Any) -> None:
@@ -380,8 +382,7 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
         scale = (var + eps).rsqrt()
         if w is not None:
             scale = scale * w
-        if not x.is_contiguous() and not (x.dim() in (4, 5) and x.movedim(1, -1).is_contiguous()):
-            x = x.contiguous()
+        x = x.contiguous(memory_format=format_of(x))
         out = (x - mean.view(shape)) * scale.view(shape)
         if b is not None:
             out = out + b.view(shape)
@@ -417,7 +418,7 @@ def instance_norm(input, weight, bias, running_mean, running_var, use_input_stat
         return batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
     n, c = input.shape[:2]
     shape = (1, -1, *(1,) * (input.dim() - 2))
-    x, w, b = _wide(input, weight, bias)
+    x, w, b = _wide(input.contiguous(), weight, bias)
     out, mean, var = _standardize(x, tuple(range(2, input.dim())), eps)
     count = input.numel() // max(n * c, 1)
     _update(running_mean, mean.detach().view(n, c).mean(0), momentum)
@@ -448,7 +449,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-05, cudnn_enabl
     out = _standardize(x.reshape(n, num_groups, input.numel() // max(n * num_groups, 1)), (2,), eps)[0].view(
         input.shape
     )
-    out = _affine(out, w, b, (1, c, *(1,) * (input.dim() - 2)))
+    out = _affine(like_channels(out, input), w, b, (1, c, *(1,) * (input.dim() - 2)))
     return out if x is input else out.to(input.dtype)
 
 

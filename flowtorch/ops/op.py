@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flowtorch import overrides
+from flowtorch.array.memory_format import following
 from flowtorch.autograd.node import Node, Output, fetch, fetch_output
 from flowtorch.dtypes import as_dtype
 from flowtorch.tensor import Tensor
@@ -43,6 +44,7 @@ class Op:
     ``many``      the last tensor parameter is a list of tensors: a derivative that names it gets the whole list
     ``out``       whether ``out=`` is taken: True by the table of ``out_rules``, "dtype" of any dtype, which is then the
                   op's ``dtype``; or a function (name, out dtype, result dtype) that raises what is refused
+    ``follows``   inputs whose channels-last order in memory the results take
     ``rejects``   kinds of dtype that PyTorch refuses ("bool", "complex", "float", "integer", "inexact"), or kind ->
                   message of a RuntimeError (None: NotImplementedError)
     """
@@ -76,10 +78,13 @@ class Op:
         changes_type: bool = False,
         many: bool = False,
         check: Any = None,
+        follows: tuple[str, ...] = (),
     ) -> None:
         self.name, self.family, self.body, self.ufunc, self.expr = name, family, body, ufunc, expr
         self.doc = body.__doc__
         self.names, self.defaults, self.positional = parameters(body)
+        if follows:
+            self.body = following(self, body, follows)
         self.tensors = tensors if tensors is not None else tuple(
             n for n in self.names[:self.positional] if n not in self.defaults)
         self.tensor_index = tuple(self.names.index(n) for n in self.tensors)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.memory_format import in_rows as in_rows
 from flowtorch.array.place import as_strided
 
 
@@ -55,7 +56,7 @@ def astype(array: np.ndarray, target: Any, copy: bool = True) -> np.ndarray:
 
 def copy_of(array: np.ndarray) -> np.ndarray:
     """A copy in the same order of dimensions, without the overlap of expanded memory."""
-    return array.copy(order="K") if 0 not in array.strides else np.array(array, order="C")
+    return array.copy(order="K") if 0 not in array.strides else in_order(np.array(array, order="C"), array)
 
 
 def with_gaps(array: np.ndarray) -> np.ndarray:
@@ -66,8 +67,3 @@ def with_gaps(array: np.ndarray) -> np.ndarray:
     copy = as_strided(np.zeros(max(span, 0), array.dtype), array.shape, array.strides)
     copy[...] = array
     return copy
-
-
-def in_rows(array: np.ndarray) -> np.ndarray:
-    """``array``, or a contiguous copy of it: for kernels whose results never keep the order of their inputs."""
-    return array if array.ndim < 2 or array.flags.c_contiguous else np.ascontiguousarray(array)

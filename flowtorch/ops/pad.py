@@ -15,6 +15,7 @@ from flowtorch.ops.families import op
     method=False,
     vjp=(lambda g, pad: constant_pad_nd(g, [-p for p in pad]),),  # type: ignore[has-type]
     low="keep",
+    follows=("input",),
 )
 def constant_pad_nd(input, pad, value=0):
     """Surround ``input`` by ``value``; ``pad`` has (left, right) pairs, last dimension first; negative ones cut."""

@@ -364,7 +364,7 @@ isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind in "fV" else _nowher
 signbit = _classify(lambda a: np.signbit(a) if a.dtype.kind in "fV" else a < 0 if a.dtype.kind == "i" else
                     _nowhere(a), "signbit", "Whether every element has its sign bit set.",
                     ("complex",), True)
-isreal = _classify(np.isreal, "isreal", "Whether every element has no imaginary part.")
+isreal = _classify(lambda a: a.imag == 0 if a.dtype.kind == "c" else np.ones_like(a, bool), "isreal", "Whether every element has no imaginary part.")
 logical_not = pointwise(numpy=np.logical_not, promote="bool", expr="logical_not(input)", name="logical_not")(
     lambda input: None)
 

@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.ops.copy import like_channels
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
 from flowtorch.ops.pooling_arguments import batched, geometry, per_dimension, pooled_size
 from flowtorch.ops.second_order import linked
+from flowtorch.tensor import Tensor
 
 
 def _positions(kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> Any:
@@ -50,7 +52,8 @@ def _lowest(dtype: np.dtype) -> Any:
     node="MaxPoolWithIndicesBackward0",
     rejects=("complex", "bool"),
     low="keep",
-    vjp=(lambda g, out, input: linked(_put_back(g[0], out[1], input.shape), input),),
+    follows=("input",),
+    vjp=(lambda g, out, input: linked(_put_back(g[0], out[1], input), input),),
 )
 def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     """(maxima, flat spatial indices) of the windows of (N, C, *S); the first of equals wins, nan wins over all."""
@@ -84,13 +87,13 @@ def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     return best, index
 
 
-def _put_back(g: Any, index: Any, shape: tuple) -> Any:
+def _put_back(g: Any, index: Any, input: Any) -> Any:
     """Each gradient added where its maximum came from."""
-    n = 1
+    shape, n = input.shape, 1
     for s in shape[2:]:
         n *= s
     flat = g.new_zeros((*shape[:2], n)).scatter_add(2, index.flatten(2), g.flatten(2))
-    return flat.view(shape)
+    return like_channels(flat.view(shape), input)
 
 
 # ---------------------------------------------------------------- averages
@@ -123,10 +126,11 @@ def _divisor(
     linear=True,
     node="AvgPoolBackward0",
     rejects=("complex", "bool"),
+    follows=("input",),
     vjp=(
-        lambda g, input, kernel, stride, padding, ceil_mode, include, override: linked(_avg_pool_backward(
+        lambda g, input, kernel, stride, padding, ceil_mode, include, override: linked(like_channels(_avg_pool_backward(
             g, input.shape[2:], kernel, stride, padding, ceil_mode, include, override
-        ), input),
+        ), input), input),
     ),
 )
 def _avg_pool(input, kernel, stride, padding, ceil_mode, include, override):
@@ -175,6 +179,8 @@ def _define_max(n: int) -> tuple:
         return (values.squeeze(0), indices.squeeze(0)) if unbatched else (values, indices)
 
     def pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False):
+        if n == 1 and not return_indices and isinstance(input, Tensor) and not input.requires_grad:
+            input = input.contiguous()                  # PyTorch's kernel of this case knows no other order
         values, indices = with_indices(input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
         return (values, indices) if return_indices else values
 
@@ -228,7 +234,7 @@ def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, pad
         raise RuntimeError(f"found an invalid max index: {indices.max().item()} (output volumes are of size "
                            f"{'x'.join(map(str, size))})")
     flat = input.new_zeros((*lead, total)).scatter(len(lead), indices.flatten(len(lead)), input.flatten(len(lead)))
-    return flat.view(*lead, *size)
+    return like_channels(flat.view(*lead, *size), input) if n == 2 else flat.view(*lead, *size)
 
 
 def _define_avg(n: int) -> Any:
@@ -241,7 +247,7 @@ def _define_avg(n: int) -> Any:
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
         kernel, stride, padding, _ = geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
-        out = _avg_pool(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        out = _avg_pool(x if n < 3 else x.contiguous(), kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
         return out.squeeze(0) if unbatched else out
 
     if n == 1:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.memory_format import is_channels_last, with_channels_last
 from flowtorch.dtypes import from_numpy_dtype
 from flowtorch.ops import view as views
 from flowtorch.ops.arguments import need_ints
@@ -125,7 +126,12 @@ def roll(input, shifts, dims=()):
         raise IndexError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
     if not input.size:                            # PyTorch looks at no dimension then
         return np.array(input, order="C")
-    return np.roll(np.ascontiguousarray(input), shifts, tuple(normalize_dim(d, input.ndim) for d in axes))
+    axes = tuple(normalize_dim(d, input.ndim) for d in axes)
+    rolled = np.roll(np.ascontiguousarray(input), shifts, axes)
+    if input.ndim in (4, 5) and is_channels_last(input):
+        whole = any(s % input.shape[d] == 0 for s, d in zip(shifts, axes, strict=True))
+        return rolled if whole else with_channels_last(rolled)       # no way at all makes PyTorch forget the order
+    return rolled
 
 
 @op(name="_interleave_index", tensors=("repeats",), method=False, out=False, low="keep")

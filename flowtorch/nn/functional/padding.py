@@ -5,6 +5,7 @@ from __future__ import annotations
 import flowtorch as torch
 
 from ...autograd.node_names import recorded_as
+from ...ops.copy import like_channels
 from ...ops.op import composite
 from ...ops.pad import constant_pad_nd
 from ...ops.second_order import piecewise
@@ -39,6 +40,7 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):
     if extend is None:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     _check_dims(input, pad)
+    given = input
     if mode != "circular":
         input = piecewise(input)
     for place in range(0, len(pad), 2):
@@ -47,6 +49,7 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):
             input = extend(input, input.dim() - 1 - place // 2, left, right)
     result = input.clone() if max(pad, default=0) <= 0 else input      # only cut: still a view until here
     name = {"reflect": "Reflection", "replicate": "Replication"}.get(mode)
+    result = result.contiguous() if mode == "circular" else like_channels(result, given)
     return recorded_as(result, f"{name}Pad{len(pad) // 2}DBackward0") if name else result
 
 
