@@ -29,7 +29,7 @@ def with_channels_last(array: np.ndarray) -> np.ndarray:
 
 def in_rows(array: np.ndarray) -> np.ndarray:
     """``array``, or a copy of it, in the order of its dimensions: results that never keep the order of their inputs."""
-    if array.ndim > 2 and array.strides[1] <= array.strides[-1]:    # the strides along single elements are to say it too
+    if array.ndim > 2 and array.strides[1] <= array.strides[-1]:        # strides along single elements shall say it too
         return np.ascontiguousarray(array).reshape(-1).reshape(array.shape)
     return array if array.ndim < 2 or array.flags.c_contiguous else np.ascontiguousarray(array)
 

@@ -145,7 +145,7 @@ static PyObject *max_pool(Kernel *self, PyObject *const *args, Py_ssize_t count,
     Pool w = {0};
     PyArrayObject *x;
     if (count != 6 || names || (x = single(args[0])) == NULL || PyArray_NDIM(x) != 4 || PyArray_SIZE(x) == 0 ||
-        !two(args[1], w.kernel) || !two(args[2], w.stride) || !two(args[3], w.padding) || !two(args[4], w.dilation)) {
+        channels_lag(x) > 0 || !two(args[1], w.kernel) || !two(args[2], w.stride) || !two(args[3], w.padding) || !two(args[4], w.dilation)) {
         PyErr_Clear();
         return NULL;
     }

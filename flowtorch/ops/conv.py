@@ -182,21 +182,15 @@ def _convolve(name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any
     if any(s < r for s, r in zip(size, reach, strict=True)):
         raise RuntimeError(f"Calculated padded input size per channel: ({' x '.join(map(str, size))}). Kernel size: "
                            f"({' x '.join(map(str, reach))}). Kernel size can't be greater than actual input size")
-    input, weight = _ordered(n, input, weight)
-    out = convolution(input, weight, bias, stride, padding, dilation, groups)
+    out = convolution(input if n > 1 else input.contiguous(), weight, bias, stride, padding, dilation, groups)
+    if _keeps_rows(n, out):
+        out = out.contiguous()
     return out.squeeze(0) if unbatched else out
 
 
-def _ordered(n: int, input: Any, weight: Any) -> tuple:
-    """The operands, contiguous where PyTorch's kernel keeps no channels-last order: in one dimension, and in three of
-    double precision.
-    """
-    if n == 2:
-        return input, weight
-    if n == 1:
-        return input.contiguous(), weight
-    double = input.dtype in (dtypes.float64, dtypes.complex128)
-    return (input.contiguous(), weight.contiguous()) if double else (input, weight)
+def _keeps_rows(n: int, t: Any) -> bool:
+    """Whether PyTorch's kernel gives no channels-last results: in three dimensions in double precision."""
+    return n == 3 and t.dtype in (dtypes.float64, dtypes.complex128)
 
 
 def _named_padding(name: str, input: Any, padding: str, kernel: tuple, stride: tuple, dilation: tuple) -> tuple:
@@ -235,7 +229,7 @@ def _transposed(name: str, n: int, input: Any, weight: Any, bias: Any, stride: A
         raise RuntimeError(f"Given input size per channel: ({' x '.join(map(str, input.shape[2:]))}). Calculated "
                            "output size per "
                            f"channel: ({' x '.join(map(str, size))}). Output size is too small")
-    input, weight = _ordered(n, input, weight)
+    input = input if n > 1 else input.contiguous()
     shaped = None if bias is None else bias.view(1, -1, *(1,) * n)
     if shaped is not None and input.dtype in dtypes.LOW_PRECISION and not input.is_cuda:    # rounded once, at the end
         wide = convolution_input(input.float(), weight.float(), size, stride, padding, dilation, groups)
@@ -243,6 +237,8 @@ def _transposed(name: str, n: int, input: Any, weight: Any, bias: Any, stride: A
     else:
         out = convolution_input(input, weight, size, stride, padding, dilation, groups)
         out = out if shaped is None else out + shaped
+    if _keeps_rows(n, out):
+        out = out.contiguous()
     return out.squeeze(0) if unbatched else out
 
 

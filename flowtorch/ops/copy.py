@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
+from flowtorch.array.memory_format import is_channels_last
 from flowtorch.array.place import broadcast, moved, placed, store
 from flowtorch.array.place import contiguous as gathered
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_mode
-from flowtorch.array.memory_format import is_channels_last
 from flowtorch.dtypes import channels_last, channels_last_3d, contiguous_format, preserve_format
 from flowtorch.ops import dispatch, overlap
 from flowtorch.ops.families import Family, convert_array, op, view

@@ -30,7 +30,7 @@ def _vector_norm(input, ord=2.0, dim=None, keepdim=False):
     return in_rows(np.asarray(_norms(input, ord, normalize_dims(dim, input.ndim), keepdim)))
 
 
-def _norms(input: np.ndarray, ord: float, axes: tuple, keepdim: bool) -> Any:
+def _norms(input: Any, ord: float, axes: tuple, keepdim: Any) -> Any:
     if ord == 2 and (total := sums.over(input, axes, keepdim, squares=True)) is not None:
         return np.sqrt(total)
     size = np.absolute(input)

@@ -346,6 +346,10 @@ def _classify(ufunc: Any, name: str, doc: str, rejects: Any = (), out: Any = Fal
                      rejects=rejects, out=out)
 
 
+def _without_imaginary(a: np.ndarray) -> np.ndarray:
+    return a.imag == 0 if a.dtype.kind == "c" else np.ones_like(a, bool, order="C" if 0 in a.strides else "K")
+
+
 isnan = _classify(np.isnan, "isnan", """Whether each element is nan, as bool.
 
     >>> torch.isnan(torch.tensor([1.0, float("nan")]))
@@ -364,7 +368,7 @@ isneginf = _classify(lambda a: a == -np.inf if a.dtype.kind in "fV" else _nowher
 signbit = _classify(lambda a: np.signbit(a) if a.dtype.kind in "fV" else a < 0 if a.dtype.kind == "i" else
                     _nowhere(a), "signbit", "Whether every element has its sign bit set.",
                     ("complex",), True)
-isreal = _classify(lambda a: a.imag == 0 if a.dtype.kind == "c" else np.ones_like(a, bool), "isreal", "Whether every element has no imaginary part.")
+isreal = _classify(_without_imaginary, "isreal", "Whether every element has no imaginary part.")
 logical_not = pointwise(numpy=np.logical_not, promote="bool", expr="logical_not(input)", name="logical_not")(
     lambda input: None)
 

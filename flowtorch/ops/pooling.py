@@ -247,7 +247,8 @@ def _define_avg(n: int) -> Any:
         if divisor_override == 0:
             raise RuntimeError("divisor must be not zero")
         kernel, stride, padding, _ = geometry(name, x, n, kernel_size, stride, padding, 1, ceil_mode)
-        out = _avg_pool(x if n < 3 else x.contiguous(), kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
+        x = x if n < 3 else x.contiguous()
+        out = _avg_pool(x, kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
         return out.squeeze(0) if unbatched else out
 
     if n == 1:

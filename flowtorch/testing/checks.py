@@ -83,7 +83,7 @@ def values(pair: Pair, spec: Spec) -> Iterator[str]:
 
 
 def layouts(pair: Pair, spec: Spec) -> Iterator[str]:
-    """The same calls with transposed, strided, offset and expanded inputs."""
+    """The same calls with transposed, strided, offset, expanded and channels-last inputs."""
     if not spec.layouts:
         return
     for layout in LAYOUTS[1:]:
@@ -96,6 +96,8 @@ def layouts(pair: Pair, spec: Spec) -> Iterator[str]:
 
 def lay_out(a: Array, layout: str) -> Array:
     if a.values.ndim == 0 or (layout == "transposed" and a.values.ndim == 1):
+        return a
+    if layout == "channels_last" and a.values.ndim not in (4, 5):
         return a
     if layout == "expanded" and len(a.values):
         return a.with_(layout=layout, values=np.broadcast_to(a.values[:1], a.values.shape).copy())

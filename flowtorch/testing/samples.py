@@ -27,7 +27,7 @@ INTEGERS = ("int64", "int32", "int16", "int8", "uint8")
 ALL = (*FLOATS, *LOW, *COMPLEX, *INTEGERS, "bool")
 SOME = ("float64", "float32", "bfloat16", "complex64", "int64", "uint8", "bool")
 REAL = (*FLOATS, *LOW, *INTEGERS)
-LAYOUTS = ("contiguous", "transposed", "strided", "offset", "expanded")
+LAYOUTS = ("contiguous", "transposed", "strided", "offset", "expanded", "channels_last")
 
 SAMPLES: dict[str, Spec] = {}
 
@@ -93,6 +93,8 @@ def _lay_out(values: np.ndarray, layout: str) -> np.ndarray:
         return np.concatenate([values[at] for at in lines])  # type: ignore[index]
     if layout in ("transposed", "reordered"):
         return values.transpose()
+    if layout == "channels_last":
+        return np.moveaxis(values, 1, -1)
     if layout == "strided":
         return np.repeat(values, 2, axis=-1)
     if layout == "offset":
@@ -108,6 +110,8 @@ def _view(t: Any, shape: tuple, layout: str) -> Any:
     if layout in ("transposed", "reordered"):
         t = t.permute(tuple(reversed(range(len(shape)))))
         return t if layout == "transposed" else t.clone()  # no view, in the same order
+    if layout == "channels_last":
+        return t.movedim(-1, 1)
     if layout == "strided":
         return t[..., ::2]
     if layout == "offset":
