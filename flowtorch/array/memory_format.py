@@ -14,6 +14,8 @@ def is_channels_last(array: Any) -> bool:
 
     Three dimensions count as an image of one row.
     """
+    if array.ndim < 3:
+        return False
     shape, strides, least = array.shape, array.strides, 0
     for d in (1, *range(array.ndim - 1, 1, -1)):
         if strides[d] < least or not shape[d]:

@@ -191,8 +191,9 @@ def format_of(input: Tensor) -> Any:
 
 
 def like_channels(result: Tensor, input: Tensor) -> Tensor:
-    """``result`` with its channels last in memory if those of ``input`` are, else contiguous."""
-    return result.contiguous(memory_format=format_of(input))            # type: ignore[attr-defined]
+    """``result`` with its channels last in memory if those of ``input`` are."""
+    wanted = format_of(input)
+    return result if wanted is contiguous_format else result.contiguous(memory_format=wanted)   # type: ignore[attr-defined]
 
 
 @view(method=False, vjp=(lambda g: g,), linear=True)

@@ -219,7 +219,8 @@ def stack(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> A
             arrays = [t._array for t in tensors if t._type is tx]
             if len(arrays) == len(tensors) and tx.fast and (
                     type(tensors) is not Tensor):
-                result = wrap(np.array(arrays) if dim == 0 and arrays[0].ndim < 4 else _stack_body(arrays, dim), tx)
+                in_front = dim == 0 and not is_channels_last(arrays[0])
+                result = wrap(np.array(arrays) if in_front else _stack_body(arrays, dim), tx)
                 if result._array.dtype == tx.numpy and result._array.ndim == arrays[0].ndim + 1:
                     if grad_enabled():
                         for t in tensors:

@@ -382,7 +382,8 @@ def batch_norm(input, weight, bias, running_mean, running_var, training, momentu
         scale = (var + eps).rsqrt()
         if w is not None:
             scale = scale * w
-        x = x.contiguous(memory_format=format_of(x))
+        if not x.is_contiguous():
+            x = x.contiguous(memory_format=format_of(x))
         out = (x - mean.view(shape)) * scale.view(shape)
         if b is not None:
             out = out + b.view(shape)
