@@ -1,6 +1,7 @@
 /* Written by flowtorch/native/render.py from the expressions of the ops: change those, not this. */
 
 #include "pointwise.h"
+#include "stream.h"
 #include "vector.h"
 
 static void add_float32(char *const *p, Index n, const double *s) {
@@ -46,7 +47,7 @@ static void add_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise add_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, add_float32}, {{FLOAT64, FLOAT64}, FLOAT64, add_float64}, {{INT64, INT64}, INT64, add_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, add_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, add_float64, NULL}, {{INT64, INT64}, INT64, add_int64, NULL}, {{0}}}};
 
 static void sub_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -91,7 +92,7 @@ static void sub_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise sub_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, sub_float32}, {{FLOAT64, FLOAT64}, FLOAT64, sub_float64}, {{INT64, INT64}, INT64, sub_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, sub_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, sub_float64, NULL}, {{INT64, INT64}, INT64, sub_int64, NULL}, {{0}}}};
 
 static void mul_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -130,7 +131,7 @@ static void mul_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise mul_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, mul_float32}, {{FLOAT64, FLOAT64}, FLOAT64, mul_float64}, {{INT64, INT64}, INT64, mul_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, mul_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, mul_float64, NULL}, {{INT64, INT64}, INT64, mul_int64, NULL}, {{0}}}};
 
 static void neg_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -163,7 +164,7 @@ static void neg_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise neg_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, neg_float32}, {{FLOAT64}, FLOAT64, neg_float64}, {{INT64}, INT64, neg_int64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, neg_float32, NULL}, {{FLOAT64}, FLOAT64, neg_float64, NULL}, {{INT64}, INT64, neg_int64, NULL}, {{0}}}};
 
 static void maximum_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -202,7 +203,7 @@ static void maximum_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise maximum_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, maximum_float32}, {{FLOAT64, FLOAT64}, FLOAT64, maximum_float64}, {{INT64, INT64}, INT64, maximum_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, maximum_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, maximum_float64, NULL}, {{INT64, INT64}, INT64, maximum_int64, NULL}, {{0}}}};
 
 static void minimum_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -241,7 +242,7 @@ static void minimum_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise minimum_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, minimum_float32}, {{FLOAT64, FLOAT64}, FLOAT64, minimum_float64}, {{INT64, INT64}, INT64, minimum_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, minimum_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, minimum_float64, NULL}, {{INT64, INT64}, INT64, minimum_int64, NULL}, {{0}}}};
 
 static void abs_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -274,7 +275,7 @@ static void abs_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise abs_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, abs_float32}, {{FLOAT64}, FLOAT64, abs_float64}, {{INT64}, INT64, abs_int64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, abs_float32, NULL}, {{FLOAT64}, FLOAT64, abs_float64, NULL}, {{INT64}, INT64, abs_int64, NULL}, {{0}}}};
 
 static void square_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -307,7 +308,7 @@ static void square_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise square_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, square_float32}, {{FLOAT64}, FLOAT64, square_float64}, {{INT64}, INT64, square_int64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, square_float32, NULL}, {{FLOAT64}, FLOAT64, square_float64, NULL}, {{INT64}, INT64, square_int64, NULL}, {{0}}}};
 
 static void _where_float32(char *const *p, Index n, const double *s) {
     const uint8_t *x0 = (const uint8_t *)p[0];
@@ -352,7 +353,7 @@ static void _where_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise _where_record = {3, 0, 50000, {NULL}, {0},
-    {{{BOOL, FLOAT32, FLOAT32}, FLOAT32, _where_float32}, {{BOOL, FLOAT64, FLOAT64}, FLOAT64, _where_float64}, {{BOOL, INT64, INT64}, INT64, _where_int64}, {{0}}}};
+    {{{BOOL, FLOAT32, FLOAT32}, FLOAT32, _where_float32, NULL}, {{BOOL, FLOAT64, FLOAT64}, FLOAT64, _where_float64, NULL}, {{BOOL, INT64, INT64}, INT64, _where_int64, NULL}, {{0}}}};
 
 static void eq_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -391,7 +392,7 @@ static void eq_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise eq_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, BOOL, eq_float32}, {{FLOAT64, FLOAT64}, BOOL, eq_float64}, {{INT64, INT64}, BOOL, eq_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, BOOL, eq_float32, NULL}, {{FLOAT64, FLOAT64}, BOOL, eq_float64, NULL}, {{INT64, INT64}, BOOL, eq_int64, NULL}, {{0}}}};
 
 static void ne_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -430,7 +431,7 @@ static void ne_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise ne_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, BOOL, ne_float32}, {{FLOAT64, FLOAT64}, BOOL, ne_float64}, {{INT64, INT64}, BOOL, ne_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, BOOL, ne_float32, NULL}, {{FLOAT64, FLOAT64}, BOOL, ne_float64, NULL}, {{INT64, INT64}, BOOL, ne_int64, NULL}, {{0}}}};
 
 static void lt_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -469,7 +470,7 @@ static void lt_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise lt_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, BOOL, lt_float32}, {{FLOAT64, FLOAT64}, BOOL, lt_float64}, {{INT64, INT64}, BOOL, lt_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, BOOL, lt_float32, NULL}, {{FLOAT64, FLOAT64}, BOOL, lt_float64, NULL}, {{INT64, INT64}, BOOL, lt_int64, NULL}, {{0}}}};
 
 static void le_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -508,7 +509,7 @@ static void le_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise le_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, BOOL, le_float32}, {{FLOAT64, FLOAT64}, BOOL, le_float64}, {{INT64, INT64}, BOOL, le_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, BOOL, le_float32, NULL}, {{FLOAT64, FLOAT64}, BOOL, le_float64, NULL}, {{INT64, INT64}, BOOL, le_int64, NULL}, {{0}}}};
 
 static void gt_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -547,7 +548,7 @@ static void gt_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise gt_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, BOOL, gt_float32}, {{FLOAT64, FLOAT64}, BOOL, gt_float64}, {{INT64, INT64}, BOOL, gt_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, BOOL, gt_float32, NULL}, {{FLOAT64, FLOAT64}, BOOL, gt_float64, NULL}, {{INT64, INT64}, BOOL, gt_int64, NULL}, {{0}}}};
 
 static void ge_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -586,7 +587,7 @@ static void ge_int64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise ge_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, BOOL, ge_float32}, {{FLOAT64, FLOAT64}, BOOL, ge_float64}, {{INT64, INT64}, BOOL, ge_int64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, BOOL, ge_float32, NULL}, {{FLOAT64, FLOAT64}, BOOL, ge_float64, NULL}, {{INT64, INT64}, BOOL, ge_int64, NULL}, {{0}}}};
 
 static void logical_and_bool(char *const *p, Index n, const double *s) {
     const uint8_t *x0 = (const uint8_t *)p[0];
@@ -601,7 +602,7 @@ static void logical_and_bool(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise logical_and_record = {2, 0, 50000, {NULL}, {0},
-    {{{BOOL, BOOL}, BOOL, logical_and_bool}, {{0}}}};
+    {{{BOOL, BOOL}, BOOL, logical_and_bool, NULL}, {{0}}}};
 
 static void logical_or_bool(char *const *p, Index n, const double *s) {
     const uint8_t *x0 = (const uint8_t *)p[0];
@@ -616,7 +617,7 @@ static void logical_or_bool(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise logical_or_record = {2, 0, 50000, {NULL}, {0},
-    {{{BOOL, BOOL}, BOOL, logical_or_bool}, {{0}}}};
+    {{{BOOL, BOOL}, BOOL, logical_or_bool, NULL}, {{0}}}};
 
 static void logical_not_bool(char *const *p, Index n, const double *s) {
     const uint8_t *x0 = (const uint8_t *)p[0];
@@ -629,7 +630,7 @@ static void logical_not_bool(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise logical_not_record = {1, 0, 50000, {NULL}, {0},
-    {{{BOOL}, BOOL, logical_not_bool}, {{0}}}};
+    {{{BOOL}, BOOL, logical_not_bool, NULL}, {{0}}}};
 
 static void true_divide_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -656,7 +657,7 @@ static void true_divide_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise true_divide_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, true_divide_float32}, {{FLOAT64, FLOAT64}, FLOAT64, true_divide_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, true_divide_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, true_divide_float64, NULL}, {{0}}}};
 
 static void sqrt_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -679,7 +680,7 @@ static void sqrt_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise sqrt_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, sqrt_float32}, {{FLOAT64}, FLOAT64, sqrt_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, sqrt_float32, NULL}, {{FLOAT64}, FLOAT64, sqrt_float64, NULL}, {{0}}}};
 
 static void rsqrt_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -702,7 +703,7 @@ static void rsqrt_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise rsqrt_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, rsqrt_float32}, {{FLOAT64}, FLOAT64, rsqrt_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, rsqrt_float32, NULL}, {{FLOAT64}, FLOAT64, rsqrt_float64, NULL}, {{0}}}};
 
 static void reciprocal_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -727,7 +728,7 @@ static void reciprocal_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise reciprocal_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, reciprocal_float32}, {{FLOAT64}, FLOAT64, reciprocal_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, reciprocal_float32, NULL}, {{FLOAT64}, FLOAT64, reciprocal_float64, NULL}, {{0}}}};
 
 static void relu_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -754,7 +755,7 @@ static void relu_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise relu_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, relu_float32}, {{FLOAT64}, FLOAT64, relu_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, relu_float32, NULL}, {{FLOAT64}, FLOAT64, relu_float64, NULL}, {{0}}}};
 
 static void _relu_backward_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -785,7 +786,7 @@ static void _relu_backward_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise _relu_backward_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, _relu_backward_float32}, {{FLOAT64, FLOAT64}, FLOAT64, _relu_backward_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, _relu_backward_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, _relu_backward_float64, NULL}, {{0}}}};
 
 static void _sigmoid_backward_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -818,7 +819,7 @@ static void _sigmoid_backward_float64(char *const *p, Index n, const double *s) 
 }
 
 static const Pointwise _sigmoid_backward_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, _sigmoid_backward_float32}, {{FLOAT64, FLOAT64}, FLOAT64, _sigmoid_backward_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, _sigmoid_backward_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, _sigmoid_backward_float64, NULL}, {{0}}}};
 
 static void _tanh_backward_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -851,7 +852,7 @@ static void _tanh_backward_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise _tanh_backward_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, _tanh_backward_float32}, {{FLOAT64, FLOAT64}, FLOAT64, _tanh_backward_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, _tanh_backward_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, _tanh_backward_float64, NULL}, {{0}}}};
 
 static void addcmul_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -888,7 +889,7 @@ static void addcmul_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise addcmul_record = {3, 1, 50000, {"value"}, {1.0},
-    {{{FLOAT32, FLOAT32, FLOAT32}, FLOAT32, addcmul_float32}, {{FLOAT64, FLOAT64, FLOAT64}, FLOAT64, addcmul_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32, FLOAT32}, FLOAT32, addcmul_float32, NULL}, {{FLOAT64, FLOAT64, FLOAT64}, FLOAT64, addcmul_float64, NULL}, {{0}}}};
 
 static void addcdiv_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -925,7 +926,7 @@ static void addcdiv_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise addcdiv_record = {3, 1, 50000, {"value"}, {1.0},
-    {{{FLOAT32, FLOAT32, FLOAT32}, FLOAT32, addcdiv_float32}, {{FLOAT64, FLOAT64, FLOAT64}, FLOAT64, addcdiv_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32, FLOAT32}, FLOAT32, addcdiv_float32, NULL}, {{FLOAT64, FLOAT64, FLOAT64}, FLOAT64, addcdiv_float64, NULL}, {{0}}}};
 
 static void lerp_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -976,7 +977,7 @@ static void lerp_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise lerp_record = {3, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32, FLOAT32}, FLOAT32, lerp_float32}, {{FLOAT64, FLOAT64, FLOAT64}, FLOAT64, lerp_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32, FLOAT32}, FLOAT32, lerp_float32, NULL}, {{FLOAT64, FLOAT64, FLOAT64}, FLOAT64, lerp_float64, NULL}, {{0}}}};
 
 static void clamp_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1009,7 +1010,7 @@ static void clamp_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise clamp_record = {3, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32, FLOAT32}, FLOAT32, clamp_float32}, {{FLOAT64, FLOAT64, FLOAT64}, FLOAT64, clamp_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32, FLOAT32}, FLOAT32, clamp_float32, NULL}, {{FLOAT64, FLOAT64, FLOAT64}, FLOAT64, clamp_float64, NULL}, {{0}}}};
 
 static void threshold_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1038,7 +1039,7 @@ static void threshold_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise threshold_record = {1, 2, 50000, {"threshold", "value"}, {NAN, NAN},
-    {{{FLOAT32}, FLOAT32, threshold_float32}, {{FLOAT64}, FLOAT64, threshold_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, threshold_float32, NULL}, {{FLOAT64}, FLOAT64, threshold_float64, NULL}, {{0}}}};
 
 static void leaky_relu_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1069,7 +1070,7 @@ static void leaky_relu_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise leaky_relu_record = {1, 1, 50000, {"negative_slope"}, {0.01},
-    {{{FLOAT32}, FLOAT32, leaky_relu_float32}, {{FLOAT64}, FLOAT64, leaky_relu_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, leaky_relu_float32, NULL}, {{FLOAT64}, FLOAT64, leaky_relu_float64, NULL}, {{0}}}};
 
 static void _prelu_kernel_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1102,7 +1103,7 @@ static void _prelu_kernel_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise _prelu_kernel_record = {2, 0, 50000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, _prelu_kernel_float32}, {{FLOAT64, FLOAT64}, FLOAT64, _prelu_kernel_float64}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, _prelu_kernel_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, _prelu_kernel_float64, NULL}, {{0}}}};
 
 static void hardtanh_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1131,7 +1132,7 @@ static void hardtanh_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise hardtanh_record = {1, 2, 50000, {"min_val", "max_val"}, {-1.0, 1.0},
-    {{{FLOAT32}, FLOAT32, hardtanh_float32}, {{FLOAT64}, FLOAT64, hardtanh_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, hardtanh_float32, NULL}, {{FLOAT64}, FLOAT64, hardtanh_float64, NULL}, {{0}}}};
 
 static void hardsigmoid_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1166,7 +1167,7 @@ static void hardsigmoid_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise hardsigmoid_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, hardsigmoid_float32}, {{FLOAT64}, FLOAT64, hardsigmoid_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, hardsigmoid_float32, NULL}, {{FLOAT64}, FLOAT64, hardsigmoid_float64, NULL}, {{0}}}};
 
 static void hardswish_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1203,7 +1204,7 @@ static void hardswish_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise hardswish_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, hardswish_float32}, {{FLOAT64}, FLOAT64, hardswish_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, hardswish_float32, NULL}, {{FLOAT64}, FLOAT64, hardswish_float64, NULL}, {{0}}}};
 
 static void hardshrink_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1234,7 +1235,7 @@ static void hardshrink_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise hardshrink_record = {1, 1, 50000, {"lambd"}, {0.5},
-    {{{FLOAT32}, FLOAT32, hardshrink_float32}, {{FLOAT64}, FLOAT64, hardshrink_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, hardshrink_float32, NULL}, {{FLOAT64}, FLOAT64, hardshrink_float64, NULL}, {{0}}}};
 
 static void floor_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1257,7 +1258,7 @@ static void floor_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise floor_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, floor_float32}, {{FLOAT64}, FLOAT64, floor_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, floor_float32, NULL}, {{FLOAT64}, FLOAT64, floor_float64, NULL}, {{0}}}};
 
 static void ceil_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1280,7 +1281,7 @@ static void ceil_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise ceil_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, ceil_float32}, {{FLOAT64}, FLOAT64, ceil_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, ceil_float32, NULL}, {{FLOAT64}, FLOAT64, ceil_float64, NULL}, {{0}}}};
 
 static void trunc_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1303,7 +1304,7 @@ static void trunc_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise trunc_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, trunc_float32}, {{FLOAT64}, FLOAT64, trunc_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, trunc_float32, NULL}, {{FLOAT64}, FLOAT64, trunc_float64, NULL}, {{0}}}};
 
 static void isnan_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1326,7 +1327,7 @@ static void isnan_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise isnan_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, BOOL, isnan_float32}, {{FLOAT64}, BOOL, isnan_float64}, {{0}}}};
+    {{{FLOAT32}, BOOL, isnan_float32, NULL}, {{FLOAT64}, BOOL, isnan_float64, NULL}, {{0}}}};
 
 static void isinf_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1349,7 +1350,7 @@ static void isinf_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise isinf_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, BOOL, isinf_float32}, {{FLOAT64}, BOOL, isinf_float64}, {{0}}}};
+    {{{FLOAT32}, BOOL, isinf_float32, NULL}, {{FLOAT64}, BOOL, isinf_float64, NULL}, {{0}}}};
 
 static void isfinite_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
@@ -1372,7 +1373,7 @@ static void isfinite_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise isfinite_record = {1, 0, 50000, {NULL}, {0},
-    {{{FLOAT32}, BOOL, isfinite_float32}, {{FLOAT64}, BOOL, isfinite_float64}, {{0}}}};
+    {{{FLOAT32}, BOOL, isfinite_float32, NULL}, {{FLOAT64}, BOOL, isfinite_float64, NULL}, {{0}}}};
 
 INLINE vf exp_float32_vector(vf e0) {
     vf t0 = v_exp(e0);
@@ -1385,9 +1386,20 @@ static void exp_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, exp_float32_vector(v_load(x0 + i)));
     if (i < n) v_store_part(y + i, exp_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
+static void exp_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, exp_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    exp_float32(rest, n - i, s);
+}
 
 static const Pointwise exp_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, exp_float32}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, exp_float32, exp_float32_streamed}, {{0}}}};
 
 INLINE vf log_float32_vector(vf e0) {
     vf t0 = v_log(e0);
@@ -1400,9 +1412,20 @@ static void log_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, log_float32_vector(v_load(x0 + i)));
     if (i < n) v_store_part(y + i, log_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
+static void log_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, log_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    log_float32(rest, n - i, s);
+}
 
 static const Pointwise log_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, log_float32}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, log_float32, log_float32_streamed}, {{0}}}};
 
 INLINE vf tanh_float32_vector(vf e0) {
     vf t0 = v_tanh(e0);
@@ -1415,9 +1438,20 @@ static void tanh_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, tanh_float32_vector(v_load(x0 + i)));
     if (i < n) v_store_part(y + i, tanh_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
+static void tanh_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, tanh_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    tanh_float32(rest, n - i, s);
+}
 
 static const Pointwise tanh_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, tanh_float32}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, tanh_float32, tanh_float32_streamed}, {{0}}}};
 
 INLINE vf sigmoid_float32_vector(vf e0) {
     vf t0 = -e0;
@@ -1434,9 +1468,20 @@ static void sigmoid_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, sigmoid_float32_vector(v_load(x0 + i)));
     if (i < n) v_store_part(y + i, sigmoid_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
+static void sigmoid_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, sigmoid_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    sigmoid_float32(rest, n - i, s);
+}
 
 static const Pointwise sigmoid_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, sigmoid_float32}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, sigmoid_float32, sigmoid_float32_streamed}, {{0}}}};
 
 INLINE vf gelu_float32_vector(vf e0) {
     vf t0 = v_all(0.5f);
@@ -1454,9 +1499,20 @@ static void gelu_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, gelu_float32_vector(v_load(x0 + i)));
     if (i < n) v_store_part(y + i, gelu_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
+static void gelu_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, gelu_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    gelu_float32(rest, n - i, s);
+}
 
 static const Pointwise gelu_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, gelu_float32}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, gelu_float32, gelu_float32_streamed}, {{0}}}};
 
 INLINE vf _gelu_backward_float32_vector(vf e0, vf e1) {
     vf t0 = v_all(-0.7071067811865476f);
@@ -1483,9 +1539,22 @@ static void _gelu_backward_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, _gelu_backward_float32_vector(v_load(x0 + i), v_load(x1 + i)));
     if (i < n) v_store_part(y + i, _gelu_backward_float32_vector(v_load_part(x0 + i, n - i, 0.5f), v_load_part(x1 + i, n - i, 0.5f)), n - i);
 }
+static void _gelu_backward_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    const float *x1 = (const float *)p[1];
+    float *y = (float *)p[2];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        stream_prefetch((const char *)(x1 + i));
+        v_stream(y + i, _gelu_backward_float32_vector(v_load(x0 + i), v_load(x1 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(x1 + i), (char *)(y + i)};
+    _gelu_backward_float32(rest, n - i, s);
+}
 
 static const Pointwise _gelu_backward_record = {2, 0, 8000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, _gelu_backward_float32}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, _gelu_backward_float32, _gelu_backward_float32_streamed}, {{0}}}};
 
 INLINE vf gelu_tanh_float32_vector(vf e0) {
     vf t0 = v_all(0.5f);
@@ -1510,9 +1579,20 @@ static void gelu_tanh_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, gelu_tanh_float32_vector(v_load(x0 + i)));
     if (i < n) v_store_part(y + i, gelu_tanh_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
+static void gelu_tanh_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, gelu_tanh_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    gelu_tanh_float32(rest, n - i, s);
+}
 
 static const Pointwise gelu_tanh_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, gelu_tanh_float32}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, gelu_tanh_float32, gelu_tanh_float32_streamed}, {{0}}}};
 
 INLINE vf silu_float32_vector(vf e0) {
     vf t0 = -e0;
@@ -1529,9 +1609,20 @@ static void silu_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, silu_float32_vector(v_load(x0 + i)));
     if (i < n) v_store_part(y + i, silu_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
 }
+static void silu_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, silu_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    silu_float32(rest, n - i, s);
+}
 
 static const Pointwise silu_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, silu_float32}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, silu_float32, silu_float32_streamed}, {{0}}}};
 
 INLINE vf _silu_backward_float32_vector(vf e0, vf e1) {
     vf t0 = -e1;
@@ -1554,9 +1645,22 @@ static void _silu_backward_float32(char *const *p, Index n, const double *s) {
     for (; i + LANES <= n; i += LANES) v_store(y + i, _silu_backward_float32_vector(v_load(x0 + i), v_load(x1 + i)));
     if (i < n) v_store_part(y + i, _silu_backward_float32_vector(v_load_part(x0 + i, n - i, 0.5f), v_load_part(x1 + i, n - i, 0.5f)), n - i);
 }
+static void _silu_backward_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    const float *x1 = (const float *)p[1];
+    float *y = (float *)p[2];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        stream_prefetch((const char *)(x1 + i));
+        v_stream(y + i, _silu_backward_float32_vector(v_load(x0 + i), v_load(x1 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(x1 + i), (char *)(y + i)};
+    _silu_backward_float32(rest, n - i, s);
+}
 
 static const Pointwise _silu_backward_record = {2, 0, 8000, {NULL}, {0},
-    {{{FLOAT32, FLOAT32}, FLOAT32, _silu_backward_float32}, {{0}}}};
+    {{{FLOAT32, FLOAT32}, FLOAT32, _silu_backward_float32, _silu_backward_float32_streamed}, {{0}}}};
 
 INLINE vf erf_float32_vector(vf e0) {
     vf t0 = v_erf(e0);
@@ -1568,6 +1672,17 @@ static void erf_float32(char *const *p, Index n, const double *s) {
     Index i = 0;
     for (; i + LANES <= n; i += LANES) v_store(y + i, erf_float32_vector(v_load(x0 + i)));
     if (i < n) v_store_part(y + i, erf_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
+}
+static void erf_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, erf_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    erf_float32(rest, n - i, s);
 }
 
 static void erf_float64(char *const *p, Index n, const double *s) {
@@ -1581,7 +1696,7 @@ static void erf_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise erf_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT32}, FLOAT32, erf_float32}, {{FLOAT64}, FLOAT64, erf_float64}, {{0}}}};
+    {{{FLOAT32}, FLOAT32, erf_float32, erf_float32_streamed}, {{FLOAT64}, FLOAT64, erf_float64, NULL}, {{0}}}};
 
 static void erfc_float64(char *const *p, Index n, const double *s) {
     const double *x0 = (const double *)p[0];
@@ -1594,7 +1709,7 @@ static void erfc_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise erfc_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT64}, FLOAT64, erfc_float64}, {{0}}}};
+    {{{FLOAT64}, FLOAT64, erfc_float64, NULL}, {{0}}}};
 
 static void lgamma_float64(char *const *p, Index n, const double *s) {
     const double *x0 = (const double *)p[0];
@@ -1607,7 +1722,7 @@ static void lgamma_float64(char *const *p, Index n, const double *s) {
 }
 
 static const Pointwise lgamma_record = {1, 0, 8000, {NULL}, {0},
-    {{{FLOAT64}, FLOAT64, lgamma_float64}, {{0}}}};
+    {{{FLOAT64}, FLOAT64, lgamma_float64, NULL}, {{0}}}};
 
 const Entry pointwise_entries[] = {
     {"add", pointwise_run, &add_record},

@@ -12,7 +12,7 @@ static const int sizes[] = {1, 1, 1, 2, 4, 8, 2, 2, 4, 8};
 
 typedef struct {
     const Pointwise *op;
-    Loop loop;
+    Loop loop, streamed;
     const double *s;
     int operands;                       /* inputs and the output */
     int streams;                        /* the output is new and large */
@@ -67,21 +67,30 @@ static void store(char *to, const char *from, Index step, Index n, int code, int
     }
 }
 
-/* n contiguous elements, computed in the cache and written past it. */
+/* n contiguous elements, written past the cache: by a loop made for it, or in blocks that are computed within. */
 static void streamed(const Work *w, char *const *at, Index n) {
     _Alignas(64) char block[STREAM_BLOCK];
     char *p[INPUTS + 1];
     int result = w->operands - 1, size = sizes[w->code[result]];
     Index most = STREAM_BLOCK / size, m = to_line(at[result]) / size; /* all blocks but the first begin a line */
+    if (w->streamed) {
+        if (m > n) m = n;
+        if (m) w->loop(at, m, w->s);
+        for (int k = 0; k <= result; k++) p[k] = at[k] + m * sizes[w->code[k]];
+        w->streamed(p, n - m, w->s);
+        return;
+    }
     for (Index begin = 0; begin < n; begin += m, m = most) {
         if (m == 0) m = most;
         if (m > n - begin) m = n - begin;
-        for (int k = 0; k < result; k++) p[k] = at[k] + begin * sizes[w->code[k]];
+        for (int k = 0; k < result; k++) {
+            p[k] = at[k] + begin * sizes[w->code[k]];
+            for (Index line = 0; line < m * sizes[w->code[k]]; line += 64) stream_prefetch(p[k] + line);
+        }
         p[result] = block;
         w->loop(p, m, w->s);
         stream_copy(at[result] + begin * size, block, m * size);
     }
-    stream_end();
 }
 
 /* One row of n elements at `at`. */
@@ -125,6 +134,7 @@ static void flat(void *context, Index begin, Index end) {
     char *at[INPUTS + 1];
     for (int k = 0; k < w->operands; k++) at[k] = w->data[k] + begin * w->steps[k][0];
     row(w, at, end - begin);
+    if (w->streams) stream_end();
 }
 
 /* Rows [begin, end) of a space of more dimensions. */
@@ -148,6 +158,7 @@ static void rows(void *context, Index begin, Index end) {
             at[d] = 0;
         }
     }
+    if (w->streams) stream_end(); /* once, not for every row: it waits for all that is under way */
 }
 
 /* ---- the space to walk */
@@ -217,7 +228,7 @@ static int choose(Work *w, int inputs) {
         if (!fits) continue;
         memcpy(w->wants, v->in, inputs);
         w->wants[inputs] = v->out;
-        w->loop = v->loop;
+        w->loop = v->loop, w->streamed = v->streamed;
         return v->out == FLOAT32 && low >= 0 ? low : v->out;
     }
     return -1;
@@ -419,6 +430,7 @@ static void cast(void *context, Index begin, Index end) {
     for (; begin < end; begin += m, m = most) {
         if (m == 0) m = most;
         if (m > end - begin) m = end - begin;
+        for (Index line = 0; line < m * in; line += 64) stream_prefetch(w->from + begin * in + line);
         convert(block, w->from + begin * in, m, w->in, w->out);
         stream_copy(w->to + begin * out, block, m * out);
     }

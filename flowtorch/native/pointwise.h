@@ -13,6 +13,7 @@ typedef void (*Loop)(char *const *p, Index n, const double *s);
 typedef struct {
     signed char in[INPUTS], out; /* dtype codes */
     Loop loop;                   /* NULL closes the list */
+    Loop streamed;               /* the same past the caches, for results that begin a line; NULL: in blocks */
 } Variant;
 
 typedef struct {

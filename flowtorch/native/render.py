@@ -78,7 +78,7 @@ def _gauss(value: Value) -> Value | None:
 
 
 def vector_loop(name: str, p: Program) -> str:
-    """The same on vectors, for expressions of slow float32 functions."""
+    """The same on vectors, for expressions of slow float32 functions; and once more with results that pass the caches."""
     inputs, lines = range(len(p.inputs)), []
     names = {v: f"e{k}" for k, v in enumerate(p.inputs)}
     for position, value in enumerate(p.steps):
@@ -114,14 +114,29 @@ def vector_loop(name: str, p: Program) -> str:
         f"    for (; i + LANES <= n; i += LANES) v_store(y + i, {call('v_load(x{k} + i)')});",
         f"    if (i < n) v_store_part(y + i, {call('v_load_part(x{k} + i, n - i, 0.5f)')}, n - i);",
         "}",
+        f"static void {name}_streamed(char *const *p, Index n, const double *s) {{",
+        *(f"    const float *x{k} = (const float *)p[{k}];" for k in inputs),
+        f"    float *y = (float *)p[{len(p.inputs)}];",
+        "    Index i = 0;",
+        "    for (; i + LANES <= n; i += LANES) {",
+        *(f"        stream_prefetch((const char *)(x{k} + i));" for k in inputs),
+        f"        v_stream(y + i, {call('v_load(x{k} + i)')});",
+        "    }",
+        "    char *const rest[] = {" + ", ".join(f"(char *)({a} + i)" for a in [*(f"x{k}" for k in inputs), "y"]) + "};",
+        f"    {name}(rest, n - i, s);",
+        "}",
         "",
     ])
 
 
+def _on_vectors(p: Program) -> bool:
+    kinds = {v.type for v in (*p.inputs, *p.steps)}
+    return kinds == {"float32"} and not p.parameters and any(v.op in _DEAR for v in p.steps)
+
+
 def loop(name: str, p: Program) -> str:
     """The C function of one loop over contiguous elements."""
-    kinds = {v.type for v in (*p.inputs, *p.steps)}
-    if kinds == {"float32"} and not p.parameters and any(v.op in _DEAR for v in p.steps):
+    if _on_vectors(p):
         return vector_loop(name, p)
     kinds = [c_renderer.c_type(v.type) for v in p.inputs]
     lines = [f"{kind} e{k} = x{k}[i];" for k, kind in enumerate(kinds)]
@@ -158,7 +173,9 @@ def record(op, programs: dict[str, Program]) -> str:
     variants = []
     for dtype, p in programs.items():
         codes = ", ".join(v.type.upper() for v in p.inputs)
-        variants.append(f"{{{{{codes}}}, {p.outputs[0].type.upper()}, {op.name}_{dtype}}}")
+        name = f"{op.name}_{dtype}"
+        streamed = f"{name}_streamed" if _on_vectors(p) else "NULL"
+        variants.append(f"{{{{{codes}}}, {p.outputs[0].type.upper()}, {name}, {streamed}}}")
     names = ", ".join(f'"{n}"' for n in parameters) or "NULL"
     defaults = ", ".join(_number(op.defaults.get(n)) for n in parameters) or "0"
     return (
@@ -173,7 +190,7 @@ def render() -> dict[str, str]:
     from flowtorch.ops.op import REGISTRY
 
     head = "/* Written by flowtorch/native/render.py from the expressions of the ops: change those, not this. */\n"
-    text, entries = [head, '#include "pointwise.h"\n#include "vector.h"\n'], []
+    text, entries = [head, '#include "pointwise.h"\n#include "stream.h"\n#include "vector.h"\n'], []
     for name, kinds in OPS.items():
         op = REGISTRY[name]
         programs = {kind: program(op, kind) for kind in kinds}

@@ -16,6 +16,12 @@ int streams(Index bytes);
 void stream_copy(char *to, const char *from, Index bytes);
 void stream_end(void);
 
+/* Asks for the line that is read this many bytes later. The processor's own prefetching begins anew on every page, and
+ * arithmetic fills its window of instructions, so that reading would wait: with this exp of a million numbers takes a
+ * tenth less time, at any distance from 512 bytes to 8 kB. */
+#define STREAM_AHEAD 2048
+static inline void stream_prefetch(const char *line) { __builtin_prefetch(line + STREAM_AHEAD); }
+
 /* Bytes from `to` to the next line of the cache. */
 static inline Index to_line(const char *to) { return -(Index)(uintptr_t)to & 63; }
 #endif

@@ -13,6 +13,9 @@
 #else
 #define WIDE 0
 #define LANES 8
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 #endif
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
@@ -22,6 +25,16 @@ typedef float vf_memory __attribute__((vector_size(4 * LANES), aligned(4), may_a
 INLINE vf v_load(const float *x) { return *(const vf_memory *)x; }
 INLINE void v_store(float *x, vf v) { *(vf_memory *)x = v; }
 INLINE vf v_all(float x) { return x - (vf){0}; }
+/* The same past the caches, to where a line begins (or its second half). */
+INLINE void v_stream(float *x, vf v) {
+#if WIDE
+    _mm512_stream_ps(x, v);
+#elif defined(__SSE2__)
+    for (int k = 0; k < LANES; k += 4) _mm_stream_ps(x + k, *(const __m128 *)((const float *)&v + k));
+#else
+    v_store(x, v);
+#endif
+}
 /* The first n numbers, then `rest`. */
 INLINE vf v_load_part(const float *x, long n, float rest) {
 #if WIDE
