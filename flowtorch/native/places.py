@@ -30,6 +30,8 @@ FUNCTIONS = {
     "normal_blocks": ("flowtorch.streams.normal", "pairs_of_blocks"),
     "unit_floats": ("flowtorch.streams.uniform", "words_to_units"),
     "softmax_of_scores": ("flowtorch.ops.attention", "softmax_of_scores"),
+    "fill_heads": ("flowtorch.ops.attention", "fill_heads"),
+    "fill_gradients": ("flowtorch.ops.attention", "fill_gradients"),
     "adjoint_of_scores": ("flowtorch.ops.attention", "adjoint_of_scores"),
     "select": ("flowtorch.array.select", "select"),
     "add_rows": ("flowtorch.array.scatter", "add_rows"),

@@ -83,12 +83,18 @@ def _blocks(length: int, steps: int, is_causal: bool) -> list[tuple[slice, slice
 
 
 def _by_heads(query: np.ndarray, key: np.ndarray, value: np.ndarray, is_causal: bool, scale: float) -> tuple:
-    """``attention`` head by head, in blocks of rows."""
-    lead, (length, steps) = query.shape[:-2], (query.shape[-2], key.shape[-2])
-    weights = np.empty((*lead, length, steps), query.dtype)
+    """``attention`` head by head."""
+    weights = np.empty((*query.shape[:-1], key.shape[-2]), query.dtype)
     out = _room(query, weights, value)
+    fill_heads(query, key, value, weights, out, is_causal, scale)
+    return out, weights
+
+
+def fill_heads(query, key, value, weights, out, is_causal, scale) -> None:
+    """Weights and output of every head, in blocks of rows."""
+    length, steps = weights.shape[-2:]
     blocks = _blocks(length, steps, is_causal)
-    for head in np.ndindex(lead):
+    for head in np.ndindex(weights.shape[:-2]):
         q, k, v, w, o = query[head], key[head].T, value[head], weights[head], out[head]
         for rows, seen in blocks:
             part = w[rows, seen]
@@ -96,7 +102,6 @@ def _by_heads(query: np.ndarray, key: np.ndarray, value: np.ndarray, is_causal: 
             softmax_of_scores(part, scale, rows.start if is_causal else -1)
             np.matmul(part, v[seen], o[rows])
             w[rows, seen.stop :] = 0
-    return out, weights
 
 
 def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
@@ -160,9 +165,15 @@ def attention_adjoint(grad, output, kept, query, key, value, mask=None, is_causa
 
 
 def _heads_backward(g, weights, query, key, value, is_causal, scale):
-    """The gradients in query, key and value, head by head, in blocks of rows and then of columns."""
+    """The gradients in query, key and value, head by head."""
+    gradients = tuple(np.empty(x.shape, x.dtype) for x in (query, key, value))
+    fill_gradients(g, weights, query, key, value, *gradients, is_causal, scale)
+    return gradients
+
+
+def fill_gradients(g, weights, query, key, value, dq, dk, dv, is_causal, scale) -> None:
+    """The gradients of every head, in blocks of rows and then of columns."""
     length, steps = weights.shape[-2:]
-    dq, dk, dv = (np.empty(x.shape, x.dtype) for x in (query, key, value))
     room = np.zeros((length, steps), weights.dtype)
     blocks = _blocks(length, steps, is_causal)
     for head in np.ndindex(weights.shape[:-2]):
@@ -176,7 +187,6 @@ def _heads_backward(g, weights, query, key, value, is_causal, scale):
             rows = slice(min(seen.start, length), None) if is_causal else slice(None)
             np.matmul(w[rows, seen].T, e[rows], dv[head][seen])
             np.matmul(room[rows, seen].T, q[rows], dk[head][seen])
-    return dq, dk, dv
 
 
 def adjoint_of_scores(d: np.ndarray, weights: np.ndarray, scale: float) -> None:
