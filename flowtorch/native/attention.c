@@ -76,26 +76,6 @@ static void add_turned_product(Index m, Index n, Index k, const float *a, Index 
         blas_product(1, m - i < most ? m - i : most, n, k, 1, a + i, lda, b, ldb, 1, c + i * ldc, ldc);
 }
 
-/* x becomes its softmax. A NaN need not reach the maximum: the sum has it all the same. */
-static void softmax(float *x, Index n) {
-    vf top[4], a[4] = {{0}};
-    for (int u = 0; u < 4; u++) top[u] = v_all(-INFINITY);
-    {
-        OVER_ROW(n, , top[u] = v_above(top[u], v_load(x + k));,
-                 top[1] = v_above(top[1], v_load_part(x + k, rest, -INFINITY));)
-    }
-    float m = v_max(v_larger(v_larger(top[0], top[1]), v_larger(top[2], top[3])));
-    if (m == -INFINITY) m = 0;
-    {
-        OVER_ROW(n, ,
-            vf e = v_exp(v_load(x + k) - m); v_store(x + k, e); a[u] += e;,
-            vf e = v_exp(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(x + k, e, rest); a[1] += e;)
-    }
-    float total = v_sum((a[0] + a[1]) + (a[2] + a[3])), scale = total == 0 ? 1 : 1 / total;
-#define SCALED(LOAD) LOAD(x) * scale
-    FOR_ROW(n, x, SCALED)
-}
-
 static void forward(void *context, Index begin, Index end) {
     Attention *w = context;
     Index steps = w->steps, width = w->width;
@@ -112,7 +92,7 @@ static void forward(void *context, Index begin, Index end) {
                                steps);
             for (Index i = 0; i < rows; i++) {
                 Index n = seen_before(w, r + i + 1);
-                softmax(here + i * steps, n);
+                row_softmax(here + i * steps, n);
                 memset(here + i * steps + n, 0, (steps - n) * sizeof(float));
             }
             product_by_terms(rows, w->value_width, seen, here, steps, v, w->of[VALUE].step, o + r * w->of[OUT].step,

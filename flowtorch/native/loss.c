@@ -21,7 +21,7 @@ static void entropy_rows(void *context, Index begin, Index end) {
     const Entropy *w = context;
     for (Index r = begin; r < end; r++) {
         const float *x = w->x + r * w->n;
-        float m = row_max(x, w->n);
+        float m = row_top(x, w->n);
         w->y[r] = logf(exponentials(x, m, NULL, w->n)) - (x[w->target[r]] - m);
     }
 }
@@ -32,7 +32,7 @@ static void entropy_backward_rows(void *context, Index begin, Index end) {
     for (Index r = begin; r < end; r++) {
         const float *x = w->x + r * n;
         float *y = w->y + r * n, scale = w->scales ? w->scales[r] : w->scale;
-        float s = scale / exponentials(x, row_max(x, n), y, n);
+        float s = scale / exponentials(x, row_top(x, n), y, n);
 #define TIMES(LOAD) LOAD(y) * s
         FOR_ROW(n, y, TIMES)
         y[w->target[r]] -= scale;

@@ -32,7 +32,7 @@ INLINE void sine_cosine(vf x, vf *sine, vf *cosine) {
     vf square = x * x, p = horner(c, 3, square) * square, q = horner(s, 3, square) * square;
     p = v_fma(p, square, square * -0.5f) + 1.0f;
     q = v_fma(q, x, x);
-    vi swapped = (octant & 2) != 0;
+    vm swapped = v_mask((octant & 2) != 0);
     vf a = v_select(swapped, p, q), b = v_select(swapped, q, p);
     *sine = (vf)((vi)a ^ ((octant & 4) << 29));
     *cosine = (vf)((vi)b ^ (((octant + 2) & 4) << 29));

@@ -78,8 +78,9 @@ def _gauss(value: Value) -> Value | None:
 
 
 def vector_loop(name: str, p: Program) -> str:
-    """The same on vectors, for expressions of slow float32 functions; and once more with results that pass the caches."""
+    """The same on vectors, for expressions of slow float32 functions; and again with results that pass the caches."""
     inputs, lines = range(len(p.inputs)), []
+    places = ", ".join(f"(char *)({x} + i)" for x in [*(f"x{k}" for k in inputs), "y"])
     names = {v: f"e{k}" for k, v in enumerate(p.inputs)}
     for position, value in enumerate(p.steps):
         names[value] = f"t{position}"
@@ -122,7 +123,7 @@ def vector_loop(name: str, p: Program) -> str:
         *(f"        stream_prefetch((const char *)(x{k} + i));" for k in inputs),
         f"        v_stream(y + i, {call('v_load(x{k} + i)')});",
         "    }",
-        "    char *const rest[] = {" + ", ".join(f"(char *)({a} + i)" for a in [*(f"x{k}" for k in inputs), "y"]) + "};",
+        f"    char *const rest[] = {{{places}}};",
         f"    {name}(rest, n - i, s);",
         "}",
         "",

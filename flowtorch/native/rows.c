@@ -12,7 +12,7 @@ static void softmax_rows(void *context, Index begin, Index end) {
     Index n = w->n;
     for (Index r = begin; r < end; r++) {
         const float *x = w->a + r * n;
-        float *y = w->y + r * n, m = row_max(x, n);
+        float *y = w->y + r * n, m = row_top(x, n);
         vf a[4] = {{0}};
         OVER_ROW(n, ,
             vf e = v_exp(v_load(x + k) - m); v_store(y + k, e); a[u] += e;,
@@ -34,7 +34,7 @@ static void log_softmax_rows(void *context, Index begin, Index end) {
     Index n = w->n;
     for (Index r = begin; r < end; r++) {
         const float *x = w->a + r * n;
-        float *y = w->y + r * n, m = row_max(x, n), l = log_sum(x, m, n);
+        float *y = w->y + r * n, m = row_top(x, n), l = log_sum(x, m, n);
 #define SHIFTED(LOAD) LOAD(x) - m - l
         FOR_ROW(n, y, SHIFTED)
     }
@@ -174,15 +174,7 @@ static void scores_rows(void *context, Index begin, Index end) {
         float *x = w->d + r * w->step, scale = w->scale;
 #define TIMES_SCALE(LOAD) LOAD(x) * scale
         FOR_ROW(n, x, TIMES_SCALE)
-        float m = row_max(x, n);
-        if (m == -INFINITY) m = 0;
-        vf a[4] = {{0}};
-        OVER_ROW(n, ,
-            vf e = v_exp(v_load(x + k) - m); v_store(x + k, e); a[u] += e;,
-            vf e = v_exp(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(x + k, e, rest); a[1] += e;)
-        float total = v_sum((a[0] + a[1]) + (a[2] + a[3]));
-        scale = total == 0 ? 1 : 1 / total;
-        FOR_ROW(n, x, TIMES_SCALE)
+        row_softmax(x, n);
         memset(x + n, 0, (w->n - n) * sizeof(float));
     }
 }

@@ -32,11 +32,12 @@ INLINE float row_square_sum(const float *x, float m, Index n) { /* of the deviat
 INLINE float row_dot(const float *x, const float *y, Index n) {
     SUMMED(v_load(x + k) * v_load(y + k), v_load_part(x + k, rest, 0) * v_load_part(y + k, rest, 0))
 }
-INLINE float row_max(const float *x, Index n) {
+/* The largest for softmax, where a NaN need not be found: the sum of the exponentials has it all the same. */
+INLINE float row_top(const float *x, Index n) {
     vf a[4];
     for (int u = 0; u < 4; u++) a[u] = v_all(-INFINITY);
-    OVER_ROW(n, , a[u] = v_larger(a[u], v_load(x + k));, a[1] = v_larger(a[1], v_load_part(x + k, rest, -INFINITY));)
-    return v_max(v_larger(v_larger(a[0], a[1]), v_larger(a[2], a[3])));
+    OVER_ROW(n, , a[u] = v_above(a[u], v_load(x + k));, a[1] = v_above(a[1], v_load_part(x + k, rest, -INFINITY));)
+    return v_top(v_above(v_above(a[0], a[1]), v_above(a[2], a[3])));
 }
 
 /* y[i] = EXPRESSION of X(p), which reads p at the element. */
@@ -48,6 +49,19 @@ INLINE float row_max(const float *x, Index n) {
     }
 #define v_load_all(p) v_load((p) + k)
 #define v_load_rest(p) v_load_part((p) + k, rest, 0)
+
+/* x becomes its softmax; zeros where all are -inf. */
+INLINE void row_softmax(float *x, Index n) {
+    vf a[4] = {{0}};
+    float m = row_top(x, n);
+    if (m == -INFINITY) m = 0;
+    OVER_ROW(n, ,
+        vf e = v_exp(v_load(x + k) - m); v_store(x + k, e); a[u] += e;,
+        vf e = v_exp(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(x + k, e, rest); a[1] += e;)
+    float total = v_sum((a[0] + a[1]) + (a[2] + a[3])), scale = total == 0 ? 1 : 1 / total;
+#define ROW_SCALED(LOAD) LOAD(x) * scale
+    FOR_ROW(n, x, ROW_SCALED)
+}
 
 /* The dimension given as an int, from the front; -1 if it is none of ndim. */
 static inline int dimension(PyObject *dim, int ndim) {

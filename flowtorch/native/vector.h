@@ -56,38 +56,38 @@ INLINE void v_store_part(float *x, vf v, long n) {
 #define EACH(expression) ({ vf _r; for (int j = 0; j < LANES; j++) _r[j] = (expression); _r; })
 
 #if WIDE
-INLINE vf v_select(vi m, vf a, vf b) { return _mm512_mask_mov_ps(b, _mm512_movepi32_mask((__m512i)m), a); }
+/* Comparisons give a mask of their own kind here: the compiler would make a vector of each, and a mask of that again. */
+typedef __mmask16 vm;
+INLINE vm v_mask(vi m) { return _mm512_movepi32_mask((__m512i)m); }
+INLINE vm v_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+INLINE vm v_is_nan(vf x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
+INLINE vf v_select(vm m, vf a, vf b) { return _mm512_mask_mov_ps(b, m, a); }
 INLINE vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vf v_sqrt(vf x) { return _mm512_sqrt_ps(x); }
 INLINE vf v_above(vf x, vf least) { return _mm512_max_ps(least, x); }   /* a NaN in x stays */
 INLINE vf v_below(vf x, vf most) { return _mm512_min_ps(most, x); }
+INLINE vf v_larger(vf a, vf b) { return v_select(v_is_nan(a), a, _mm512_max_ps(a, b)); }  /* NaN if either is */
+INLINE vf v_smaller(vf a, vf b) { return v_select(v_is_nan(a), a, _mm512_min_ps(a, b)); }
 INLINE float v_sum(vf x) { return _mm512_reduce_add_ps(x); }
+INLINE float v_top(vf x) { return _mm512_reduce_max_ps(x); }            /* the largest where no NaN is */
 #else
-INLINE vf v_select(vi m, vf a, vf b) { return (vf)((m & (vi)a) | (~m & (vi)b)); }
+typedef vi vm;
+INLINE vm v_mask(vi m) { return m; }
+INLINE vm v_less(vf a, vf b) { return a < b; }
+INLINE vm v_is_nan(vf x) { return x != x; }
+INLINE vf v_select(vm m, vf a, vf b) { return (vf)((m & (vi)a) | (~m & (vi)b)); }
 INLINE vf v_fma(vf a, vf b, vf c) { return EACH(__builtin_fmaf(a[j], b[j], c[j])); }
 INLINE vf v_sqrt(vf x) { return EACH(__builtin_sqrtf(x[j])); }
-INLINE vf v_above(vf x, vf least) { return v_select(x < least, least, x); }
-INLINE vf v_below(vf x, vf most) { return v_select(x > most, most, x); }
-INLINE float v_sum(vf x) { float s = 0; for (int j = 0; j < LANES; j++) s += x[j]; return s; }
-#endif
-INLINE vf v_larger(vf a, vf b) { return v_select((a > b) | (a != a), a, b); }   /* NaN if either is */
+INLINE vf v_above(vf x, vf least) { return v_select(v_less(x, least), least, x); }
+INLINE vf v_below(vf x, vf most) { return v_select(v_less(most, x), most, x); }
+INLINE vf v_larger(vf a, vf b) { return v_select((a > b) | (a != a), a, b); }
 INLINE vf v_smaller(vf a, vf b) { return v_select((a < b) | (a != a), a, b); }
-/* The largest; NaN if there is one. */
-INLINE float v_max(vf x) {
-#if WIDE
-    x = v_larger(x, _mm512_shuffle_f32x4(x, x, 0x4e));
-    x = v_larger(x, _mm512_shuffle_f32x4(x, x, 0xb1));
-    x = v_larger(x, _mm512_permute_ps(x, 0x4e));
-    return v_larger(x, _mm512_permute_ps(x, 0xb1))[0];
-#else
-    float m = x[0];
-    for (int j = 1; j < LANES; j++) m = x[j] < m ? m : x[j];
-    return m;
+INLINE float v_sum(vf x) { float s = 0; for (int j = 0; j < LANES; j++) s += x[j]; return s; }
+INLINE float v_top(vf x) { float m = x[0]; for (int j = 1; j < LANES; j++) m = x[j] > m ? x[j] : m; return m; }
 #endif
-}
 INLINE vf v_abs(vf x) { return (vf)((vi)x & 0x7fffffff); }
 /* What t = s + x has too much; nothing where the sum is infinite, or a NaN would follow. */
-INLINE vf v_rounded_away(vf t, vf s, vf x) { return v_select(v_abs(t) < INFINITY, (t - s) - x, v_all(0.0f)); }
+INLINE vf v_rounded_away(vf t, vf s, vf x) { return v_select(v_less(v_abs(t), v_all(INFINITY)), (t - s) - x, v_all(0.0f)); }
 INLINE vf v_sign_of(vf magnitude, vf sign) { return (vf)((vi)magnitude | ((vi)sign & (int32_t)0x80000000)); }
 
 #if WIDE
@@ -118,7 +118,7 @@ INLINE vf v_exp_sum(vf x, vf low) {
 INLINE vf v_log(vf x) {
     vf m = _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
     vf e = _mm512_getexp_ps(x); /* -inf for 0: the sum is then right */
-    e = v_select(m < 1.0f, e + 1.0f, e);
+    e = v_select(v_less(m, v_all(1.0f)), e + 1.0f, e);
     vf t = m - 1.0f, p = v_fma(v_all(3.767861426e-2f), t, v_all(-9.117515385e-2f));
     p = v_fma(p, t, v_all(1.170155331e-1f));
     p = v_fma(p, t, v_all(-1.272789985e-1f));
@@ -192,8 +192,8 @@ INLINE vf v_erf(vf x) {
     q = v_fma(q, y, v_all(1.128377393e-01f));
     q = v_fma(q, y, v_all(-3.761263788e-01f));
     q = v_fma(q, y, v_all(1.283791661e-01f));
-    p = v_select(a < 4.0f, v_sign_of(p, x), v_sign_of(v_all(1.0f), x));
-    return v_select(x != x, x, v_select(a < 0.5f, v_fma(q, x, x), p));
+    p = v_select(v_less(a, v_all(4.0f)), v_sign_of(p, x), v_sign_of(v_all(1.0f), x));
+    return v_select(v_is_nan(x), x, v_select(v_less(a, v_all(0.5f)), v_fma(q, x, x), p));
 }
 #else
 INLINE vf v_exp(vf x) { return EACH(fast_expf(x[j])); }
@@ -205,8 +205,8 @@ INLINE vf v_inverse(vf d) { return 1.0f / d; }
 #endif
 
 INLINE vf v_sigmoid(vf x) {
-    vf z = v_exp((vf)((vi)x | (int32_t)0x80000000)), r = v_select(x < 0.0f, z, v_all(1.0f)) / (z + 1.0f);
-    return v_select(x < -88.7228394f, v_all(0.0f), r); /* where 1 + exp(-x) overflows */
+    vf z = v_exp((vf)((vi)x | (int32_t)0x80000000)), r = v_select(v_less(x, v_all(0.0f)), z, v_all(1.0f)) / (z + 1.0f);
+    return v_select(v_less(x, v_all(-88.7228394f)), v_all(0.0f), r); /* where 1 + exp(-x) overflows */
 }
 
 /* erfc(u / sqrt(2)) for u up to 15: exp(-u * u / 2) times a smooth function of q = (u - 1.5) / (u + 1.5), divided by
@@ -272,15 +272,15 @@ INLINE vf v_normal(vf x) {
     vf tail = POWER(6);
     for (int j = 5; j >= 0; j--) tail = v_fma(tail, t, POWER(j));
 #undef POWER
-    vi far = x < -5.5f;
-    if (__builtin_expect(_mm512_movepi32_mask((__m512i)far) != 0, 0))
+    vm far = v_less(x, v_all(-5.5f));
+    if (__builtin_expect(far != 0, 0))
         tail = v_select(far, v_tail(v_below(v_abs(x), v_all(15.0f))), tail);
-    return v_select(x < 0.0f, tail, 2.0f - tail);
+    return v_select(v_less(x, v_all(0.0f)), tail, 2.0f - tail);
 }
 #else
 INLINE vf v_normal(vf x) {
     vf tail = v_tail(v_below(v_abs(x), v_all(15.0f)));
-    return v_select(x < 0.0f, tail, 2.0f - tail);
+    return v_select(v_less(x, v_all(0.0f)), tail, 2.0f - tail);
 }
 #endif
 #endif

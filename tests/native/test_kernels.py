@@ -290,6 +290,31 @@ def test_scores_of_many_heads(kernels, first):
     np.testing.assert_allclose(d, want, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "lead, length, steps, width, value_width, causal",
+    [((2, 3), 130, 130, 16, 16, True), ((2,), 70, 300, 5, 1, True), ((3,), 300, 70, 33, 20, True), ((1, 2), 65, 600, 128, 7, False)],
+)  # fmt: skip
+def test_heads(kernels, lead, length, steps, width, value_width, causal):
+    query, key = numbers(*lead, length, width), numbers(steps, *lead, width, seed=1)
+    value, grad = numbers(*lead, steps, value_width, seed=2), numbers(*lead, length, value_width, seed=3)
+    key = np.moveaxis(key, 0, -2)  # heads side by side, as projections leave them
+
+    def run(fill, gradients, dtype):
+        q, k, v, g = (x.astype(dtype, order="A") for x in (query, key, value, grad))
+        weights, out = np.full((*lead, length, steps), NAN, dtype), np.full(g.shape, NAN, dtype)
+        fill(q, k, v, weights, out, causal, 0.3)
+        results = [np.full(x.shape, NAN, dtype) for x in (query, key, value)]
+        gradients(g, weights, q, k, v, *results, causal, 0.3)
+        return weights, out, *results
+
+    exact = run(numpy_kernel("fill_heads"), numpy_kernel("fill_gradients"), np.float64)
+    ours = run(kernels.kernel("fill_heads", decline), kernels.kernel("fill_gradients", decline), np.float32)
+    for x, y in zip(ours, exact, strict=True):
+        np.testing.assert_allclose(x, y, rtol=1e-5, atol=2e-6 * np.abs(y).max())
+    with pytest.raises(Declined):
+        kernels.kernel("fill_heads", decline)(query, key, value, ours[0], exact[1], causal, 0.3)
+
+
 @pytest.mark.parametrize("low", [np.float16, ml_dtypes.bfloat16], ids=["float16", "bfloat16"])
 def test_casts_are_exact(kernels, low):
     cast = kernels.kernel("astype", decline)
