@@ -292,7 +292,8 @@ def test_scores_of_many_heads(kernels, first):
 
 @pytest.mark.parametrize(
     "lead, length, steps, width, value_width, causal",
-    [((2, 3), 130, 130, 16, 16, True), ((2,), 70, 300, 5, 1, True), ((3,), 300, 70, 33, 20, True), ((1, 2), 65, 600, 128, 7, False)],
+    [((2, 3), 130, 130, 16, 16, True), ((2,), 70, 300, 5, 1, True), ((3,), 300, 70, 33, 20, True),
+     ((1, 2), 65, 600, 128, 7, False)],
 )  # fmt: skip
 def test_heads(kernels, lead, length, steps, width, value_width, causal):
     query, key = numbers(*lead, length, width), numbers(steps, *lead, width, seed=1)
