@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -154,7 +155,31 @@ def has_torch_function(relevant: Any) -> bool:
     return False
 
 
+def other_library() -> type | None:
+    """The tensor class of a PyTorch that is loaded beside this library, if one is; the two do not mix."""
+    kind = getattr(sys.modules.get("torch"), "Tensor", None)
+    return kind if isinstance(kind, type) and not is_exact_type(kind) else None
+
+
+def asked_by_stranger() -> bool:
+    """Whether a default ``__torch_function__`` runs for somebody who does not know ``DisableTorchFunctionSubclass``."""
+    return state.subclasses_disabled and other_library() is not None
+
+
+def refuse_strangers(name: str, values: Any) -> None:
+    """Refuse tensors of a PyTorch loaded beside this library: its defaults would hand every call back, forever."""
+    kind = other_library()
+    if kind is not None and any(isinstance(v, kind) for v in values):
+        raise TypeError(f"{name}(): a tensor of the PyTorch that is loaded beside flowtorch was given together with, "
+                        "or in place of, flowtorch's; exchange data with from_dlpack or numpy()")
+
+
 _exact_tensor_types: set[type] = set()
+
+
+def is_exact_type(kind: type) -> bool:
+    """Whether this is the tensor class itself, or a class that behaves as it does."""
+    return kind in _exact_tensor_types
 
 
 def is_exact_tensor(a: Any) -> bool:
@@ -165,6 +190,8 @@ def handle_torch_function(func: Any, relevant: Any, *args: Any, **kwargs: Any) -
     """Call the ``__torch_function__`` implementations in PyTorch's order: modes first, then subclasses before bases."""
     types: list[type] = []
     overloaded: list[Any] = []
+    name = getattr(func, "__name__", str(func))
+    refuse_strangers(name, relevant)
     for a in relevant:
         cls = type(a)
         impl = getattr(cls, "__torch_function__", None)
@@ -188,7 +215,6 @@ def handle_torch_function(func: Any, relevant: Any, *args: Any, **kwargs: Any) -
             result = a.__torch_function__(func, tuple(types), args, kwargs)
             if result is not NotImplemented:
                 return result
-    name = getattr(func, "__name__", str(func))
     raise TypeError(f"Multiple dispatch failed for 'torch.{name}'; all __torch_function__ handlers returned "
                     f"NotImplemented: {', '.join(t.__name__ for t in types)}")
 

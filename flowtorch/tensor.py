@@ -133,7 +133,7 @@ class Tensor(Methods):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Run ``func`` as for plain tensors and give its tensor results this class."""
-        if not all(issubclass(cls, t) for t in types):
+        if not all(issubclass(cls, t) for t in types) or overrides.asked_by_stranger():
             return NotImplemented
         with overrides.DisableTorchFunctionSubclass():
             result = func(*args, **(kwargs or {}))

@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--python", help="the interpreter of an environment that has the packages already")
     parser.add_argument("--record", action="store_true", help="record PyTorch's results instead of comparing")
     parser.add_argument("--keep", type=Path, help="a folder for the environment and the sources, to be kept")
-    parser.add_argument("--write", type=Path, help="where to write the table of results")
+    parser.add_argument("--write", type=Path, help="the page whose table of results is to be written anew")
     arguments = parser.parse_args()
     outcomes = {}
     with contextlib.ExitStack() as stack:
@@ -65,7 +65,8 @@ def main() -> int:
     if arguments.write:
         import table
 
-        arguments.write.write_text(table.page(outcomes))
+        before = arguments.write.read_text() if arguments.write.exists() else ""
+        arguments.write.write_text(table.page(outcomes, before))
     return 1 if any(outcome.problems for outcome in outcomes.values()) else 0
 
 

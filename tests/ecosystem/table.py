@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from run import Outcome
 
 RECORDED = Path(__file__).resolve().parent / "recorded"
+BY_HAND = "\n## Other libraries tried\n"  # from here on the page is not the command's
 HEAD = """\
 # Other people's libraries on flowtorch
 
@@ -30,12 +31,13 @@ The last columns hold `python -m flowtorch doctor`, asked about the source files
 """
 
 
-def page(outcomes: dict[str, Outcome]) -> str:
-    """Return the page: a row for each target, then what differs and why."""
+def page(outcomes: dict[str, Outcome], before: str = "") -> str:
+    """Return the page: a row for each target, what differs and why, and the part by hand of the page ``before``."""
     rows = [row(name, outcome) for name, outcome in outcomes.items()]
     good = sum(not outcome.problems for outcome in outcomes.values())
     parts = [HEAD + "\n".join(rows), f"{good} of {len(outcomes)} targets agree.", *details(outcomes)]
-    return "\n\n".join(parts) + "\n"
+    _, heading, kept = before.partition(BY_HAND)
+    return "\n\n".join(parts) + "\n" + heading + kept
 
 
 def row(name: str, outcome: Outcome) -> str:

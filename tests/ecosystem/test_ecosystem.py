@@ -4,7 +4,8 @@ import os
 
 import pytest
 from compare import differences
-from run import one, related
+from run import Outcome, one, related
+from table import page
 from targets import TARGETS, Target
 
 
@@ -48,3 +49,10 @@ def test_names_are_related_by_whole_parts():
     assert related("torch.a", "torch.a.b")
     assert related("torch.a.b", "torch.a")
     assert not related("torch.a", "torch.ab")
+
+
+def test_writing_the_page_keeps_the_part_by_hand():
+    before = "# Old\n\nold rows\n\n## Other libraries tried\n\nby hand\n"
+    after = page({"classics": Outcome([], {"x": [1.0, 2.0]})}, before)
+    assert "agrees (2 numbers)" in after and "old rows" not in after
+    assert after.endswith("1 of 1 targets agree.\n\n## Other libraries tried\n\nby hand\n")
