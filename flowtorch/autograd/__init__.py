@@ -38,9 +38,9 @@ def __getattr__(name: str) -> Any:
 
         return enforce_grad_layout_policy
     if name == "Variable":
-        from flowtorch.tensor import Tensor
+        from flowtorch.autograd.variable import Variable
 
-        return Tensor
+        return Variable
     if name in _SUBMODULES:
         return importlib.import_module(f"flowtorch.autograd.{name}")
     raise AttributeError(f"module 'torch.autograd' has no attribute '{name}'")

@@ -19,6 +19,7 @@ from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.native import calls
 from flowtorch.ops import dispatch
+from flowtorch.ops.old_orders import TAKES_OLD_ORDER
 from flowtorch.ops.op import MISSING, Op
 from flowtorch.tensor import wrap
 
@@ -28,6 +29,7 @@ _TEMPLATE = """
 def make(_op, _body, _fine, _wrap):
     def call({signature}):
         {aliases}
+        {old_order}
         if _active{asked_out}:
             return _interpret(_op, ({positional}), {{{keywords_out}}})
         try:
@@ -141,17 +143,20 @@ def _pieces(op: Op) -> dict[str, str]:
     signature = [f"{n}=None" if i >= first else n for i, n in enumerate(positional)]
     other = aliases(op)
     if keywords or op.out or other:
-        signature += ["*", *(default[n] for n in keywords), *(["out=None"] if op.out else []),
-                      *(f"{n}=None" for n in other)]
+        signature += ["*_more" if op.name in TAKES_OLD_ORDER else "*", *(default[n] for n in keywords),
+                      *(["out=None"] if op.out else []), *(f"{n}=None" for n in other)]
     inputs = {n: _input(n, optional=n in op.defaults, many=op.many and n == op.tensors[-1]) for n in op.tensors}
     keyword_items = [f"{n!r}: {n}" for n in keywords]
+    keywords_out = ", ".join([*keyword_items, *(["'out': out"] if op.out else [])])
+    old_order = f"if _more: return _interpret(_op, ({', '.join(positional)}, *_more), {{{keywords_out}}})"
     return {
         "signature": ", ".join(signature),
         "aliases": "\n        ".join(f"if {n} is not None: {mine} = {n}" for n, mine in other.items()) or "pass",
         "asked_out": " or out is not None" if op.out else "",
         "positional": ", ".join(positional) + ",",
         "keywords": ", ".join(keyword_items),
-        "keywords_out": ", ".join([*keyword_items, *(["'out': out"] if op.out else [])]),
+        "keywords_out": keywords_out,
+        "old_order": old_order if op.name in TAKES_OLD_ORDER else "",
         "first": op.tensors[0],
         "checks": "".join(f" or not {inputs[n][1]}" for n in op.tensors[1:]),
         "arrays": ", ".join(

@@ -223,9 +223,9 @@ def binary_alpha(op: Op) -> Callable:
     """``add`` and ``sub``: the binary fast path, with an optional factor on the second operand."""
     plain = binary(op)
 
-    def call(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
-        if alpha is not None and alpha != 1:
-            return interpret(op, (input, other), {"alpha": alpha, "out": out})
+    def call(input: Any, other: Any, *more: Any, alpha: Any = 1, out: Any = None) -> Any:
+        if more or (alpha is not None and alpha != 1):
+            return interpret(op, (input, other, *more), {"alpha": alpha, "out": out})
         return plain(input, other, out=out)
 
     name_function(call, op)

@@ -234,6 +234,11 @@ class Op:
         if kwargs and any(k not in names for k in kwargs):
             kwargs = pytorch_names(kwargs, names)
         if n > self.positional:
+            from flowtorch.ops.old_orders import reorder
+
+            reordered = reorder(self.name, args, kwargs)
+            if reordered is not None:
+                return self.bind(*reordered)
             raise TypeError(f"{self.name}() takes {self.positional} positional arguments but {n} were given")
         values = list(args)
         used = 0

@@ -9,6 +9,7 @@ import numpy as np
 from flowtorch.ops.families import inplace_general, normalize_dim, result_dtype
 from flowtorch.ops.linear import adjoint, contraction, matmul, product
 from flowtorch.ops.linear_checks import check_expand
+from flowtorch.ops.old_orders import reorder
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.pointwise import conj
 from flowtorch.tensor import Tensor
@@ -202,8 +203,13 @@ def ger(input, vec2):
 
 
 @composite(method=True, out=True, inplace=True)
-def addr(input, vec1, vec2, *, beta=1, alpha=1):
+def addr(input, vec1, vec2, *old_order, beta=1, alpha=1):
     """``beta * input + alpha * outer(vec1, vec2)``; ``input`` broadcasts."""
+    if old_order:
+        found = reorder("addr", (input, vec1, vec2, *old_order), {})
+        if found is None:
+            raise TypeError(f"addr() takes 3 positional arguments but {3 + len(old_order)} were given")
+        return addr(*found[0], **found[1])
     _vector(vec1, "addr", "vec1")
     _vector(vec2, "addr", "vec2")
     shape = (vec1.size(0), vec2.size(0))

@@ -1,0 +1,92 @@
+"""What programs of PyTorch's first years write: numbers before tensors, and Variable."""
+
+import pytest
+import torch
+
+import flowtorch
+
+
+def results(lib):
+    def t(*shape):
+        return lib.arange(1.0, 1.0 + lib.ones(shape).numel()).reshape(shape)
+
+    m, v, b = t(2, 2), t(2), t(1, 2, 2)
+    return {
+        "add": m.add(2, m + 1),
+        "add_": t(2, 2).add_(0.5, m),
+        "add_ of numbers": t(2).add_(2, 3),
+        "torch.add": lib.add(m, 2, m),
+        "sub": m.sub(2, m + 1),
+        "sub_": t(2, 2).sub_(0.5, m),
+        "torch.sub": lib.sub(m, 2, m),
+        "addcmul": m.addcmul(0.5, m, m),
+        "addcmul_": t(2, 2).addcmul_(-0.5, m, m),
+        "addcdiv_": t(2, 2).addcdiv_(-0.5, m, m + 1),
+        "torch.addcdiv": lib.addcdiv(m, 2, m, m),
+        "out": lib.addcmul(m, 0.5, m, m, out=lib.zeros(2, 2)),
+        "addmm": lib.addmm(2, m, 3, m, m),
+        "addmm of one number": lib.addmm(2, m, m, m),
+        "method addmm": m.addmm(2, 3, m, m),
+        "method addmm_": t(2, 2).addmm_(2, m, m),
+        "addmv": lib.addmv(2, v, 3, m, v),
+        "addbmm": lib.addbmm(2, m, 3, b, b),
+        "addbmm_": t(2, 2).addbmm_(2, b, b),
+        "baddbmm": lib.baddbmm(2, b, 3, b, b),
+        "addr": lib.addr(2, m, 3, v, v),
+        "addr_": t(2, 2).addr_(2, v, v),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:This overload")
+def test_numbers_before_tensors():
+    ours, theirs = results(flowtorch), results(torch)
+    assert {k: r.tolist() for k, r in ours.items()} == {k: r.tolist() for k, r in theirs.items()}
+
+
+@pytest.mark.filterwarnings("ignore:This overload")
+def test_gradients_of_the_old_order():
+    x, y = (flowtorch.ones(2, requires_grad=True) for _ in range(2))
+    x.add(3, y).sum().backward()
+    assert (x.grad.tolist(), y.grad.tolist()) == ([1.0, 1.0], [3.0, 3.0])
+
+
+@pytest.mark.parametrize("lib", [torch, flowtorch], ids=["torch", "flowtorch"])
+def test_other_excess_is_refused(lib):
+    t = lib.ones(2)
+    for call in (lambda: t.add(t, t), lambda: t.mul_(2, t), lambda: t.add(2, t, alpha=3), lambda: lib.addmm(t, t, t, t),
+                 lambda: t.addr(2, 3, 4, t)):  # fmt: skip
+        with pytest.raises(TypeError):
+            call()
+
+
+def variables(lib):
+    x = lib.ones(2, requires_grad=True)
+    y = x * 2
+    made = [
+        lib.autograd.Variable(x.data, requires_grad=True),
+        lib.autograd.Variable(x.data, True),
+        lib.autograd.Variable(y),
+        lib.autograd.Variable(data=x),
+        lib.autograd.Variable(lib.nn.Parameter(x.data)),
+        lib.autograd.Variable(),
+    ]
+    made[0].mul(3).sum().backward()
+    kinds = [isinstance(x, lib.autograd.Variable), isinstance(3, lib.autograd.Variable)]
+    seen = [(v.tolist(), v.requires_grad, v.is_leaf, type(v) is lib.Tensor) for v in made]
+    return seen, made[0].grad.tolist(), made[2].data_ptr() == y.data_ptr(), kinds
+
+
+def test_variable():
+    assert variables(flowtorch) == variables(torch)
+
+
+@pytest.mark.parametrize("lib", [torch, flowtorch], ids=["torch", "flowtorch"])
+def test_variable_refuses(lib):
+    with pytest.raises(TypeError, match="Variable data has to be a tensor, but got list"):
+        lib.autograd.Variable([1.0])
+    with pytest.raises(TypeError):
+        lib.autograd.Variable(lib.ones(1), kind=2)
+    with pytest.raises(RuntimeError, match="Only Tensors of floating point and complex dtype"):
+        lib.autograd.Variable(lib.ones(1).long(), requires_grad=True)
+    with pytest.warns(UserWarning, match="volatile was removed"):
+        lib.autograd.Variable(lib.ones(1), volatile=True)
