@@ -82,6 +82,24 @@ def _tensor(library: Any, values: np.ndarray, dtype: str) -> Any:
     return t.clone() if t.dtype == wanted else t.to(wanted)  # memory of the library's own, which may be resized
 
 
+def laid_out(a: Array, layout: str) -> Array:
+    """The tensor in that layout; its values become such as the layout can hold."""
+    v = a.values
+    if v.ndim == 0 or (layout == "transposed" and v.ndim == 1) or not v.size:
+        return a
+    if layout == "expanded":
+        return a.with_(layout=layout, values=np.broadcast_to(v[:1], v.shape).copy())
+    if layout == "overlapping":
+        return a.with_(layout=layout, values=overlapped(v))
+    return a.with_(layout=layout)
+
+
+def overlapped(v: np.ndarray) -> np.ndarray:
+    """Values in which element (i, j, ...) is number i + j + ... of one row of memory."""
+    row = np.resize(v.ravel(), sum(n - 1 for n in v.shape) + 1)
+    return row[np.indices(v.shape).sum(axis=0)]
+
+
 def _lay_out(values: np.ndarray, layout: str) -> np.ndarray:
     """The contiguous array of which ``_view`` makes the tensor."""
     if values.ndim == 0 or layout == "contiguous":

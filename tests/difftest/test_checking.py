@@ -115,7 +115,7 @@ def test_a_script_makes_the_same_tensor_in_both_libraries(sample):
 
 
 def test_overlapping_memory_overlaps():
-    array = strategies.laid_out(Array(np.arange(6.0).reshape(2, 3), "float32"), "overlapping")
+    array = samples.laid_out(Array(np.arange(6.0).reshape(2, 3), "float32"), "overlapping")
     for library in (torch, flowtorch):
         t = array.build(library)
         assert t.stride() == (1, 1) and t.numpy().tolist() == array.values.tolist()

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from ..samples import Array, Sample, Spec, load
+from ..samples import Array, Sample, Spec, laid_out, load
 from ..samples import find as find_name
 from . import explained, modes, reproducer
 from .implementations import Arrays, Implementation, Library, make, remembered
 from .rows import ALL_CHECKS, Recorder, Row
 from .shrink import shrink
-from .strategies import laid_out
 from .verdict import GOOD, SEVERITY
 
 MODES = ("values", "layouts", "views", "dtypes", "first_gradients", "double_gradients", "inplace", "outs", "compiled",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from ..samples import Array, Sample
+from ..samples import Array, Sample, laid_out
 from ..samples_pointwise import special_values
 
 FLOATS = ("float32", "float64", "bfloat16", "float16")
@@ -96,24 +96,6 @@ def _strategy(value: Any) -> st.SearchStrategy:
 def layouts() -> st.SearchStrategy[str]:
     """How a tensor lies in memory, the plain way first."""
     return st.sampled_from(LAYOUTS)
-
-
-def laid_out(a: Array, layout: str) -> Array:
-    """The tensor in that layout; its values become such as the layout can hold."""
-    v = a.values
-    if v.ndim == 0 or (layout == "transposed" and v.ndim == 1) or not v.size:
-        return a
-    if layout == "expanded":
-        return a.with_(layout=layout, values=np.broadcast_to(v[:1], v.shape).copy())
-    if layout == "overlapping":
-        return a.with_(layout=layout, values=overlapped(v))
-    return a.with_(layout=layout)
-
-
-def overlapped(v: np.ndarray) -> np.ndarray:
-    """Values in which element (i, j, ...) is number i + j + ... of one row of memory."""
-    row = np.resize(v.ravel(), sum(n - 1 for n in v.shape) + 1)
-    return row[np.indices(v.shape).sum(axis=0)]
 
 
 @st.composite
