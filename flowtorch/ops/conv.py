@@ -2,7 +2,7 @@
 
 ``convolution(x, w)``, its adjoint in the input ``convolution_input(g, w)`` (also the transposed convolution) and its
 adjoint in the weight ``convolution_weight(g, x)`` are closed under differentiation, so every order of derivative
-exists. The CPU kernels are in ``conv_kernels``.
+exists. The CPU kernels are in ``conv_kernels`` and ``conv_depthwise``.
 """
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def output_size(size: tuple, kernel: tuple, stride: tuple, padding: tuple, dilat
                  for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True))
 
 
-def _geometry(groups: int, weight_shape: tuple, size: Any, out: Any, stride: tuple, padding: tuple,
-              dilation: tuple) -> tuple[Any, Any]:
-    """The module of kernels, which most programs never need, and the sizes as it takes them."""
+def _kernel(which: str, groups: int, weight_shape: tuple, size: Any, out: Any, stride: tuple, padding: tuple,
+            dilation: tuple) -> tuple[Any, Any]:
+    """One of the kernels of these sizes, and the sizes as it takes them; most programs never need its module."""
     from flowtorch.ops import conv_kernels
 
     f, c, *kernel = weight_shape
-    return conv_kernels, conv_kernels.Geometry(
-        groups, c, f // groups, *map(tuple, (size, kernel, out, stride, padding, dilation)))
+    g = conv_kernels.Geometry(groups, c, f // groups, *map(tuple, (size, kernel, out, stride, padding, dilation)))
+    if groups == 1 or c > 1:
+        return getattr(conv_kernels, which), g
+    from flowtorch.ops import conv_depthwise
 
-
-def _depthwise(g: Any) -> bool:
-    return g.groups > 1 and g.channels == 1
+    return getattr(conv_depthwise, which), g
 
 
 @op(name="convolution", tensors=("input", "weight", "bias"), method=False, out=False, namespace="_conv",
@@ -48,8 +48,8 @@ def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
     """Cross-correlate (N, C, *S) with (F, C / groups, *K); ``bias`` is (F,); ``size`` crops the output."""
     kernel = weight.shape[2:]
     out_size = output_size(input.shape[2:], kernel, stride, padding, dilation) if size is None else size
-    kernels, g = _geometry(groups, weight.shape, input.shape[2:], out_size, stride, padding, dilation)
-    out = (kernels.depthwise if _depthwise(g) else kernels.forward)(input, weight, g, np.result_type(input, weight))
+    run, g = _kernel("forward", groups, weight.shape, input.shape[2:], out_size, stride, padding, dilation)
+    out = run(input, weight, g, np.result_type(input, weight))
     if bias is not None:
         out += bias.reshape(1, -1, *(1,) * len(kernel))
     return out
@@ -63,9 +63,8 @@ def convolution(input, weight, bias=None, stride=(1,), padding=(0,), dilation=(1
          convolution_weight(conj(grad), g, weight_shape[2:], stride, padding, dilation, groups)))
 def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """Adjoint of ``convolution`` in its input, for inputs of spatial ``size``: the transposed convolution."""
-    kernels, g = _geometry(groups, weight.shape, size, grad.shape[2:], stride, padding, dilation)
-    kernel = kernels.depthwise_input if _depthwise(g) else kernels.input_gradient
-    return kernel(grad, weight, g, np.result_type(grad, weight))
+    run, g = _kernel("input_gradient", groups, weight.shape, size, grad.shape[2:], stride, padding, dilation)
+    return run(grad, weight, g, np.result_type(grad, weight))
 
 
 @op(name="convolution_weight", tensors=("grad", "input"), method=False, out=False, namespace="_conv",
@@ -77,8 +76,7 @@ def convolution_input(grad, weight, size, stride=(1,), padding=(0,), dilation=(1
 def convolution_weight(grad, input, kernel, stride=(1,), padding=(0,), dilation=(1,), groups=1):
     """Adjoint of ``convolution`` in its weight, for weights of spatial size ``kernel``."""
     shape = (grad.shape[1], input.shape[1] // groups, *kernel)
-    kernels, g = _geometry(groups, shape, input.shape[2:], grad.shape[2:], stride, padding, dilation)
-    run = kernels.depthwise_weight if _depthwise(g) else kernels.weight_gradient
+    run, g = _kernel("weight_gradient", groups, shape, input.shape[2:], grad.shape[2:], stride, padding, dilation)
     return run(grad, input, g, np.result_type(grad, input))
 
 

@@ -1,9 +1,9 @@
 """Convolution as products of matrices: which copies of the input are made, and how many images share a product.
 
-Three ways. *Shifted rows*, for stride 1: the input is copied once for every kernel position but those of the first
+Two ways. *Shifted rows*, for stride 1: the input is copied once for every kernel position but those of the first
 dimension; moving on along that one is an offset into the same copy, so there are as many products as the kernel is
 high, added up. *Windows*, for everything else: every kernel position is copied, for as many images at once as stay in
-the cache, so that small images make one large product. *Depthwise* ones copy rows that run together.
+the cache, so that small images make one large product. One channel a group: see ``conv_depthwise``.
 """
 
 from __future__ import annotations
@@ -222,7 +222,7 @@ def weight_gradient(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) ->
 
 def input_gradient(grad: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
     """(N, C, *size) of the gradient of ``forward`` and its weight."""
-    if g.dense and min(g.transposed().padding) >= 0 and (g.pointwise or g.transposed().in_rows):
+    if g.dense and min(g.transposed().padding) >= 0:
         return forward(grad, flipped(weight, g.groups), g.transposed(), dtype)
     n, shared = len(grad), g.shared(len(grad))
     c, size = g.groups * g.channels, tuple(s + 2 * p for s, p in zip(g.size, g.padding, strict=True))
@@ -238,83 +238,3 @@ def input_gradient(grad: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any
             images[(slice(None), slice(None), slice(None), *where)] += columns[(slice(None), slice(None), *k)]
     inner = tuple(slice(p, p + s) for p, s in zip(g.padding, g.size, strict=True))
     return np.ascontiguousarray(x[(slice(None), slice(None), *inner)])
-
-
-# ---------------------------------------------------------------- one channel a group
-
-class _Flat:
-    """Images whose rows run together: a kernel position is then an offset, and one loop goes over a whole channel."""
-
-    def __init__(self, x: np.ndarray, g: Geometry) -> None:
-        self.x = np.ascontiguousarray(padded(x, g.padding))
-        self.size, self.out = self.x.shape[2:], g.out
-        steps = [prod(self.size[d + 1 :]) for d in range(len(self.size))]
-        self.steps = steps
-        self.length = sum((o - 1) * s for o, s in zip(g.out, steps, strict=True)) + 1
-        self.offsets = [sum(i * d * s for i, d, s in zip(k, g.dilation, steps, strict=True))
-                        for k in product(*map(range, g.kernel))]
-        self.room = np.empty((g.groups, len(self.offsets), self.length), x.dtype)
-
-    def columns(self, i: int) -> np.ndarray:
-        """The (channels, kernel positions, length) columns of an image; overwritten by the next."""
-        flat = self.x[i].reshape(len(self.x[i]), -1)
-        for k, at in enumerate(self.offsets):
-            np.copyto(self.room[:, k], flat[:, at : at + self.length])
-        return self.room
-
-    def results(self, flat: np.ndarray) -> np.ndarray:
-        """(channels, *out) of (channels, length)."""
-        step = flat.itemsize
-        return _as_strided(flat, (len(flat), *self.out), (flat.strides[0], *(s * step for s in self.steps)))
-
-
-def depthwise(x: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
-    """``forward`` with one input channel a group."""
-    n = len(x)
-    if g.outputs == 1 and g.dense:
-        flat, w = _Flat(x, g), weight.reshape(g.groups, 1, -1)
-        out = np.empty((n, g.groups, *g.out), dtype)
-        for i in range(n):
-            out[i] = flat.results(np.matmul(w, flat.columns(i))[:, 0])
-        return out
-    out = np.zeros((n, g.groups, g.outputs, *g.out), dtype)
-    w, x = weight.reshape(g.groups, g.outputs, *g.kernel), padded(x, g.padding)
-    ones = (1,) * len(g.out)
-    for k, where in offsets(g):
-        out += x[(slice(None), slice(None), *where)][:, :, None] * w[(..., *k)].reshape(1, g.groups, g.outputs, *ones)
-    return out.reshape(n, g.groups * g.outputs, *g.out)
-
-
-def depthwise_input(grad: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
-    """``input_gradient`` with one input channel a group."""
-    if g.outputs == 1 and g.dense and min(g.transposed().padding) >= 0:
-        return depthwise(grad, flipped(weight, g.groups), g.transposed(), dtype)
-    n = len(grad)
-    x = np.zeros((n, g.groups, *(s + 2 * p for s, p in zip(g.size, g.padding, strict=True))), dtype)
-    own, w = grad.reshape(n, g.groups, g.outputs, *g.out), weight.reshape(g.groups, g.outputs, *g.kernel)
-    ones = (1,) * len(g.out)
-    for k, where in offsets(g):
-        part = own * w[(..., *k)].reshape(1, g.groups, g.outputs, *ones)
-        x[(slice(None), slice(None), *where)] += part.sum(2)
-    inner = tuple(slice(p, p + s) for p, s in zip(g.padding, g.size, strict=True))
-    return np.ascontiguousarray(x[(slice(None), slice(None), *inner)])
-
-
-def depthwise_weight(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
-    """``weight_gradient`` with one input channel a group."""
-    n = len(x)
-    if g.outputs == 1 and g.dense:
-        flat = _Flat(x, g)
-        total = np.zeros((g.groups, 1, len(flat.offsets)), dtype)
-        own = np.zeros((g.groups, flat.length), dtype)                      # zeros between the ends of rows
-        for i in range(n):
-            flat.results(own)[...] = grad[i]
-            total += np.matmul(own[:, None], flat.columns(i).swapaxes(1, 2))
-        if np.isfinite(total).all():        # else what is infinite may have met the zeros between the rows
-            return total.reshape(g.groups, 1, *g.kernel)
-    own, x = grad.reshape(n, g.groups, g.outputs, -1), padded(x, g.padding)
-    out = np.empty((g.groups, g.outputs, *g.kernel), dtype)
-    for k, where in offsets(g):
-        part = x[(slice(None), slice(None), *where)].reshape(n, g.groups, -1)
-        out[(slice(None), slice(None), *k)] = np.einsum("ngmo,ngo->gm", own, part)
-    return out.reshape(g.groups * g.outputs, 1, *g.kernel)
