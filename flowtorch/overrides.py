@@ -186,6 +186,18 @@ def is_exact_tensor(a: Any) -> bool:
     return type(a) in _exact_tensor_types
 
 
+_seen: set[type] = set()
+
+
+def _note_tensor_like(cls: type) -> None:
+    """Show composites too from now on to classes with ``__torch_function__`` that are no tensors."""
+    _seen.add(cls)
+    if not any(is_exact_type(base) for base in cls.__mro__) and not cls.__module__.startswith(("flowtorch.", "torch.")):
+        from flowtorch import interception
+
+        interception.hold()
+
+
 def handle_torch_function(func: Any, relevant: Any, *args: Any, **kwargs: Any) -> Any:
     """Call the ``__torch_function__`` implementations in PyTorch's order: modes first, then subclasses before bases."""
     types: list[type] = []
@@ -197,6 +209,8 @@ def handle_torch_function(func: Any, relevant: Any, *args: Any, **kwargs: Any) -
         impl = getattr(cls, "__torch_function__", None)
         if impl is None or impl is _disabled_torch_function_impl or cls in types or is_exact_tensor(a):
             continue
+        if cls not in _seen:
+            _note_tensor_like(cls)
         index = next((i for i, t in enumerate(types) if issubclass(cls, t)), len(types))
         types.insert(index, cls)
         overloaded.insert(index, a)
