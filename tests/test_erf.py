@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import flowtorch
+from flowtorch.ops import erf
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (7,), (3, 100, 100), (8193,), (2, 8192)])
@@ -32,3 +33,14 @@ def test_gelu_keeps_its_shape():
     y = flowtorch.nn.functional.gelu(x)
     y.sum().backward()
     assert y.shape == x.shape == x.grad.shape
+
+
+@pytest.mark.parametrize("low", [-14.2, -10.0, -6.0, -3.0, -1.0, 0.0])
+def test_gelu_of_many_numbers_errs_by_less_than_a_unit(low):
+    x = np.linspace(low, low + 4, 30000, dtype=np.float32)
+    wide = x.astype(np.float64)
+    exact = wide * erf.ndtr(wide)
+    unit = np.spacing(np.abs(exact).astype(np.float32)).astype(np.float64)
+    assert np.max(np.abs(erf.gelu(x) - exact) / unit) < 1
+    slope = erf.ndtr(wide) + wide * np.exp(-wide * wide / 2) / np.sqrt(2 * np.pi)
+    assert np.max(np.abs(erf.gelu_slope(x) - slope)) < 1.3e-7          # a unit of one, or just above

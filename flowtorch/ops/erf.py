@@ -19,12 +19,12 @@ LIMIT = 3.9192
 _TAIL = np.array([
     [0.5, 0.43808627, 0.1830802, 0.040580902, 0.0041085146, 0],
     [1, 1.6740575, 1.2018603, 0.46906152, 0.101727754, 0.010298397],
-], np.float32)  # fmt: skip
+])  # fmt: skip
 _FAR = 14.5  # where exp(-u^2 / 2) is zero in single precision
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _SIGN, _ONE = np.int32(-(2**31)), np.float32(1).view(np.int32)
 _FEW = 256
-_ROOMS = (np.float64, (6, np.float32), (2, np.float32))
+_ROOMS = (np.float64, (6, np.float64), (2, np.float64))
 
 
 def erf(x: np.ndarray) -> np.ndarray:
@@ -153,48 +153,50 @@ def _lower_tail(x: np.ndarray) -> np.ndarray:
 
 
 def _gelu_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
-    u, e, s = _tail(part, *room)
+    u, e, s = _tail(part, out, *room)
     e *= s
-    np.minimum(part, 3e38, out=u)                     # infinity keeps nothing of a product with zero
     e *= u
-    np.abs(e, e)
+    tail = s.view(np.float32)[..., : out.shape[-1]]   # what s held is used up
+    np.copyto(tail, e, casting="same_kind")
     np.maximum(part, 0, out=out)
-    out -= e
-    bits, result = u.view(np.int32), out.view(np.int32)
+    out -= tail
+    bits, result = tail.view(np.int32), out.view(np.int32)
     np.bitwise_and(part.view(np.int32), _SIGN, out=bits)
     result |= bits                                    # zeros have the sign of the argument too
 
 
 def _slope_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
-    u, e, s = _tail(part, *room)
+    u, e, s = _tail(part, out, *room)
     u *= _DENSITY
     s -= u
     e *= s                                            # the slope at -u, and one minus it at u
-    right, step, tail = u.view(np.int32), out.view(np.int32), e.view(np.int32)
+    n = out.shape[-1]
+    low, right = s.view(np.float32)[..., :n], u.view(np.int32)[..., :n]
+    np.copyto(low, e, casting="same_kind")
+    step, tail = out.view(np.int32), low.view(np.int32)
     np.invert(part.view(np.int32), right)
     right >>= 31                                      # all bits set where the argument is positive
     np.bitwise_and(right, _ONE, out=step)
     right &= _SIGN
     tail ^= right
-    out += e
-    np.subtract(part, part, out=e)                    # infinity times its density has no value
-    out += e
+    out += low
+    np.subtract(part, part, out=low)                  # infinity times its density has no value
+    out += low
 
 
-def _tail(part: np.ndarray, wide: np.ndarray, powers: np.ndarray, sums: np.ndarray) -> tuple:
+def _tail(part: np.ndarray, low: np.ndarray, wide: np.ndarray, powers: np.ndarray, sums: np.ndarray) -> tuple:
     """(u, e, s): u = abs(part), and the normal distribution at -u is e * s, e being exp(-u^2 / 2).
 
-    Only e needs double precision: what rounding adds to its exponent would be an error of e.
+    In double precision, as each of the dozen roundings of single would show in the product; ``low`` is overwritten.
     """
     ones, u, square, cube = powers[:4]
     ones.fill(1)
-    np.abs(part, out=u)
-    np.minimum(u, _FAR, out=u)
-    np.copyto(wide, u)
-    wide *= wide
-    wide *= -0.5
-    np.exp(wide, wide)
+    np.abs(part, out=low)
+    np.minimum(low, _FAR, out=low)
+    np.copyto(u, low)
     np.multiply(u, u, square)
+    np.multiply(square, -0.5, wide)
+    np.exp(wide, wide)
     np.multiply(square, u, cube)
     np.multiply(square, square, powers[4])
     np.multiply(square, cube, powers[5])
@@ -202,10 +204,9 @@ def _tail(part: np.ndarray, wide: np.ndarray, powers: np.ndarray, sums: np.ndarr
         np.matmul(_TAIL, powers, out=sums)            # one call for both polynomials
     else:
         np.einsum("ij,j...->i...", _TAIL, powers, out=sums)
-    s, e = sums
-    s /= e
-    np.copyto(e, wide, casting="same_kind")
-    return u, e, s
+    s, below = sums
+    s /= below
+    return u, wide, s
 
 
 @_in_double
