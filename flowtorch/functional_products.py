@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch import overrides
 from flowtorch.ops.families import normalize_dim
 from flowtorch.ops.linear import matmul
 from flowtorch.ops.linear_checks import _C_NAMES
@@ -77,6 +78,8 @@ def tensordot(a, b, dims=2):
     rows, columns = (int(np.prod(s, dtype=np.int64)) for s in (shape_a, shape_b))
     left = a.permute(rest_a + first).reshape(rows, k)
     right = b.permute(second + rest_b).reshape(k, columns)
+    if not rest_a and not rest_b and a.dtype.is_floating_point:
+        return left.reshape(-1).dot(right.reshape(-1))
     return matmul(left, right).reshape(shape_a + shape_b)
 
 
@@ -336,7 +339,7 @@ def _pair(a: Any, la: list, b: Any, lb: list, keep: set, wanted: list, sizes: di
     if last and only_a and only_b and only_a[0] in wanted and only_b[0] in wanted and (
             wanted.index(only_b[0]) < wanted.index(only_a[0])):
         a, la, only_a, b, lb, only_b = b, lb, only_b, a, la, only_a
-    if a.dtype is not b.dtype:
+    if a.dtype is not b.dtype and overrides.state.autocast is None:
         raise RuntimeError(f"expected scalar type {a.dtype.label} but found {b.dtype.label}")
     if a.dtype.name == "bool":
         raise NotImplementedError('"bmm" not implemented for \'Bool\'')

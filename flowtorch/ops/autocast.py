@@ -22,9 +22,9 @@ _LOSSES = ("binary_cross_entropy_with_logits", "cosine_embedding_loss", "hinge_e
            "triplet_margin_loss")
 
 LOW_PRECISION = {
-    "cuda": frozenset((*_CONVOLUTIONS, *_PRODUCTS, "addmv", "addr", "chain_matmul", "einsum", "gru_cell",
+    "cuda": frozenset((*_CONVOLUTIONS, *_PRODUCTS, "addmv", "addr", "chain_matmul", "gru_cell",
                        "lstm_cell", "multi_dot", "mv", "rnn_relu_cell", "rnn_tanh_cell")),
-    "cpu": frozenset((*_CONVOLUTIONS, *_PRODUCTS, "chain_matmul", "einsum", "multi_dot", "tensordot")),
+    "cpu": frozenset((*_CONVOLUTIONS, *_PRODUCTS, "chain_matmul", "multi_dot")),
 }
 
 FLOAT32 = {
@@ -33,7 +33,8 @@ FLOAT32 = {
                        "log10", "log1p", "log2", "log_softmax", "logsumexp", "matrix_norm", "norm", "pdist",
                        "pow", "prod", "reciprocal", "renorm", "rms_norm", "rsqrt", "sinh", "smooth_l1_loss",
                        "softmax", "softplus", "sum", "tan", "vector_norm")),
-    "cpu": frozenset((*_LOSSES, "adaptive_avg_pool3d", "adaptive_max_pool3d", "avg_pool3d",
+    "cpu": frozenset((*_LOSSES, "adaptive_avg_pool3d", "adaptive_max_pool3d",
+                      "adaptive_max_pool3d_with_indices", "avg_pool3d",
                       "binary_cross_entropy", "cdist", "cholesky", "cholesky_ex", "cholesky_inverse",
                       "cholesky_solve", "cond", "cross_entropy", "ctc_loss", "eig", "eigh", "eigvals",
                       "eigvalsh", "fake_quantize_per_tensor_affine", "fft", "fft2", "fftn",
@@ -54,7 +55,7 @@ PROMOTE = {
 }
 
 # Their parts would be cast, where PyTorch's are not.
-AS_GIVEN = {"cuda": frozenset[str](), "cpu": frozenset(("bilinear",))}
+AS_GIVEN = {"cuda": frozenset[str](), "cpu": frozenset(("bilinear", "convolution", "grouped_mm"))}
 
 BANNED = {
     "cuda": {"binary_cross_entropy":

@@ -182,3 +182,18 @@ def test_dropout_in_the_layers_draws_torchs_numbers(torch):
         layer = torch.nn.TransformerDecoderLayer(8, 2, 16, 0.3, **options)
         torch.manual_seed(4)
         yield layer(x, x + 1)
+
+
+@program
+def test_dropout_in_low_precision_is_rounded_once(torch):
+    attention = torch.nn.functional.scaled_dot_product_attention
+    for dtype in (torch.bfloat16, torch.float16):
+        q, k, v = (numbers(torch, 2, 2, 5, 8, shift=i).mul(3).to(dtype) for i in range(3))
+        visible = torch.tensor([True, True, False, True, True]).expand(5, 5)
+        for mask in (None, visible, numbers(torch, 5, 5).to(dtype)):
+            torch.manual_seed(7)
+            mixed = attention(q, k, v, mask, dropout_p=0.3)
+            torch.manual_seed(7)
+            wide = mask.float() if mask is not None and mask.dtype is dtype else mask
+            single = attention(q.float(), k.float(), v.float(), wide, dropout_p=0.3)
+            yield mixed, torch.equal(mixed, single.to(dtype))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import flowtorch as torch
 
+from ... import overrides
 from ...autograd.node_names import recorded_as
 from ...ops.copy import like_channels
 from ...ops.op import composite
@@ -40,16 +41,18 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):
     if extend is None:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     _check_dims(input, pad)
+    name = {"reflect": "Reflection", "replicate": "Replication"}.get(mode)
+    if name and (cast := overrides.state.autocast) is not None:
+        (input,) = cast(f"{name.lower()}_pad{len(pad) // 2}d", (input,)) or (input,)
     given = input
-    if mode != "circular":
+    if name:
         input = piecewise(input)
     for place in range(0, len(pad), 2):
         left, right = pad[place], pad[place + 1]
         if left or right:
             input = extend(input, input.dim() - 1 - place // 2, left, right)
     result = input.clone() if max(pad, default=0) <= 0 else input      # only cut: still a view until here
-    name = {"reflect": "Reflection", "replicate": "Replication"}.get(mode)
-    result = result.contiguous() if mode == "circular" else like_channels(result, given)
+    result = like_channels(result, given) if name else result.contiguous()
     return recorded_as(result, f"{name}Pad{len(pad) // 2}DBackward0") if name else result
 
 
