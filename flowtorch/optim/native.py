@@ -132,7 +132,8 @@ class Native:
         sources = [*range(len(self.arrays)), *map(self.arrays.index, self.outputs)]
         rows = _ROWS.format(sources=", ".join(map(str, sources)), arrays=len(self.arrays),
                             itemsize=dtype.itemsize, head=object.__basicsize__, done=_DONE, share=_SHARE)
-        return c_renderer._prelude() + c_renderer.render(program) + rows
+        many = len(self.arrays) > 3      # up to three streams the processor foresees better by itself
+        return c_renderer._prelude() + c_renderer.render(program, ahead=many) + rows
 
 
 def trees(terms: Iterable[Any], constants: dict[str, int]) -> list[Any]:
