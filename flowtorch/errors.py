@@ -19,17 +19,25 @@ def c_name(dtype: Any) -> str:
     return _C_NAMES.get(dtype.name, dtype.name)
 
 
-def describe(values: list) -> str:
-    """Shapes and dtypes of the operands, for the end of a message."""
-    parts = []
-    for v in values:
-        if isinstance(v, Tensor):
-            parts.append(f"{v._type.dtype.name}{list(v._array.shape)}")
-        elif isinstance(v, (list, tuple)) and any(isinstance(t, Tensor) for t in v):
-            parts.append("[" + describe(list(v)) + "]")
-        elif isinstance(v, (int, float, bool, complex, str)):
-            parts.append(repr(v))
-    return ", ".join(parts)
+_MANY = 4               # of a list of tensors, this many are described
+
+
+def _described(value: Any) -> str | None:
+    """A tensor's dtype and shape, or a plain value as it is written; None for what would not help."""
+    if isinstance(value, Tensor):
+        place = "" if value.device.type == "cpu" else f" on {value.device}"
+        return f"{value.dtype.name}{list(value.shape)}{place}"
+    if isinstance(value, (list, tuple)) and any(isinstance(t, Tensor) for t in value):
+        more = ", ..." if len(value) > _MANY else ""
+        return f"[{', '.join(_described(t) or 'None' for t in value[:_MANY])}{more}]"
+    return repr(value) if isinstance(value, (int, float, complex, str, tuple)) else None
+
+
+def describe(op: Any, values: list) -> str:
+    """The end of a message: the op, and dtype and shape of what it was called with; defaults are left out."""
+    parts = [f"{name} {text}" for name, v in zip(op.names, values, strict=False)
+             if (isinstance(v, Tensor) or v is not op.defaults.get(name, op)) and (text := _described(v)) is not None]
+    return f" ({op.name.strip('_')}: {', '.join(parts)})"
 
 
 def broadcast_error(shapes: list[tuple]) -> str | None:
@@ -50,7 +58,7 @@ def broadcast_error(shapes: list[tuple]) -> str | None:
 def explain(op: Any, values: list, error: Exception) -> Exception:
     """The exception to raise for ``error``, which a kernel of ``op`` raised on ``values``."""
     text = str(error)
-    operands = f" ({op.name}: {describe(values)})"
+    operands = describe(op, values)
     if isinstance(error, ValueError) and ("could not be broadcast" in text or "shape mismatch" in text):
         shapes = [v._array.shape for v in values if isinstance(v, Tensor)]
         sentence = broadcast_error(shapes)
@@ -84,4 +92,6 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
         return RuntimeError(f"\"{op.name}_cpu\" not implemented for '{kinds[0] if kinds else '?'}'{operands}")
     if type(error) is ValueError:
         return RuntimeError(f"{op.name}(): {text}{operands}")
+    if type(error) in (RuntimeError, IndexError, NotImplementedError) and operands not in text:
+        return type(error)(text + operands).with_traceback(error.__traceback__)
     return error

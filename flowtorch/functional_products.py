@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.errors import c_name
 from flowtorch.ops.families import normalize_dim
 from flowtorch.ops.linear import matmul
-from flowtorch.ops.linear_checks import _C_NAMES
 from flowtorch.ops.op import composite
 from flowtorch.tensor import Tensor
 
@@ -136,8 +136,8 @@ def multi_dot(tensors):
     for k in range(n - 1):
         if tensors[k].dtype is not tensors[k + 1].dtype:
             raise RuntimeError(f"multi_dot(): all tensors must have be the same dtype but tensor {k} is "
-                               f"{_C_NAMES[tensors[k].dtype.name]} and tensor {k + 1} "
-                               f"{_C_NAMES[tensors[k + 1].dtype.name]}")
+                               f"{c_name(tensors[k].dtype)} and tensor {k + 1} "
+                               f"{c_name(tensors[k + 1].dtype)}")
         if tensors[k].device != tensors[k + 1].device:
             raise RuntimeError(f"multi_dot(): all tensors must be on the same device but tensor {k} is on "
                                f"{tensors[k].device} and tensor {k + 1} on {tensors[k + 1].device}")

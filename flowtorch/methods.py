@@ -10,6 +10,7 @@ from flowtorch import legacy_names, overrides
 from flowtorch.autograd.engine import backward
 from flowtorch.autograd.gradient_dtype import gradient_dtype, set_gradient_dtype
 from flowtorch.autograd.node import Output, edge, node_hooks, node_of
+from flowtorch.errors import c_name
 from flowtorch.native import calls
 from flowtorch.ops.op import REGISTRY
 from flowtorch.tensor import Tensor
@@ -32,7 +33,8 @@ def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = No
         return overrides.handle_torch_function(Tensor.backward, (self,), self, gradient=gradient,   # type: ignore[attr-defined]
                                                retain_graph=retain_graph, create_graph=create_graph, inputs=inputs)
     if edge(self) is None:
-        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn")
+        raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn: nothing it was "
+                           "computed from requires a gradient, or it was detached, or computed under no_grad()")
     backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
     return None
 
@@ -69,10 +71,9 @@ def _set_grad(self: Tensor, value: Any) -> None:
             raise RuntimeError("can't assign Variable as its own grad")
         wanted = gradient_dtype(self) if self._node is None else self._type.dtype
         if value._type.dtype is not wanted and wanted is not None:
-            raise RuntimeError(f"attempting to assign a gradient with dtype '{value.dtype!r}' to a tensor with "
-                               "grad_dtype "
-                               f"'{wanted!r}'. The gradient must match the tensor's grad_dtype (defaults to the "
-                               "tensor's dtype).")
+            raise RuntimeError(f"attempting to assign a gradient with dtype '{c_name(value.dtype)}' to a tensor with "
+                               f"grad_dtype '{wanted.label}'. The gradient must match the tensor's grad_dtype (its "
+                               "dtype unless set).")
         if value._type.device != self._type.device:
             raise RuntimeError(f"attempting to assign a gradient located on device with type '{value.device.type}' to "
                                "a tensor "

@@ -275,9 +275,6 @@ class Tensor(Methods):
     name = None
     names = property(lambda self: (None,) * self._array.ndim)
 
-    def has_names(self) -> bool:
-        return False
-
     def get_device(self) -> int:
         """The index of the CUDA device, -1 for the CPU."""
         index = self._type.device.index
@@ -332,7 +329,7 @@ class Tensor(Methods):
                                "computed variable in a subgraph that doesn't require differentiation use "
                                "var_no_grad = var.detach().")
         if value and self._type.dtype.rank < 2:
-            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         if value and self._type.inference and not grad_mode.inference:
             raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
         self._requires_grad = value
@@ -393,10 +390,6 @@ class Tensor(Methods):
         self._type = tensor_type(new._type.dtype, new._type.device, self._type.plain, new._type.inference)
 
     @property
-    def is_view(self) -> Any:
-        return self._view is not None
-
-    @property
     def _cdata(self) -> int:
         """A number that tells this tensor from every other that lives."""
         return id(self)
@@ -417,7 +410,8 @@ class Tensor(Methods):
         """
         array = self._array
         if array.size != 1:
-            raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar")
+            raise RuntimeError(f"a Tensor with {array.size} elements cannot be converted to Scalar (its shape is "
+                               f"{list(array.shape)}; tolist() takes any)")
         kind = self._type.device.type
         if kind != "cpu":
             if kind == "meta":
@@ -480,8 +474,10 @@ class Tensor(Methods):
             if kind == "bool":
                 if self._array.size == 0:
                     raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
-                raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
-            raise ValueError("only one element tensors can be converted to Python scalars")
+                raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous (its shape is "
+                                   f"{list(self._array.shape)}): use any() or all()")
+            raise ValueError("only one element tensors can be converted to Python scalars, not one of shape "
+                             f"{list(self._array.shape)}")
         return self.item()
 
     def __bool__(self) -> bool:

@@ -110,6 +110,30 @@ def sources(function: Any, *args: Any, **kwargs: Any) -> str:
     return "\n".join(part for part in parts if part)
 
 
+def rendered(function: Any, dtype: str = "float32") -> dict[str, str]:
+    """The kernels made from the expression of a pointwise op, for operands of ``dtype``: its numpy, C and Triton code.
+
+    ValueError for an op that has no expression. The C code is what would be compiled; the Triton code stands for one
+    element, inside a kernel that knows the layout.
+
+    >>> from flowtorch.user_kernels import rendered
+    >>> print(rendered(torch.square)["Triton"])
+    t0 = x0 * x0
+    y0 = t0
+    """
+    from flowtorch.codegen import c_renderer, numpy_renderer, triton_renderer
+    from flowtorch.native.render import program
+
+    op = getattr(function, "op", None)
+    if op is None or op.expr is None:
+        raise ValueError(f"{getattr(function, '__name__', function)} is not a pointwise op with an expression")
+    steps = program(op, dtype)
+    lines, results = triton_renderer.render(steps)
+    stores = [f"y{k} = {name}" for k, name in enumerate(results)]
+    triton = "\n".join([*lines, *stores])
+    return {"numpy": numpy_renderer.render(steps), "C": c_renderer.render(steps), "Triton": triton}
+
+
 def _text(kernel: Any) -> str:
     if hasattr(kernel, "source"):
         return f"# Triton: {kernel.signature} {kernel.constants}\n{kernel.source}"

@@ -13,7 +13,7 @@ MOST_USED = (Path(__file__).parent / "names" / "most_used.txt").read_text().spli
 PLACES = [
     "torch", "torch.Tensor", "torch.nn", "torch.nn.functional", "torch.nn.init", "torch.nn.utils", "torch.optim",
     "torch.optim.lr_scheduler", "torch.linalg", "torch.fft", "torch.special", "torch.autograd", "torch.func",
-    "torch.utils.data", "torch.distributions", "torch.amp", "torch.cuda", "torch.distributed",
+    "torch.utils.data", "torch.distributions", "torch.amp", "torch.cuda", "torch.distributed", "torch.user_kernels",
 ]  # fmt: skip
 
 

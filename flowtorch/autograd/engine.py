@@ -487,7 +487,8 @@ def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
                 result.append(None)
                 continue
             if t.numel() != 1:
-                raise RuntimeError("grad can be implicitly created only for scalar outputs")
+                raise RuntimeError("grad can be implicitly created only for scalar outputs, and this one has shape "
+                                   f"{list(t.shape)}: reduce it first, or give a gradient of that shape")
             if not t.dtype.is_floating_point:
                 raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
                                    f"{t.dtype!r}")

@@ -1,6 +1,6 @@
 """The pointwise loops of the native tier, rendered from the op records' expressions.
 
-``python -m flowtorch.native.render`` writes ``loops_*.c`` anew; a test holds that they are what it would write.
+``python -m flowtorch.native.render`` writes ``loops.c`` anew; a test holds that they are what it would write.
 """
 
 from __future__ import annotations

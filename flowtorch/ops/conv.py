@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.errors import c_name
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
@@ -109,10 +110,14 @@ def _check_tensors(name: str, input: Any, weight: Any, bias: Any, n: int) -> Non
         raise RuntimeError(f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of "
                            "size: "
                            f"{list(input.shape)}")
+    if bias is not None and bias.dtype is not input.dtype and "transpose" not in name:
+        raise RuntimeError(f"Input type ({c_name(input.dtype)}) and bias type ({c_name(bias.dtype)}) should be the "
+                           "same")
     if input.dtype is not weight.dtype:
+        if input.dtype.itemsize == 2:
+            raise RuntimeError(f"Input type (torch.{input.dtype.label}Tensor) and weight type "
+                               f"(torch.{weight.dtype.label}Tensor) should be the same")
         raise RuntimeError(f"expected scalar type {input.dtype.label} but found {weight.dtype.label}")
-    if bias is not None and bias.dtype is not input.dtype:
-        raise RuntimeError(f"Input type ({_spelled(input)}) and bias type ({_spelled(bias)}) should be the same")
 
 
 def _check_channels(input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> Any:
@@ -146,11 +151,6 @@ def _check_channels(input: Any, weight: Any, bias: Any, n: int, groups: int, tra
                            "1-dimensional "
                            f"with {outputs} elements, but got bias of size {list(bias.shape)} instead")
     return input, unbatched
-
-
-def _spelled(t: Any) -> str:
-    return {"float32": "float", "float64": "double", "float16": "Half", "bfloat16": "BFloat16", "int64": "long",
-            "int32": "int"}.get(t.dtype.name, t.dtype.label)
 
 
 def _positive(groups: int, stride: tuple, padding: tuple, dilation: tuple) -> None:

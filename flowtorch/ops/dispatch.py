@@ -355,12 +355,13 @@ def check_inplace(target: Tensor, recording: bool, writes: bool = True) -> None:
     view = view_of(target)
     if target._requires_grad and target._node is None and (view is None or view.origin is None):
         raise RuntimeError(f"a {'leaf Variable' if view is None else 'view of a leaf Variable'} that requires grad is "
-                           "being used in an in-place operation.")
+                           "being used in an in-place operation. Change it under torch.no_grad(), or change a clone.")
     if view is not None:
         if view.origin is not None:
             refuse_view(target, view.origin)
         if view.base._requires_grad and view.base._node is None:
-            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+            raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation. "
+                               "Change it under torch.no_grad(), or change a clone.")
 
 
 def refuse_view(target: Tensor, origin: str) -> None:

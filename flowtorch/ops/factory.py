@@ -32,7 +32,8 @@ def _shape(size: tuple, name: str) -> tuple:
     shape = sizes(size, name)
     for n in shape:
         if n < 0:
-            raise RuntimeError(f"Trying to create tensor with negative dimension {n}: {list(shape)}")
+            raise RuntimeError("zeros: Dimension size must be non-negative." if name == "zeros" else
+                               f"Trying to create tensor with negative dimension {n}: {list(shape)}")
     return shape
 
 
@@ -364,8 +365,9 @@ def _infer_dtype(data: Any) -> dtypes.dtype:
                 )
             )
             if r is None or isinstance(x, (str, bytes)):
-                raise TypeError(f"new(): invalid data type '{type(x).__name__}'" if isinstance(x, (str, bytes)) else
-                                f"Could not infer dtype of {type(x).__name__}")
+                if isinstance(x, (str, bytes)):
+                    raise TypeError(f"new(): invalid data type '{type(x).__name__}'")
+                raise RuntimeError(f"Could not infer dtype of {type(x).__name__}: tensors hold numbers")
             rank = max(rank, r)
     if rank >= 0:
         number = (dtypes.bool_, dtypes.int64, dtypes.get_default_dtype(), dtypes.default_complex())[rank]

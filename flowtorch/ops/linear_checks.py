@@ -3,9 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_C_NAMES = {"bool": "bool", "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int",
-            "int64": "long int", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float",
-            "float64": "double", "complex64": "c10::complex<float>", "complex128": "c10::complex<double>"}
+from flowtorch.errors import c_name
 
 
 def _by(shape: Any) -> str:
@@ -26,8 +24,7 @@ def check_mm(a: Any, b: Any, rows: int | None = None) -> None:
     """Two matrices; ``rows`` stands in for the row count where batches were folded or a vector became a row."""
     if a.dtype is not b.dtype:
         raise RuntimeError("expected m1 and m2 to have the same dtype, but got: "
-                           f"{_C_NAMES.get(a.dtype.name, a.dtype.name)} "
-                           f"!= {_C_NAMES.get(b.dtype.name, b.dtype.name)}")
+                           f"{c_name(a.dtype)} != {c_name(b.dtype)}")
     left = (a.shape[-2] if rows is None else rows, a.shape[-1])
     if left[1] != b.shape[0]:
         raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({_by(left)} and {_by(b.shape)})")
@@ -115,10 +112,10 @@ def _linear(input: Any, weight: Any, bias: Any = None) -> None:
     if bias is not None and bias.dtype is not weight.dtype and weight.dim() == 2:
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(bias)} and {_label(weight)}")
     if input.dtype is not weight.dtype:
-        if bias is not None and input.dim() == 2:
-            raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(bias)} and {_label(weight)}")
-        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {_C_NAMES.get(input.dtype.name)} != "
-                           f"{_C_NAMES.get(weight.dtype.name)}")
+        if bias is not None:
+            _alike_mats(input, weight)
+        raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {c_name(input.dtype)} != "
+                           f"{c_name(weight.dtype)}")
     if input.shape[-1] != weight.shape[-1]:
         if weight.dim() == 1:
             check_matmul(input, weight)
@@ -184,7 +181,13 @@ def _addmm(input: Any, mat1: Any, mat2: Any, beta: Any = 1, alpha: Any = 1) -> N
         raise RuntimeError(f"self and mat2 must have the same dtype, but got {_label(input)} and {_label(mat2)}")
     if mat1.shape[1] == mat2.shape[0]:
         check_expand(input, (mat1.shape[0], mat2.shape[1]))
+    _alike_mats(mat1, mat2)
     check_mm(mat1, mat2)
+
+
+def _alike_mats(mat1: Any, mat2: Any) -> None:
+    if mat1.dtype is not mat2.dtype:
+        raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {_label(mat1)} and {_label(mat2)}")
 
 
 def _addmv(input: Any, mat: Any, vec: Any, beta: Any = 1, alpha: Any = 1) -> None:
@@ -215,8 +218,8 @@ def _baddbmm(input: Any, batch1: Any, batch2: Any, beta: Any = 1, alpha: Any = 1
 
 def _addbmm_types(input: Any, batch1: Any, batch2: Any) -> None:
     if not input.dtype is batch1.dtype is batch2.dtype:
-        raise RuntimeError(f"Input dtypes must be the same, got: input {_C_NAMES[input.dtype.name]}, batch1: "
-                           f"{_C_NAMES[batch1.dtype.name]}, batch2: {_C_NAMES[batch2.dtype.name]}")
+        raise RuntimeError(f"Input dtypes must be the same, got: input {c_name(input.dtype)}, batch1: "
+                           f"{c_name(batch1.dtype)}, batch2: {c_name(batch2.dtype)}")
     _no_bool("baddbmm", batch1, batch2)
 
 

@@ -98,7 +98,10 @@ def _check_nll(name: str, input: Any, target: Any, weight: Any) -> None:
         raise ValueError(f"Expected input batch_size ({shape[0]}) to match target batch_size "
                          f"({places[0] if places else 1}).")
     if target.dtype.name not in ("int64", "uint8"):
-        raise RuntimeError(f"expected scalar type Long but found {target.dtype.label}")
+        raise RuntimeError(f"expected target dtype to be Long or Byte, but got {target.dtype.label}: class indices are "
+                           "integers, so convert them with .long()")
+    if target.dtype.name == "uint8" and len(shape) > 2:
+        raise RuntimeError("expected scalar type Long but found Byte")
     classes = shape[0] if len(shape) == 1 else shape[1]
     if weight is not None and (weight.dim() != 1 or weight.numel() != classes):
         raise RuntimeError(f"weight tensor should be defined either for all {classes} classes or no classes but got "

@@ -55,7 +55,8 @@ def set_(self, source=None, storage_offset=0, size=None, stride=None):
             f"Could not set tensor of type {_scalar_name(source.dtype)} to a tensor of type {_scalar_name(self.dtype)}"
         )
     if self.requires_grad and self.is_leaf and _recording():
-        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation. Change it under "
+                           "torch.no_grad(), or change a clone.")
     if isinstance(source, Tensor) and size is None:
         array = source._array
     else:

@@ -70,11 +70,6 @@ def _pointwise(op: Any, work: Any) -> Callable:
     return kernel
 
 
-def _tiny(a: Any) -> Any:
-    """An array with sizes of at most 1, for the dtype of a result."""
-    return np.zeros(tuple(min(n, 1) for n in a.shape), a.dtype) if isinstance(a, np.ndarray) else a
-
-
 def _reduction(op: Any) -> Callable:
     def kernel(input: np.ndarray, dim: Any = op.defaults.get("dim"), keepdim: bool = False, *rest: Any,
                **params: Any) -> Any:

@@ -60,7 +60,8 @@ def sum_(input, dim=None, keepdim=False, *, dtype=None):
     target = accumulation_type(input, dtype)
     if dtype is not None and input.dtype.kind == "c" and target.kind != "c":
         input = input.real
-    axes = dim if type(dim) is int and input.ndim else normalize_dims(dim, input.ndim)
+    known = type(dim) is int and -input.ndim <= dim < input.ndim
+    axes = dim if known else normalize_dims(dim, input.ndim)
     if input.size >= sums.FEW and target is input.dtype:
         total = sums.over(input, (axes % input.ndim,) if type(axes) is int else axes, keepdim)
         if total is not None:
@@ -481,8 +482,9 @@ def _variance(name: str, finish: Any, doc: str) -> Any:
         c = _correct(unbiased, correction)
         keepdim = keepdim if given is None else given
         if input.dtype.rank < 2:
-            raise RuntimeError(f"{name}: only support floating point and complex dtypes" if "mean" not in name else
-                               f"{name} only support floating point and complex dtypes")
+            what = name if "mean" in name else "std and var"
+            raise RuntimeError(f"{what} only support floating point and complex dtypes, but {name}() got a tensor of "
+                               f"{input.dtype!r}: convert it with .float(), for instance")
         n = _count(tuple(input.shape), dim)
         if n - c <= 0:
             import warnings

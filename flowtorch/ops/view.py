@@ -104,8 +104,7 @@ def _view_as(array: np.ndarray, shape: tuple) -> np.ndarray:
     strides = view_strides(array, shape)
     if strides is None:
         raise RuntimeError("view size is not compatible with input tensor's size and stride (at least one dimension "
-                           "spans "
-                           "across two contiguous subspaces). Use .reshape(...) instead.")
+                           "spans across two contiguous subspaces). Use .reshape(...) instead.")
     return strided(array, shape, strides)
 
 

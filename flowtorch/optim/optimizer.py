@@ -124,8 +124,9 @@ class Optimizer:
         self._patch_step_function()
         if isinstance(params, Tensor):
             raise TypeError("params argument given to the optimizer should be an iterable of Tensors or "
-                            "dicts, but got "
-                            + _typename(params))
+                            "dicts, but got " + _typename(params))
+        if not isinstance(params, Iterable) and hasattr(params, "parameters"):
+            raise TypeError(f"'{type(params).__name__}' object is not iterable: give the optimizer its parameters()")
         self.state = defaultdict(dict)
         self.param_groups = []
         groups = list(params)

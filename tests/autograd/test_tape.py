@@ -290,8 +290,8 @@ def test_refused(program):
         program(real)
     with pytest.raises(type(expected.value)) as got:
         program(torch)
-    words = {str(e.value).split(". ")[-1][:30] for e in (expected, got)}  # the advice at the end of the message
-    assert len(words) == 1, (str(expected.value), str(got.value))
+    advice = str(expected.value).split(". ")[-1][:30]
+    assert advice in str(got.value), (str(expected.value), str(got.value))
 
 
 def in_threads(*functions):

@@ -42,7 +42,8 @@ def error(call, *args, **kwargs):
     try:
         call(*args, **kwargs)
     except Exception as exception:
-        return type(exception).__name__, text(exception)
+        # flowtorch names the op and its operands besides
+        return type(exception).__name__, re.sub(r" \(\w+: \w+ .*\)$", "", text(exception))
     return "no error"
 
 

@@ -1,6 +1,7 @@
 """Running one piece of source on torch and on flowtorch, and comparing what comes out."""
 from __future__ import annotations
 
+import re
 import warnings
 from typing import Any
 
@@ -8,6 +9,9 @@ import numpy as np
 import torch
 
 import flowtorch
+
+# What flowtorch's messages end with besides PyTorch's words: the op and what it was called with.
+OPERANDS = re.compile(r" \(\w+: \w+ .*\)$")
 
 
 def run(source: str, module: Any, setup: str = "") -> Any:
@@ -25,7 +29,7 @@ def run(source: str, module: Any, setup: str = "") -> Any:
 def outline(value: Any, *, message: bool = True) -> Any:
     """What must be the same on both sides: values, dtype, shape and strides; for errors the type and first line."""
     if isinstance(value, Exception):
-        text = str(value).split("\n")[0].split(" (Triggered")[0]
+        text = OPERANDS.sub("", str(value).split("\n")[0].split(" (Triggered")[0])
         return (type(value).__name__, text) if message else type(value).__name__
     if isinstance(value, (tuple, list)):
         return [outline(v) for v in value]

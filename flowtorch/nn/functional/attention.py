@@ -9,6 +9,7 @@ import flowtorch as torch
 
 from ...ops import attention as ops
 from ...ops import fused
+from ...ops.linear_checks import check_matmul
 from ...ops.op import composite
 
 __all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
@@ -83,6 +84,10 @@ def _check_attention(query, key, value, mask, is_causal: bool, enable_gqa: bool)
             "Expected query, key, and value to all be  at least 2 dimensional, but got query.dim: "
             f"{query.dim()} key.dim: {key.dim()} and value.dim: {value.dim()} instead."
         )
+    if query.size(-1) != key.size(-1):
+        check_matmul(query, key.transpose(-2, -1))
+    if key.size(-2) != value.size(-2):
+        check_matmul(key.transpose(-2, -1), value)
     if mask is None:
         return
     if is_causal:

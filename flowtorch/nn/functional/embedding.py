@@ -138,7 +138,8 @@ def one_hot(tensor, num_classes: int = -1):
     """
     num_classes = need_int("one_hot", "num_classes", 2, num_classes)
     if tensor.dtype != torch.int64:
-        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor, not to one of "
+                           f"{tensor.dtype!r}.")
     if tensor.numel() == 0:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
@@ -148,13 +149,14 @@ def one_hot(tensor, num_classes: int = -1):
     else:
         values = unwrapped(tensor)
         if int(values.min()) < 0:
-            raise RuntimeError("Class values must be non-negative.")
+            raise RuntimeError(f"Class values must be non-negative. The smallest is {int(values.min())}.")
         largest = int(values.max())
         if num_classes == -1:
             num_classes = largest + 1
         elif num_classes < 1:
             raise RuntimeError("num_classes should be positive")
         elif largest >= num_classes:
-            raise RuntimeError("Class values must be smaller than num_classes.")
+            raise RuntimeError(f"Class values must be smaller than num_classes. The largest is {largest}, "
+                               f"num_classes is {num_classes}.")
     result = tensor.new_zeros((*tensor.shape, num_classes))
     return result.scatter_(-1, tensor.unsqueeze(-1), 1)

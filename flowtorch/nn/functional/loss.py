@@ -135,6 +135,8 @@ def kl_div(input, target, size_average=None, reduce=None, reduction: str = "mean
             stacklevel=2,
         )
     reduction = resolve(reduction, size_average, reduce)
+    if not (input.dtype.is_floating_point and target.dtype.is_floating_point):
+        raise RuntimeError(f"kl_div: Integral inputs not supported. (input {input.dtype!r}, target {target.dtype!r})")
     if log_target:
         loss = target.exp() * (target - input)
     else:
@@ -200,10 +202,13 @@ def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=N
             f"Using a target size ({target.size()}) that is different to the input size ({input.size()}) is "
             "deprecated. Please ensure they have the same size."
         )
+    if target.dtype != input.dtype:
+        raise RuntimeError(f"Found dtype {target.dtype.label} but expected {input.dtype.label}: binary_cross_entropy "
+                           "needs input and target of one dtype")
     _refuse_gradient("binary_cross_entropy", weight=weight)
     loss = ops.binary_entropy(input, target)
     if weight is not None:
-        loss = loss * weight
+        loss = (loss * weight).to(loss.dtype)
     return _reduce(loss, reduction)
 
 
@@ -220,6 +225,11 @@ def binary_cross_entropy_with_logits(
     if pos_weight is not None:
         log_sigmoid = log_sigmoid * ((pos_weight - 1) * target + 1)
     loss = (1 - target) * input - log_sigmoid
+    if loss.dtype != target.dtype:
+        if not torch.can_cast(loss.dtype, target.dtype):
+            raise RuntimeError(f"result type {loss.dtype.label} can't be cast to the desired output type "
+                               f"{target.dtype.label}: binary_cross_entropy_with_logits needs a floating-point target")
+        loss = loss.to(target.dtype)
     if weight is not None:
         loss = loss * weight
     return _reduce(loss, reduction)

@@ -27,7 +27,7 @@ def pad(input, pad, mode: str = "constant", value: float | None = None):
     """
     pad = [_int(p, place) for place, p in enumerate(pad)]
     if len(pad) % 2 != 0:
-        raise RuntimeError("Padding length must be divisible by 2")
+        raise RuntimeError(f"Padding length must be divisible by 2: a pair for each dimension, not {len(pad)} numbers")
     if len(pad) > 2 * input.dim():
         raise RuntimeError(
             "Padding length should be less than or equal to two times the input dimension but got padding length "

@@ -60,7 +60,8 @@ class TensorDataset(Dataset[tuple]):
 
     def __init__(self, *tensors: Any) -> None:
         if any(tensor.size(0) != tensors[0].size(0) for tensor in tensors):
-            raise AssertionError("Size mismatch between tensors")
+            raise AssertionError("Size mismatch between tensors: their first dimensions are "
+                                 f"{[tensor.size(0) for tensor in tensors]}")
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple:
