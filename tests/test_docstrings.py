@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import flowtorch
+import flowtorch.user_kernels
 
 # Names of PyTorch in the order in which a survey of public programs met them.
 MOST_USED = (Path(__file__).parent / "names" / "most_used.txt").read_text().split()
