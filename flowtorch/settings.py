@@ -10,7 +10,7 @@ from typing import Any
 from flowtorch import devices, dtypes
 
 _MODES = ("default", "warn", "error")
-_state: dict[str, Any] = {"matmul": "highest", "warn_always": False}
+_state: dict[str, Any] = {"matmul": "highest", "product": "none", "warn_always": False}
 
 
 def get_float32_matmul_precision() -> str:
@@ -19,7 +19,10 @@ def get_float32_matmul_precision() -> str:
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Say how exact float32 products have to be: "highest", "high" or "medium". They are always exact here."""
+    """Say how exact float32 products have to be: "highest", "high" or "medium".
+
+    On a CUDA device all but "highest" allow TensorFloat-32; on the CPU products are always exact.
+    """
     if precision not in ("highest", "high", "medium"):
         warnings.warn(
             f"{precision} is not one of 'highest', 'high', or 'medium'; the current "
@@ -27,7 +30,19 @@ def set_float32_matmul_precision(precision: str) -> None:
             stacklevel=2,
         )
         return
-    _state["matmul"] = precision
+    _state["matmul"], _state["product"] = precision, "ieee" if precision == "highest" else "tf32"
+
+
+def product_precision() -> str:
+    """What float32 products are computed in on a device: "ieee", "tf32", or "none" while nobody has said."""
+    return _state["product"]
+
+
+def set_product_precision(precision: str) -> None:
+    """Set ``product_precision``, and what ``get_float32_matmul_precision`` says with it."""
+    if precision not in ("ieee", "tf32", "none"):
+        raise RuntimeError(f"Unknown precision: {precision}; float32 products know 'ieee', 'tf32' and 'none'")
+    _state["matmul"], _state["product"] = "high" if precision == "tf32" else "highest", precision
 
 
 def is_warn_always_enabled() -> bool:

@@ -1,4 +1,7 @@
-"""The switches of torch.backends hold what is set."""
+"""The switches of torch.backends hold what is set; those about TensorFloat-32 as PyTorch's do."""
+
+import pytest
+import torch as reference
 
 import flowtorch as torch
 
@@ -29,3 +32,47 @@ def test_what_is_not_there():
     backends.cuda.matmul.allow_tf32 = True
     assert backends.cuda.matmul.allow_tf32
     backends.cuda.matmul.allow_tf32 = False
+
+
+TENSORFLOAT = (
+    "t.set_float32_matmul_precision('high')", "t.set_float32_matmul_precision('medium')",
+    "t.set_float32_matmul_precision('highest')", "t.backends.cuda.matmul.allow_tf32 = True",
+    "t.backends.cuda.matmul.allow_tf32 = False", "t.backends.cuda.matmul.fp32_precision = 'ieee'",
+    "t.backends.cuda.matmul.fp32_precision = 'none'",
+    "t.backends.cudnn.conv.fp32_precision = 'tf32'",
+)  # fmt: skip
+
+
+@pytest.fixture
+def precisions():
+    yield
+    for library in (torch, reference):
+        library.backends.cuda.matmul.fp32_precision = "none"
+        library.backends.cudnn.conv.fp32_precision = "tf32"
+        library.backends.cudnn.allow_tf32 = True
+
+
+@pytest.mark.parametrize("statement", TENSORFLOAT)
+def test_every_way_to_allow_tensorfloat_sets_the_same_switch(statement, precisions):
+    states = []
+    for library in (torch, reference):
+        exec(statement, {"t": library})
+        matmul = library.backends.cuda.matmul
+        states.append((library.get_float32_matmul_precision(), matmul.allow_tf32, matmul.fp32_precision,
+                       library.backends.cudnn.conv.fp32_precision))  # fmt: skip
+    assert states[0] == states[1]
+
+
+def test_the_precision_of_products_is_inherited_and_checked(precisions):
+    torch.backends.fp32_precision = "tf32"
+    try:
+        assert torch.backends.cuda.matmul.allow_tf32
+        torch.backends.cuda.matmul.fp32_precision = "ieee"
+        assert not torch.backends.cuda.matmul.allow_tf32
+    finally:
+        torch.backends.fp32_precision = "none"
+    torch.backends.cudnn.allow_tf32 = False
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    for layer in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):
+        with pytest.raises(RuntimeError, match="Unknown precision"):
+            layer.fp32_precision = "half"

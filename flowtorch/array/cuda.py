@@ -140,6 +140,10 @@ def to_device(array: np.ndarray) -> Any:
     if array_module() is np:
         return array.copy()
     kernels()  # a program may launch kernels of its own next
+    from flowtorch.array import pinned
+
+    if pinned.is_asynchronous() and pinned.block(array) is not None and array.flags.c_contiguous and array.size:
+        return pinned.send(array)
     return _made(array_module().asarray, array, array.dtype)
 
 

@@ -31,14 +31,16 @@ def placed(array: Any, device: devices.device) -> Any:
 
 
 def moved(array: Any, device: devices.device) -> Any:
-    """An array in the memory of ``device``, wherever it was."""
+    """An array in the memory of ``device``, wherever it was; within ``asynchronous`` it may still be on its way."""
     if device.type == "cuda":
         return placed(array, device)
     if on_host(array):
         return array
-    from flowtorch.array.cuda import to_host
+    from flowtorch.array import cuda, pinned
 
-    return to_host(array)
+    if pinned.is_asynchronous() and array.flags.c_contiguous and array.size:
+        return pinned.fetch(array)
+    return cuda.to_host(array)
 
 
 def new(shape: tuple, dtype: np.dtype, device: devices.device) -> Any:
@@ -92,9 +94,28 @@ def broadcast(array: Any, shape: tuple) -> Any:
 def store(target: Any, source: Any) -> None:
     """Write ``source``, broadcast and converted, into the memory of ``target``."""
     if isinstance(target, np.ndarray):
-        np.copyto(target, moved(source, devices.cpu), casting="unsafe")
+        if not on_host(source):
+            from flowtorch.array.cuda import to_host
+
+            if _fetched(target, source):
+                return
+            source = to_host(source)
+        np.copyto(target, source, casting="unsafe")
         return
     import importlib
 
     copies = importlib.import_module("flowtorch.ops.cuda.base")
     copies.copy_into(target, placed(source, devices.device("cuda", 0)))
+
+
+def _fetched(target: np.ndarray, source: Any) -> bool:
+    """Copy device memory into page-locked memory without waiting, where the program asks for it and both lie alike."""
+    from flowtorch.array import pinned
+
+    alike = target.dtype == source.dtype and target.shape == source.shape and target.size
+    if not (pinned.is_asynchronous() and alike and target.flags.c_contiguous and source.flags.c_contiguous):
+        return False
+    if pinned.block(target) is None:
+        return False
+    pinned.fetch(source, target)
+    return True

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from flowtorch import backends, settings
 from flowtorch.nn.attention import SDPBackend, _cur_sdpa_kernel_backends, _enabled
 
 __all__ = [
@@ -28,13 +29,30 @@ __all__ = [
 
 
 class _Matmul:
-    """Flags of matrix products; of them ``allow_tf32`` has an effect, where cuBLAS multiplies float32."""
+    """Flags of matrix products; of them those about TensorFloat-32 have an effect, on products of float32."""
 
-    allow_tf32 = False
     allow_fp16_reduced_precision_reduction = True
     allow_bf16_reduced_precision_reduction = True
     allow_fp16_accumulation = False
-    fp32_precision = "none"
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether factors may be rounded to TensorFloat-32: as ``torch.set_float32_matmul_precision`` says, too."""
+        return self.fp32_precision == "tf32"
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        settings.set_float32_matmul_precision("high" if allowed else "highest")
+
+    @property
+    def fp32_precision(self) -> str:
+        """"tf32", "ieee", or "none" where neither this nor ``torch.backends.fp32_precision`` was set."""
+        own = settings.product_precision()
+        return backends.fp32_precision if own == "none" else own
+
+    @fp32_precision.setter
+    def fp32_precision(self, precision: str) -> None:
+        settings.set_product_precision(precision)
 
 
 matmul = _Matmul()

@@ -16,6 +16,28 @@ allow_tf32 = True
 fp32_precision = "none"
 
 
+class _Precision:
+    """What one kind of layer computes float32 in; convolutions are the kind on which this has an effect."""
+
+    def __init__(self, flag: str) -> None:
+        self._flag = flag
+
+    @property
+    def fp32_precision(self) -> str:
+        """"tf32" or "ieee"."""
+        return "tf32" if globals()[self._flag] else "ieee"
+
+    @fp32_precision.setter
+    def fp32_precision(self, precision: str) -> None:
+        if precision not in ("ieee", "tf32", "none"):
+            raise RuntimeError(f"Unknown precision: {precision}; layers know 'ieee', 'tf32' and 'none'")
+        globals()[self._flag] = precision != "ieee"
+
+
+_rnn_tf32 = True
+conv, rnn = _Precision("allow_tf32"), _Precision("_rnn_tf32")
+
+
 def is_available() -> bool:
     """Whether cuDNN is there."""
     return False

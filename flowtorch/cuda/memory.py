@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from flowtorch import cuda
 from flowtorch.cuda import (
     empty_cache as empty_cache,
 )
@@ -29,3 +32,12 @@ from flowtorch.cuda import (
 from flowtorch.cuda import (
     reset_peak_memory_stats as reset_peak_memory_stats,
 )
+
+_FURTHER = ("is_initialized", "list_gpu_processes", "max_memory_cached", "memory_cached", "reset_max_memory_allocated",
+            "reset_max_memory_cached")  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FURTHER or cuda._ELSEWHERE.get(name) == "allocator":
+        return getattr(cuda, name)
+    raise AttributeError(f"module 'torch.cuda.memory' has no attribute '{name}'")

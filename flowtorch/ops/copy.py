@@ -119,7 +119,7 @@ def to(self, *args, **kwargs):
     """
     dtype = dtypes.as_dtype(kwargs.pop("dtype", None))
     device = kwargs.pop("device", None)
-    non_blocking = kwargs.pop("non_blocking", False)  # noqa: F841
+    non_blocking = kwargs.pop("non_blocking", False)
     copy = kwargs.pop("copy", False)
     memory_format = kwargs.pop("memory_format", preserve_format)
     other = kwargs.pop("other", None)
@@ -135,7 +135,7 @@ def to(self, *args, **kwargs):
     elif rest and isinstance(rest[0], dtypes.dtype):
         dtype = rest.pop(0)
     if rest and isinstance(rest[0], bool):
-        rest.pop(0)
+        non_blocking = rest.pop(0)
     if rest and isinstance(rest[0], bool):
         copy = rest.pop(0)
     if rest:
@@ -148,7 +148,15 @@ def to(self, *args, **kwargs):
         raise TypeError(f"to(): argument 'dtype' must be torch.dtype, not {type(dtype).__name__}")
     t = self._type
     target_device = t.device if device is None else devices.resolve(device)
-    return to_type(self, tensor_type(t.dtype if dtype is None else dtype, target_device), copy, memory_format)
+    target = tensor_type(t.dtype if dtype is None else dtype, target_device)
+    # what is on its way to the host cannot be converted there yet
+    if non_blocking and (target_device.type == "cuda" or (
+            t.device.type == "cuda" and target.dtype is t.dtype and memory_format is preserve_format)):
+        from flowtorch.array.pinned import asynchronous
+
+        with asynchronous():
+            return to_type(self, target, copy, memory_format)
+    return to_type(self, target, copy, memory_format)
 
 
 def _cast_method(name, d):
@@ -302,7 +310,13 @@ def copy_(self, other, non_blocking=False):
         try:
             if source.dtype.kind == "c" and self._array.dtype.kind not in "cW":
                 source = source.real
-            store(self._array, source)
+            if non_blocking and self._type.device != other._type.device:
+                from flowtorch.array.pinned import asynchronous
+
+                with asynchronous():
+                    store(self._array, source)
+            else:
+                store(self._array, source)
         except ValueError:
             pass                     # interpret_inplace says what does not fit
         else:

@@ -20,12 +20,22 @@ from flowtorch.ops.view import sizes
 from flowtorch.tensor import Size, Tensor, default_type, wrap
 
 
-def finish(array: np.ndarray, type_: Any, requires_grad: bool) -> Tensor:
+def finish(array: np.ndarray, type_: Any, requires_grad: bool, pin_memory: bool = False) -> Tensor:
     """A new leaf around ``array``."""
     t = wrap(array if type_.device.type != "cuda" else placed(array, type_.device), type_)
+    if pin_memory:
+        t = _pinned(t)
     if requires_grad:
         t.requires_grad = True
     return t
+
+
+def _pinned(t: Tensor) -> Tensor:
+    from flowtorch import cuda
+
+    if not cuda.is_available():
+        raise RuntimeError("pin_memory=True requires a CUDA or other accelerator backend; there is none here")
+    return t.pin_memory()                                                # type: ignore[attr-defined]
 
 
 def _shape(size: tuple, name: str) -> tuple:
@@ -94,8 +104,8 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
         memory_format: Any = None,
         names: Any = None,
     ) -> Tensor:
-        if quick is not None and layout is size is out is memory_format is None and not requires_grad and sizes and (
-                dtype is None or dtype.__class__ is dtypes.dtype):
+        if (quick is not None and layout is size is out is memory_format is None and sizes
+                and not (requires_grad or pin_memory) and (dtype is None or dtype.__class__ is dtypes.dtype)):
             made = quick(fill, sizes, default_type(dtype, device))
             if made is not None:
                 return made
@@ -113,7 +123,7 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
             array = laid_out(array, memory_format)
         if out is not None:
             return dispatch.write_out(dispatch.OutRule(name), out, wrap(array, t))
-        return finish(array, t, requires_grad)
+        return finish(array, t, requires_grad, pin_memory)
     make.__name__ = make.__qualname__ = make.name = name                    # type: ignore[attr-defined]
     make.__doc__ = doc
     return composite(make)
@@ -161,7 +171,7 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, pi
     array = new_array(shape, t.numpy, t.device, t.scalar(fill_value).astype(t.numpy))
     if out is not None:
         return dispatch.write_out(dispatch.OutRule("full"), out, wrap(array, t))
-    return finish(array, t, requires_grad)
+    return finish(array, t, requires_grad, pin_memory)
 
 
 def _like(name: str, fill: Any, doc: str) -> Any:
@@ -188,8 +198,8 @@ def _like(name: str, fill: Any, doc: str) -> Any:
         t = input._type
         target = tensor_type(t.dtype if dtype is None else dtype,
                              t.device if device is None else devices.resolve(device), True, grad_mode.inference)
-        if quick is not None and not args and not requires_grad and memory_format is preserve_format and (
-                input._type.simple and input._array.flags.c_contiguous):
+        if (quick is not None and not args and not (requires_grad or pin_memory) and memory_format is preserve_format
+                and input._type.simple and input._array.flags.c_contiguous):
             made = quick(fill, input._array.shape, target)
             if made is not None:
                 return made
@@ -211,7 +221,7 @@ def _like(name: str, fill: Any, doc: str) -> Any:
             from flowtorch.ops.copy import laid_out
 
             array = laid_out(array, memory_format)
-        return finish(array, target, requires_grad)
+        return finish(array, target, requires_grad, pin_memory)
     make.__name__ = make.__qualname__ = name
     make.__doc__ = doc
     return composite(make) if fill is not None or name == "empty_like" else make
@@ -495,7 +505,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         t = t.to(device=data.device if device is None else device, dtype=data.dtype if dtype is None else dtype)
         return t.requires_grad_(requires_grad)
     array, d = array_from(data, dtype)
-    return finish(array, default_type(d, device), requires_grad)
+    return finish(array, default_type(d, device), requires_grad, pin_memory)
 
 
 @composite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -132,18 +133,26 @@ def is_pinned(self, device=None):
     if not isinstance(self, Tensor):
         raise TypeError(f"descriptor 'is_pinned' for 'torch._C.TensorBase' objects doesn't apply to a "
                         f"'{type(self).__name__}' object")
-    return False
+    if "flowtorch.array.pinned" not in sys.modules or not self._type.plain or self._type.device.type != "cpu":
+        return False
+    from flowtorch.array import pinned
+
+    return pinned.block(self._array) is not None
 
 
 @composite(namespace="Tensor", method=True)
 def pin_memory(self, device=None):
-    """The tensor in page-locked memory; refused where there is no device that would gain by it."""
+    """The tensor in page-locked memory, a copy if it is elsewhere; refused where no device would gain by it."""
     import flowtorch
 
     cuda = getattr(flowtorch, "cuda", None)
     if cuda is None or not cuda.is_available():
         raise RuntimeError("Cannot access accelerator device when none is available.")
-    return self
+    if self.device.type != "cpu" or not self._type.plain:
+        raise RuntimeError(f"cannot pin '{self.type()}' only dense CPU tensors can be pinned")
+    from flowtorch.array import pinned
+
+    return self if self.is_pinned() else wrap(pinned.pinned(self._array), self._type)
 
 
 @composite(namespace="Tensor", method=True)

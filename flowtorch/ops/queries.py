@@ -148,7 +148,7 @@ def cpu(self, memory_format=dtypes.preserve_format):
 @composite(namespace="Tensor", method=True)
 def cuda(self, device=None, non_blocking=False, memory_format=dtypes.preserve_format):
     """A copy on a CUDA device."""
-    return self.to("cuda" if device is None else device, memory_format=memory_format)
+    return self.to("cuda" if device is None else device, non_blocking=non_blocking, memory_format=memory_format)
 
 
 @composite(namespace="Tensor", method=True)

@@ -14,7 +14,7 @@ ON_GPU = os.environ.get("FLOWTORCH_TEST_GPU") == "1"
 """The tests of the interpreter, on a real device."""
 STAND_INS = (
     "test_interpret_benchmarks.py", "test_interpret_cuda_api.py", "test_interpret_device_arrays.py",
-    "test_interpret_errors.py", "test_interpret_strict.py",
+    "test_interpret_errors.py", "test_interpret_pinned.py", "test_interpret_strict.py",
 )  # fmt: skip
 
 

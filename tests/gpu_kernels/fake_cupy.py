@@ -25,6 +25,12 @@ class MemoryPointer:
     def __add__(self, bytes):
         return MemoryPointer(self.mem, self.ptr - self.mem.ptr + bytes)
 
+    def copy_from_host_async(self, source, size, stream):
+        stream.run(lambda: ctypes.memmove(self.ptr, source, size))
+
+    def copy_to_host_async(self, target, size, stream):
+        stream.run(lambda: ctypes.memmove(target, self.ptr, size))
+
 
 class ndarray:
     def __init__(self, shape, dtype=np.float32, memptr=None, strides=None):
@@ -213,14 +219,44 @@ class Graph:
             call()
 
 
+class PinnedMemory:
+    """Page-locked memory; `alive` counts what has not been given back."""
+
+    alive = 0
+
+    def __init__(self, size):
+        self.bytes = np.empty(size, np.uint8)
+        self.ptr = self.bytes.__array_interface__["data"][0]
+        PinnedMemory.alive += 1
+
+    def __del__(self):
+        PinnedMemory.alive -= 1
+
+
+class Event:
+    """An event that has come when its stream has run what it was given before."""
+
+    def __init__(self, disable_timing=False):
+        self.stream = None
+
+    def record(self, stream):
+        self.stream, self.mark = stream, stream.given
+
+    done = property(lambda self: self.stream.given - len(self.stream.waiting) >= self.mark)
+
+
 class Stream:
-    """A stream that runs what it is given at once, or notes it while it is captured."""
+    """A stream that runs what it is given at once, when it is waited for (if slow), or notes it while captured."""
 
     def __init__(self, non_blocking=False, ptr=7):
         self.ptr, self.done, self.noted, self.before = ptr, True, None, []
+        self.slow, self.given, self.waiting = False, 0, []
 
     def run(self, call):
-        if self.noted is None:
+        if self.slow:
+            self.given += 1
+            self.waiting.append(call)
+        elif self.noted is None:
             call()
         else:
             self.noted.append(call)
@@ -249,6 +285,8 @@ class Stream:
 
     def synchronize(self):
         assert self.noted is None
+        while self.waiting:
+            self.waiting.pop(0)()
 
     def wait_event(self, event):
         pass
@@ -281,7 +319,7 @@ _allocator = None
 cuda = SimpleNamespace(
     MemoryPointer=MemoryPointer, Stream=Stream, MemoryPool=MemoryPool, set_allocator=set_allocator,
     get_allocator=lambda: _allocator, get_current_stream=lambda: Stream.current,
-    cublas=_Cublas,
+    cublas=_Cublas, alloc_pinned_memory=PinnedMemory, Event=Event,
     device=SimpleNamespace(get_cublas_handle=lambda: 77),
     runtime=SimpleNamespace(
         getDevice=lambda: 0, deviceSynchronize=lambda: None, memGetInfo=lambda: (1 << 20, 80 << 30)
