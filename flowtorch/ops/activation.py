@@ -12,13 +12,20 @@ import numpy as np
 
 from flowtorch.array.blocks import fill
 from flowtorch.array.select import select
+from flowtorch.array.tensortype import tensor_type
+from flowtorch.dtypes import float32
+from flowtorch.native import calls
 from flowtorch.ops.arguments import need_number
+from flowtorch.ops.erf import FEW, gelu_slope, gelu_slope_from
 from flowtorch.ops.erf import gelu as gelu_of
-from flowtorch.ops.erf import gelu_slope
 from flowtorch.ops.families import pointwise
-from flowtorch.ops.second_order import linked
+from flowtorch.ops.order import in_order
+from flowtorch.ops.second_order import by_hand, linked
+from flowtorch.overrides import active
+from flowtorch.tensor import wrap
 
 NOT_REAL = ("integer", "bool", "complex")
+_SINGLE = tensor_type(float32)
 
 
 def _inner(body=None, **options):
@@ -134,8 +141,18 @@ def _gelu_backward(grad, input):
     return gelu_slope(input) * grad
 
 
+def _gelu_gradient(g, input, out):
+    """``_gelu_backward``, from the result where nothing else comes of it: that takes a third of the time."""
+    if (input._type is _SINGLE and g._type is _SINGLE and out._type is _SINGLE and by_hand(g, input, out)
+            and not active and input._array.size >= FEW and g._array.shape == input._array.shape):
+        x = input._array
+        return wrap(in_order(gelu_slope_from(x, out._array, g._array), x, g._array), g._type)
+    return _gelu_backward(g, input)
+
+
+# The C kernel has no use for the result.
 @_inner(expr="0.5 * input * erfc(input * -0.7071067811865476)", rejects=NOT_REAL,
-        vjp=(lambda g, input: _gelu_backward(g, input),))
+        vjp=((lambda g, input: _gelu_backward(g, input)) if calls.module is not None else _gelu_gradient,))
 def gelu(input):
     """``input`` times the normal distribution function of ``input``."""
     return gelu_of(input)

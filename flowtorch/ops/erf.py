@@ -23,13 +23,13 @@ _TAIL = np.array([
 _FAR = 14.5  # where exp(-u^2 / 2) is zero in single precision
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _SIGN, _ONE = np.int32(-(2**31)), np.float32(1).view(np.int32)
-_FEW = 256
+FEW = 256
 _ROOMS = (np.float64, (6, np.float64), (2, np.float64))
 
 
 def erf(x: np.ndarray) -> np.ndarray:
     """The error function, element by element."""
-    if x.dtype != np.float32 or x.size < _FEW:
+    if x.dtype != np.float32 or x.size < FEW:
         from scipy.special import erf as general  # on first use: it costs more than all of flowtorch
 
         return general(x)
@@ -126,7 +126,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
     """``x * ndtr(x)``, for hot loops: in float32 to its precision."""
     if x.dtype != np.float32:
         return x * ndtr(x)
-    if x.size < _FEW:
+    if x.size < FEW:
         p = _lower_tail(x)
         p *= np.abs(np.minimum(x, 3e38))              # infinity keeps nothing of a product with zero
         return np.copysign(np.maximum(x, 0) - p, x, dtype=np.float32, casting="same_kind")
@@ -135,7 +135,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 def gelu_slope(x: np.ndarray) -> np.ndarray:
     """The derivative of ``gelu``."""
-    if x.dtype != np.float32 or x.size < _FEW:
+    if x.dtype != np.float32 or x.size < FEW:
         slope = ndtr(x)
         density = np.exp(x * x * -0.5)
         density *= x
@@ -160,9 +160,29 @@ def _gelu_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
     np.copyto(tail, e, casting="same_kind")
     np.maximum(part, 0, out=out)
     out -= tail
-    bits, result = tail.view(np.int32), out.view(np.int32)
-    np.bitwise_and(part.view(np.int32), _SIGN, out=bits)
-    result |= bits                                    # zeros have the sign of the argument too
+    np.copysign(out, part, out=out)                   # zeros have the sign of the argument too
+
+
+def gelu_slope_from(x: np.ndarray, y: np.ndarray, grad: np.ndarray) -> np.ndarray:
+    """``grad`` times the derivative of ``gelu`` at ``x`` in float32, where it gave ``y``: ``y / x`` is what it needs."""
+    return fill(_slope_from_block, x, y, grad, rooms=(np.float64, np.float32, np.bool_))
+
+
+def _slope_from_block(x: np.ndarray, y: np.ndarray, grad: np.ndarray, out: np.ndarray, wide: np.ndarray,
+                      low: np.ndarray, small: np.ndarray) -> None:
+    np.divide(y, x, out)
+    np.less(np.abs(x, out=low), 1e-30, out=small)     # the quotient has no digits there, or no value
+    if small.any():
+        np.copyto(out, 0.5, where=small)
+    np.copyto(wide, x)
+    wide *= wide
+    wide *= -0.5
+    np.exp(wide, wide)
+    np.copyto(low, wide, casting="same_kind")
+    low *= _DENSITY
+    low *= x
+    out += low
+    out *= grad
 
 
 def _slope_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
@@ -192,7 +212,8 @@ def _tail(part: np.ndarray, low: np.ndarray, wide: np.ndarray, powers: np.ndarra
     ones, u, square, cube = powers[:4]
     ones.fill(1)
     np.abs(part, out=low)
-    np.minimum(low, _FAR, out=low)
+    if not low.max() < 1e30:                          # powers of infinity have no quotient
+        np.minimum(low, _FAR, out=low)
     np.copyto(u, low)
     np.multiply(u, u, square)
     np.multiply(square, -0.5, wide)
