@@ -99,8 +99,7 @@ static void float_columns(void *context, Index begin, Index end) {
     }
 }
 
-/* The one run of dimensions that `dim` names, as (n, inner); 0 if they are not neighbours. */
-static int read_run(PyObject *dim, PyArrayObject *x, int *first, int *last) {
+int read_run(PyObject *dim, PyArrayObject *x, int *first, int *last) {
     int ndim = PyArray_NDIM(x);
     if (dim == Py_None) { *first = 0, *last = ndim - 1; return 1; }
     if (PyLong_CheckExact(dim)) return (*first = *last = dimension(dim, ndim)) >= 0;

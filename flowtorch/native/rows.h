@@ -73,6 +73,9 @@ static inline int dimension(PyObject *dim, int ndim) {
     return d >= 0 && d < ndim ? (int)d : -1;
 }
 
+/* The one run of dimensions that `dim` names (an int, a tuple, None for all); 0 if they are not neighbours. */
+int read_run(PyObject *dim, PyArrayObject *x, int *first, int *last);
+
 /* A float32 array in C order. */
 static inline PyArrayObject *single(PyObject *x) {
     PyArrayObject *a = (PyArrayObject *)x;

@@ -63,6 +63,7 @@ INLINE vm v_less(vf a, vf b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 INLINE vm v_is_nan(vf x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
 INLINE vf v_select(vm m, vf a, vf b) { return _mm512_mask_mov_ps(b, m, a); }
 INLINE vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE int v_any(vm m) { return m != 0; }
 INLINE vf v_sqrt(vf x) { return _mm512_sqrt_ps(x); }
 INLINE vf v_above(vf x, vf least) { return _mm512_max_ps(least, x); }   /* a NaN in x stays */
 INLINE vf v_below(vf x, vf most) { return _mm512_min_ps(most, x); }
@@ -75,6 +76,7 @@ typedef vi vm;
 INLINE vm v_mask(vi m) { return m; }
 INLINE vm v_less(vf a, vf b) { return a < b; }
 INLINE vm v_is_nan(vf x) { return x != x; }
+INLINE int v_any(vm m) { int any = 0; for (int j = 0; j < LANES; j++) any |= m[j]; return any; }
 INLINE vf v_select(vm m, vf a, vf b) { return (vf)((m & (vi)a) | (~m & (vi)b)); }
 INLINE vf v_fma(vf a, vf b, vf c) { return EACH(__builtin_fmaf(a[j], b[j], c[j])); }
 INLINE vf v_sqrt(vf x) { return EACH(__builtin_sqrtf(x[j])); }

@@ -262,6 +262,21 @@ def test_convolution_is_the_same_on_any_number_of_threads(kernels):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("name", ["amax", "amin"])
+@pytest.mark.parametrize("dim", [-1, 2, (1, 2), (2, 1)])
+def test_extremes_of_rows(kernels, name, dim):
+    for columns in (1, 5, 16, 33, 200):
+        x = numbers(4, 3, columns)
+        x[0, 1], x[1, 0, columns // 2], x[2, 0, 0] = INF, NAN, -INF
+        x[3, 1] = -INF
+        for keep in (False, True):
+            got, want = kernels.kernel(name, decline)(x, dim, keep), numpy_kernel(name)(x, dim, keep)
+            assert got.shape == want.shape and got.dtype == want.dtype
+            np.testing.assert_array_equal(got, want)
+    with pytest.raises(Declined):
+        kernels.kernel(name, decline)(numbers(3, 4), 0)
+
+
 @pytest.mark.parametrize("rows, columns", [(5, 7), (128, 256), (3, 1), (64, 33)])
 @pytest.mark.parametrize("first", [-1, 0, 20])
 def test_scores_of_attention(kernels, rows, columns, first):
