@@ -17,6 +17,7 @@ BODIES = (
     "amax",
     "amin",
     "_vector_norm",
+    "gather",
     "_cross_entropy",
     "_cross_entropy_backward",
     "_max_pool",

@@ -65,7 +65,7 @@ static PyObject *accumulate(Kernel *self, PyObject *const *args, Py_ssize_t coun
 
 /* ---- flat_index(index, dim, shape): positions in an array of `shape` in C order */
 
-typedef struct { const int64_t *index; int64_t *out; Index size[NPY_MAXDIMS], stride[NPY_MAXDIMS]; int ndim, dim; } Flat;
+typedef struct { const int64_t *index; int64_t *out; Index size[NPY_MAXDIMS], stride[NPY_MAXDIMS], count; int ndim, dim; } Flat;
 
 /* Rows [begin, end) of the last dimension. */
 static void flat_rows(void *context, Index begin, Index end) {
@@ -108,7 +108,69 @@ static PyObject *flat_index(Kernel *self, PyObject *const *args, Py_ssize_t coun
     return (PyObject *)out;
 }
 
+/* ---- gather(input, dim, index, *, sparse_grad) */
+
+typedef struct { Flat at; const char *from; char *to; int size; _Atomic int outside; } Gather;
+
+#define PICK(T)                                                                                                       \
+    for (Index k = 0; k < n; k++) {                                                                                   \
+        uint64_t at = (uint64_t)index[k];                                                                             \
+        if (at >= most) { w->outside = 1; return; }                                                                   \
+        ((T *)w->to)[r * n + k] = ((const T *)w->from)[base + at * step + k * along];                                 \
+    }
+
+/* Rows [begin, end) of the last dimension of the index. */
+static void gather_rows(void *context, Index begin, Index end) {
+    Gather *w = context;
+    const Flat *f = &w->at;
+    int last = f->ndim - 1;
+    Index n = f->size[last], step = f->stride[f->dim], along = f->dim == last ? 0 : 1;
+    uint64_t most = f->count;
+    for (Index r = begin; r < end; r++) {
+        Index rest = r, base = 0;
+        for (int d = last - 1; d >= 0; d--) {
+            if (d != f->dim) base += rest % f->size[d] * f->stride[d];
+            rest /= f->size[d];
+        }
+        const int64_t *index = f->index + r * n;
+        switch (w->size) {
+            case 1: PICK(uint8_t) break;
+            case 2: PICK(uint16_t) break;
+            case 4: PICK(uint32_t) break;
+            case 8: PICK(uint64_t) break;
+        }
+    }
+}
+
+/* What is wrong with the arguments, the numpy kernel finds out. */
+static PyObject *gather(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    Gather w = {0};
+    Index size;
+    if (count < 3 || !is_array(args[0]) || (w.at.index = integers(args[2], &size)) == NULL || size == 0) return NULL;
+    PyArrayObject *x = (PyArrayObject *)args[0], *index = (PyArrayObject *)args[2];
+    Flat *f = &w.at;
+    f->ndim = PyArray_NDIM(x);
+    if (f->ndim < 1 || PyArray_NDIM(index) != f->ndim || !is_contiguous(x) || dtype_code(PyArray_DESCR(x)) == UNKNOWN ||
+        (f->dim = dimension(args[1], f->ndim)) < 0) return NULL;
+    Index stride = 1;
+    for (int d = f->ndim - 1; d >= 0; d--) {
+        f->size[d] = PyArray_DIM(index, d), f->stride[d] = stride;
+        if (d != f->dim && f->size[d] > PyArray_DIM(x, d)) return NULL;
+        stride *= PyArray_DIM(x, d);
+    }
+    f->count = PyArray_DIM(x, f->dim);
+    PyArrayObject *out = new_like(PyArray_DESCR(x), f->ndim, f->size);
+    if (out == NULL) return NULL;
+    w.from = PyArray_DATA(x), w.to = PyArray_DATA(out), w.size = (int)PyArray_ITEMSIZE(x);
+    Index n = f->size[f->ndim - 1];
+    parallel_for(size / n, GRAIN(20000, n), gather_rows, &w);
+    if (!w.outside) return (PyObject *)out;
+    Py_DECREF(out);
+    return NULL;
+}
+
 const Entry scatter_entries[] = {
+    {"gather", gather},
     {"add_rows", add_rows},
     {"accumulate", accumulate},
     {"flat_index", flat_index},

@@ -262,6 +262,22 @@ def test_convolution_is_the_same_on_any_number_of_threads(kernels):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.bool_, ml_dtypes.bfloat16])
+@pytest.mark.parametrize(
+    "size, dim, shape", [((7,), 0, (5,)), ((3, 9), 1, (4, 6)), ((9, 3), 0, (6, 4)), ((2, 5, 3), 1, (3, 4, 3))]
+)
+def test_gather(kernels, dtype, size, dim, shape):
+    x, index = numbers(*shape, scale=9).astype(dtype), np.random.default_rng(1).integers(0, shape[dim], size)
+    for d in (dim, dim - len(shape)):
+        got = kernels.kernel("gather", decline)(x, d, index)
+        assert got.dtype == x.dtype
+        np.testing.assert_array_equal(got, numpy_kernel("gather")(x, d, index))
+    for bad in (-1, shape[dim]):
+        index.flat[-1] = bad
+        with pytest.raises(Declined):
+            kernels.kernel("gather", decline)(x, dim, index)
+
+
 @pytest.mark.parametrize("name", ["amax", "amin"])
 @pytest.mark.parametrize("dim", [-1, 2, (1, 2), (2, 1)])
 def test_extremes_of_rows(kernels, name, dim):
