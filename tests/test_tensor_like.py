@@ -19,8 +19,9 @@ class Diagonal:
 d = Diagonal(torch.ones(2))
 print(torch.add(d, 1), torch.matmul(torch.ones(2, 2), d))
 for call in (lambda: torch.svd(d), lambda: torch.linalg.eigh(d), lambda: torch.isclose(d, d), lambda: torch.diagonal(d),
-             lambda: torch.linalg.cholesky(d), lambda: torch.inverse(d), lambda: torch.logdet(d), lambda: torch.var_mean(d),
-             lambda: torch.nn.functional.cross_entropy(d, d), lambda: torch.stack([d, d]), lambda: torch.numel(d)):
+             lambda: torch.linalg.cholesky(d), lambda: torch.inverse(d), lambda: torch.logdet(d),
+             lambda: torch.var_mean(d), lambda: torch.nn.functional.cross_entropy(d, d),
+             lambda: torch.stack([d, d]), lambda: torch.numel(d)):
     print(call())
 """
 

@@ -57,8 +57,9 @@ def explicit(query, key, value, mask, drop: float | tuple | None, is_causal: boo
     ``drop`` is the probability, or a draw that was made: see ``ops.attention``.
     """
     if query.dtype in (torch.float16, torch.bfloat16):  # rounded once, at the end
-        wide = [t if t is None or t.dtype == torch.bool else t.float() for t in (query, key, value, mask)]
-        return explicit(*wide, drop, is_causal, scale).to(query.dtype)
+        wide = mask if mask is None or mask.dtype == torch.bool else mask.float()
+        result = explicit(query.float(), key.float(), value.float(), wide, drop, is_causal, scale)
+        return result.to(query.dtype)
     scores = torch.matmul(query, key.transpose(-2, -1)) * scale
     if is_causal:
         mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=query.device).tril()
