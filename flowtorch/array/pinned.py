@@ -34,8 +34,13 @@ class Block:
 
     def __init__(self, size: int) -> None:
         module, room = cuda.array_module(), max(size, 1)
-        self.memory: Any = np.empty(room, np.uint8) if module is np else module.cuda.alloc_pinned_memory(room)
-        start = cuda.address(self.memory) if module is np else self.memory.ptr
+        self.memory: Any = None
+        if module is np:
+            self.memory = np.empty(room, np.uint8)
+            start = cuda.address(self.memory)
+        else:
+            self.memory = module.cuda.alloc_pinned_memory(room)
+            start = self.memory.ptr
         self.__array_interface__ = {"data": (start, False), "shape": (size,), "typestr": "|u1", "version": 3}
 
 

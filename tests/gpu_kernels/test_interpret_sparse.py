@@ -16,7 +16,6 @@ import flowtorch as ft
 sys.path.insert(0, str(Path(__file__).parent))
 import fake_cupy
 
-
 ON_GPU = os.environ.get("FLOWTORCH_TEST_GPU") == "1"
 
 
