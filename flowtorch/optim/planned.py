@@ -95,7 +95,7 @@ def _step_on_arrays(plan: tuple, group: dict[str, Any], params: list[Tensor], st
     if len(group) != len(snapshot) or not all(map(is_, group.values(), snapshot)):
         return None
     rows = [p for p in params if p._grad is not None]
-    if kernel is None:
+    if not kernel:      # these options never have a plan
         return False
     if not rows:
         return True
