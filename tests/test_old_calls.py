@@ -90,3 +90,18 @@ def test_variable_refuses(lib):
         lib.autograd.Variable(lib.ones(1).long(), requires_grad=True)
     with pytest.warns(UserWarning, match="volatile was removed"):
         lib.autograd.Variable(lib.ones(1), volatile=True)
+
+
+@pytest.mark.parametrize("kind", ["Tensor", "FloatTensor", "LongTensor", "DoubleTensor"])
+def test_types_convert(kind):
+    for given in (lambda lib: getattr(lib, kind), lambda lib: f"torch.{kind}"):
+        ours, theirs = (lib.tensor([True, False]).type(given(lib)) for lib in (flowtorch, torch))
+        assert (str(ours.dtype), ours.tolist()) == (str(theirs.dtype), theirs.tolist())
+
+
+@pytest.mark.parametrize("lib", [torch, flowtorch], ids=["torch", "flowtorch"])
+def test_other_types_are_refused(lib):
+    with pytest.raises(ValueError, match="invalid type: 'Parameter'"):
+        lib.ones(1).type(lib.nn.Parameter)
+    with pytest.raises(TypeError, match="dtype must be a type, str, or dtype object"):
+        lib.ones(1).type(lib.ones(1))

@@ -38,8 +38,8 @@ class Patcher:
             self._undo.append(lambda: names.__setitem__(name, old))
         new._flowtorch_traced = True  # type: ignore[attr-defined]
 
-    def patch_method(self, cls: type, name: str, new: Callable) -> None:
-        """Exchange a method of a class."""
+    def patch_method(self, cls: type, name: str, new: Callable, deduplicate: bool = True) -> None:
+        """Exchange a method of a class; whatever ``deduplicate`` says, once more in each nested trace."""
         old = cls.__dict__.get(name)
         setattr(cls, name, new)
         self._undo.append(lambda: delattr(cls, name) if old is None else setattr(cls, name, old))

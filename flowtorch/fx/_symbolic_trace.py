@@ -22,6 +22,12 @@ from ._codegen import _PyTreeCodeGen, _PyTreeInfo
 from ._compatibility import compatibility as compatibility
 from ._patching import Patcher, _wrapped_fns_to_patch
 from ._recording import find_proxy, watching
+from ._trace_parts import ScriptObject as ScriptObject
+from ._trace_parts import _autowrap_check as _autowrap_check
+from ._trace_parts import _orig_module_call as _orig_module_call
+from ._trace_parts import _orig_module_getattr as _orig_module_getattr
+from ._trace_parts import _patch_wrapped_functions as _patch_wrapped_functions
+from ._trace_parts import _Patcher as _Patcher
 from .graph import Graph
 from .graph_module import GraphModule
 from .node import Node, base_types
@@ -129,11 +135,10 @@ class Tracer(TracerBase):
         return super().create_arg(a)
 
     def _constant(self, a: Any, prefix: str) -> Node:
-        key = id(a) if isinstance(a, torch.Tensor) else a
-        name = self.tensor_attrs.get(key)
+        name = self.tensor_attrs.get(a)
         if name is None:
             node = self._held(a, prefix)
-            self.tensor_attrs[key] = str(node.target)
+            self.tensor_attrs[a] = str(node.target)
             return node
         return self.create_node("get_attr", name, (), {})
 
@@ -325,9 +330,7 @@ class Tracer(TracerBase):
         if not prefix:
             self.tensor_attrs = {}
         for name, value in vars(module).items():
-            if isinstance(value, torch.Tensor):
-                self.tensor_attrs[id(value)] = prefix + name
-            elif isinstance(value, pytree.TreeSpec):
+            if isinstance(value, (torch.Tensor, pytree.TreeSpec)):
                 self.tensor_attrs[value] = prefix + name
         for name, child in module.named_children():
             self._note_constants(child, f"{prefix}{name}.")
@@ -348,8 +351,7 @@ class Tracer(TracerBase):
 
         patcher.patch_method(Module, "__getattr__", read)
         patcher.patch_method(Module, "__call__", call)
-        for kind in _shortcut_kinds():
-            patcher.patch_method(kind, "__get__", _without_shortcut(kind.__get__))
+        see_attributes(patcher)
         patcher.patch_wrapped()
         for names in (getattr(function, "__globals__", {}), *map(vars, self._autowrap_search)):
             patcher.autowrap(names, self._autowrap_function_ids)
@@ -363,6 +365,12 @@ class Tracer(TracerBase):
 
 def _name_of(value: Any, named: Iterator[tuple[str, Any]]) -> str | None:
     return next((name for name, held in named if held is value), None)
+
+
+def see_attributes(patcher: Patcher) -> None:
+    """Let ``Module.__getattr__`` see the parameters that modules hand out without it."""
+    for kind in _shortcut_kinds():
+        patcher.patch_method(kind, "__get__", _without_shortcut(kind.__get__))
 
 
 def _shortcut_kinds() -> list[Any]:

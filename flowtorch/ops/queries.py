@@ -122,13 +122,17 @@ def type_(self, dtype=None, non_blocking=False, **kwargs):
         raise TypeError(f"type() got an unexpected keyword argument '{next(iter(kwargs))}'")
     if dtype is None:
         return type_name(self)
+    if dtype is Tensor or dtype == "torch.Tensor":       # the class stands for the default type
+        dtype = dtypes.get_default_dtype()
+    if isinstance(dtype, Tensor):
+        raise TypeError("dtype must be a type, str, or dtype object")
     if isinstance(dtype, str):
         label = dtype.rpartition(".")[2].removesuffix("Tensor")
         found = [d for d in dtypes.NUMBERED if d.label == label]
         if not found:
             raise ValueError(f"invalid type: '{dtype}'")
         dtype = found[0]
-    elif dtypes.as_dtype(dtype) is not dtype:
+    elif dtypes.as_dtype(dtype) is not dtype or (isinstance(dtype, type) and issubclass(dtype, Tensor)):
         raise ValueError(f"invalid type: '{dtype.__name__}'")
     elif not isinstance(dtype, dtypes.dtype):
         dtype = getattr(dtype, "dtype", dtype)
