@@ -17,3 +17,9 @@ def test_every_op_but_the_listed_ones_runs_on_the_device():
     listed = {line for line in LISTED.read_text().splitlines() if not line.startswith("#")}
     assert not missing - listed, "ops without a kernel that the list does not name"
     assert not listed - missing, "these have a kernel now: strike them out of without_kernel.txt"
+
+
+def test_the_page_lists_what_the_registry_holds():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "gpu.md").read_text()
+    listed = text.partition(coverage.BEGIN)[2].partition(coverage.END)[0].strip()
+    assert listed == coverage.page(), "run python -m flowtorch.ops.cuda.coverage --write docs/gpu.md"

@@ -1,9 +1,14 @@
-"""Which ops have a device kernel: ``python -m flowtorch.ops.cuda.coverage`` prints the counts and what is missing."""
+"""Which ops have a device kernel: ``python -m flowtorch.ops.cuda.coverage`` prints the counts and what is missing.
+
+``--write docs/gpu.md`` puts the counts and the list into that page, between the two lines that mark their place.
+"""
 
 from __future__ import annotations
 
-import sys
+import argparse
+import textwrap
 from collections import defaultdict
+from pathlib import Path
 
 from flowtorch.codegen import expression
 from flowtorch.codegen.dtypes import compute_type
@@ -52,7 +57,40 @@ def table() -> dict[str, list[str]]:
     return dict(found)
 
 
+MEANINGS = {
+    "rendered": "rendered from the op's expression by Triton",
+    "written": "kernels and compositions written for the device",
+    "library": "cuSOLVER and cuFFT through CuPy",
+    "view": "the same memory: nothing to compute",
+}
+"""The kinds, as the page names them."""
+BEGIN, END = "<!-- the list of ops begins -->", "<!-- the list of ops ends -->"
+
+
+def page() -> str:
+    """The counts and the names of all ops, by how they run."""
+    found = table()
+    total, missing = sum(map(len, found.values())), found.get("missing", [])
+    lines = [
+        f"{total - len(missing)} of {total} primitive operations run on the device, and {len(COMPOSITES)} more are composed",
+        "of them. Without a kernel: " + (", ".join(f"`{name}`" for name in sorted(missing)) or "none") + ".",
+    ]
+    for name, meaning in MEANINGS.items():
+        ops = sorted(found.get(name, []))
+        lines += ["", f"**{len(ops)}: {meaning}**", "", *textwrap.wrap(" ".join(f"`{op}`" for op in ops), 116)]
+    return "\n".join(lines)
+
+
+def write(path: Path) -> None:
+    """Replace the list in a page."""
+    head, _, rest = path.read_text().partition(BEGIN)
+    path.write_text(f"{head}{BEGIN}\n\n{page()}\n\n{END}{rest.partition(END)[2]}")
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m flowtorch.ops.cuda.coverage")
+    parser.add_argument("--write", type=Path, metavar="PAGE")
+    options = parser.parse_args()
     found = table()
     total = sum(map(len, found.values()))
     here = total - len(found.get("missing", ()))
@@ -61,7 +99,8 @@ def main() -> None:
         print(f"  {name:10} {len(found.get(name, ())):4}")
     if found.get("missing"):
         print("without a kernel:", *sorted(found["missing"]))
-    sys.exit(0)
+    if options.write:
+        write(options.write)
 
 
 if __name__ == "__main__":
