@@ -1,7 +1,7 @@
-"""Backward: pop nodes from a heap by creation order, so every node runs once, after all that used its output.
+"""Backward: nodes are taken from a heap, the newest first, so each one runs once and after all that used its output.
 
-A node's inputs were always made before it, so creation order is a topological order; no dependency counts are needed.
-Nothing recurses: a chain of any length works.
+The inputs of a node were always made before it, so the order of creation is a topological order, and no counts of
+dependencies are needed. There is no recursion: a chain of any length works.
 """
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class _Current(threading.local):
     modes: Sequence[Any] = ()
 
     def reachable(self) -> set:
-        """The nodes, and the ids of the leaves, that gradients of the running pass can arrive at."""
+        """The nodes, and the ids of the leaves, that a gradient of the running pass can reach."""
         found: set = set()
         stack = [_node(e) if not isinstance(e, Tensor) else e for e in self.roots if e is not None]
         while stack:
@@ -161,7 +161,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
 
 
 class _HookedLeaves:
-    """The gradients of leaves with hooks: the hooks run once, on the sum of all that arrives in one pass."""
+    """The gradients of leaves with hooks. The hooks run once per pass, on the sum of everything that arrives in it."""
 
     __slots__ = ("left", "roots", "sums")
 
@@ -171,7 +171,7 @@ class _HookedLeaves:
         self.sums: dict[int, tuple[Tensor, Any]] = {}
 
     def add(self, leaf: Tensor, g: Any) -> Any:
-        """The whole gradient if this was its last part, else None."""
+        """The complete gradient if this was the last part of it, else None."""
         if self.left is None:
             self.left = _arrivals(self.roots)
         key = id(leaf)
@@ -204,7 +204,7 @@ def _arrivals(roots: Sequence[Any]) -> dict[int, int]:
 
 
 def _name_place(error: Exception) -> None:
-    """Let an error of backward name the line that made the node at hand, if provenance was on then."""
+    """Make an error in backward name the line that made the current node, if provenance was on at that time."""
     node = current.node
     if node is not None and type(node.seq) is not int:
         from flowtorch.autograd.provenance import explain
@@ -255,7 +255,7 @@ def _needed(roots: Sequence[Any], capture: dict) -> set:
 
 def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, results: list, create_graph: bool,
           accumulate_into: bool, leaves: _HookedLeaves | None, source: Any = None) -> None:
-    """Add gradient ``g`` to what waits at edge ``e``. Without ``leaves`` it is all that a leaf with hooks gets."""
+    """Add gradient ``g`` to what waits at edge ``e``. Without ``leaves``, a leaf with hooks gets no other part."""
     if e is None:
         return
     kind = type(e)
@@ -304,12 +304,12 @@ def _send(e: Any, g: Any, pending: dict, heap: list, owned: set, capture: Any, r
 
 
 def added(a: Any, b: Any) -> Any:
-    """The sum of two gradients; of a sparse and a dense one the dense one comes first."""
+    """The sum of two gradients. If one is sparse and one dense, the dense one is the first operand."""
     return b + a if a.is_sparse and not b.is_sparse else a + b
 
 
 def fit(g: Any, shape: tuple, type_: Any, source: Any) -> Tensor:
-    """A gradient in the shape, dtype and device of what it belongs to: the one place that un-broadcasts."""
+    """A gradient brought to the shape, dtype and device of its input: the only place where broadcasting is undone."""
     if not isinstance(g, Tensor):
         raise TypeError(f"expected Variable or None (got {type(g).__name__})" if source is None else
                         f"{source.name()} returned {type(g).__name__}, expected a Tensor or None")
@@ -392,15 +392,15 @@ class _Helper:
         self.leaves = _HookedLeaves(roots)
 
     def send(self, leaf: Tensor, g: Any, source: Any) -> None:
-        """Give a leaf, with hooks or of an odd kind, its gradient."""
+        """Give a leaf its gradient, where the leaf has hooks or is of an unusual kind."""
         _send(leaf, g, {}, [], set(), None, [], False, True, self.leaves, source)
 
     def before(self, node: Node, g: Any) -> Any:
-        """Run what is to see a node's gradient."""
+        """Run the hooks that see the gradient before a node runs."""
         return _before(node, g, type(node.type) is tuple)
 
     def after(self, node: Node, input_grads: tuple, g: Any) -> tuple:
-        """Run what is to see the gradients that a node gave."""
+        """Run the hooks that see the gradients which a node has returned."""
         return _after(node, input_grads, g, type(node.type) is tuple) if node.hooks.post else input_grads
 
     def finish(self) -> None:
@@ -409,7 +409,7 @@ class _Helper:
             _send(leaf, g, {}, [], set(), None, [], False, True, None)
 
     def close(self, error: Exception | None, node: Any) -> None:
-        """Put back what the pass around this one had; the pass fails with ``error``, if there is one."""
+        """Restore the state of the pass around this one. If there is an ``error``, this pass fails with it."""
         if error is not None and node is not None:
             current.node = node
             _name_place(error)

@@ -1,4 +1,4 @@
-"""Programs as C: a loop nest over any strides, compiled by `native` and called through ctypes."""
+"""Programs as C code: a loop nest for any strides, compiled by `native` and called through ctypes."""
 
 from __future__ import annotations
 

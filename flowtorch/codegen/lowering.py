@@ -1,4 +1,4 @@
-"""From expression trees to typed programs: the one form that all renderers read.
+"""From expression trees to typed programs, the form from which all renderers make code.
 
 Lowering decides every type under PyTorch's rules, inserts the conversions, shares common subexpressions and
 turns arithmetic on bool into logic, so that a renderer is a table from (function, type) to text.

@@ -1,4 +1,4 @@
-"""A pointwise op's kernel rendered from its record: one compiled variant per combination of array dtypes."""
+"""The kernel of a pointwise op, made from its record: one variant for each combination of array dtypes."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ Dim = tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The planned iteration space of one kernel call."""
+    """The iteration space planned for one kernel call."""
 
     kind: str
     """"contiguous": one dimension, unit strides. "inner": the last dimension has unit strides. "general": any
@@ -93,7 +93,7 @@ def _layout(dims: list[Dim], operands: int, first_output: int) -> Layout:
 
 @dataclass(frozen=True, slots=True)
 class ReductionLayout:
-    """The planned space of one reduction."""
+    """The iteration space planned for one reduction."""
 
     kept: tuple[tuple[int, ...], ...]
     """(size, stride in each input, stride in the output) of the kept dimensions, outermost first."""

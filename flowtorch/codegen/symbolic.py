@@ -1,4 +1,4 @@
-"""Reading a derivative symbolically: its Python, called with symbols, returns its expression tree.
+"""Reading a derivative as an expression: its Python code is called with symbols and returns an expression tree.
 
 ``lambda g, out: g * (1 - out) * out`` called with `Symbol` objects returns the tree of that formula, which
 renders to one fused backward kernel. A symbol answers operators, the methods of the scalar functions, and,
@@ -17,7 +17,7 @@ from .functions import FUNCTIONS
 
 
 class NotSymbolicError(TypeError):
-    """The Python that was read does what no scalar expression can: a reduction, a branch on values, ..."""
+    """The code does something that a scalar expression cannot: a reduction, a branch on values, ..."""
 
 
 class Symbol:

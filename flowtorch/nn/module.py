@@ -208,7 +208,7 @@ class Module(_ModuleTree, _ModuleState, _ModuleHooks):
         self._shorten(name, ParameterShortcut)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
-        """Make ``tensor`` a buffer of this module: state that is no parameter.
+        """Make ``tensor`` a buffer of this module: part of its state, but not a parameter.
 
         It is found as the attribute ``name``, converted along with the module and, if ``persistent``, part of
         the state dict.
@@ -396,7 +396,7 @@ def _is_tensor_like(value: Any) -> bool:
 
 
 def _replaced(hooks: dict[int, Callable], module: Module, name: str, value: Any) -> Any:
-    """``value`` after all registration hooks had their say."""
+    """``value``, or what the registration hooks have replaced it by."""
     for hook in hooks.values():
         result = hook(module, name, value)
         if result is not None:

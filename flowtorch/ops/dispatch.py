@@ -68,7 +68,7 @@ def interpret(op: Op, args: tuple, kwargs: dict) -> Any:
 
 
 def compute(op: Op, values: list, inplace: bool = False) -> Any:
-    """The op's results as new tensors without history. Errors of the kernels become PyTorch's."""
+    """The results of the op as new tensors without history. Errors of kernels are turned into PyTorch's."""
     if overrides.state.below:
         return overrides.see_below(compute, op, values, inplace)
     if overrides.dispatch_classes and (special := [t for t in flat_inputs(op, values)
@@ -95,7 +95,7 @@ def mark_inference(result: Any) -> None:
 
 
 def find_special(op: Op, values: list, out: Any) -> list:
-    """The tensors among the arguments that the plain path must not touch."""
+    """The tensors among the arguments that need more than the plain path."""
     found = []
     for i in op.tensor_index:
         v = values[i]
@@ -113,7 +113,7 @@ def find_special(op: Op, values: list, out: Any) -> list:
 
 
 def interpose(op: Op, values: list, out: Any, special: list) -> Any:
-    """Hand the call to ``__torch_function__`` or a transform; NotImplemented if nobody takes it."""
+    """Offer the call to ``__torch_function__`` and to transforms. NotImplemented if nobody handles it."""
     if overrides.has_torch_function(special):
         kwargs = {} if out is None else {"out": out}
         args, kwargs = as_call(op, values, kwargs)
@@ -149,7 +149,7 @@ def flat_inputs(op: Op, values: list) -> list:
 
 
 def record(op: Op, values: list, result: Any, self_copy: Any = None) -> Any:
-    """Put a node behind ``result`` if an input needs a gradient. Returns the node, or None.
+    """Put a node behind ``result`` if an input needs a gradient, and return the node, else None.
 
     ``self_copy`` stands in for the first input where an in-place op has overwritten it.
     """
@@ -179,7 +179,7 @@ def record(op: Op, values: list, result: Any, self_copy: Any = None) -> Any:
 
 
 def make_node(op: Op, values: list, inputs: list, edges: tuple, self_copy: Any = None) -> Any:
-    """A node with everything the derivative wants except the output."""
+    """A node with everything that the derivative asks for, except the output."""
     node = _new(op.node_class)
     node.seq = next_seq()
     node.edges = edges
@@ -288,7 +288,7 @@ def resize_output(op: Any, out: Tensor, result: np.ndarray) -> None:
 # ---------------------------------------------------------------- in-place
 
 def interpret_inplace(op: Op, args: tuple, kwargs: dict) -> Any:
-    """``op`` with its result written into the first argument, history and version kept right."""
+    """Run ``op``, write its result into the first argument, and update the history and version of that tensor."""
     values = op.bind(args, kwargs)
     if (special := find_special(op, values, None)) or overrides.state.modes:
         if overrides.has_torch_function(special):
@@ -397,7 +397,7 @@ def check_stored(target: Tensor, result: Tensor) -> None:
 
 
 def check_fits(op: Op, target: Tensor, values: list) -> None:
-    """The shapes are asked before the dtypes: the result of a pointwise op must have the shape of ``target``."""
+    """Refuse a pointwise result that has another shape than ``target``. PyTorch checks shapes before dtypes."""
     if op.family.name == "pointwise":
         shape = np.broadcast_shapes(*[values[i]._array.shape for i in op.tensor_index if isinstance(values[i], Tensor)])
         if shape != target._array.shape:
@@ -406,7 +406,7 @@ def check_fits(op: Op, target: Tensor, values: list) -> None:
 
 
 def _keep_retaining(target: Tensor, old: Any, node: Any) -> None:
-    """The gradient that ``target`` retains is that of what it holds now, not of what the in-place op replaced."""
+    """Make ``target`` retain the gradient of its new value, not of the value that the in-place op has replaced."""
     for index, ref in tuple(old.retain.items()):
         if ref() is target:
             del old.retain[index]

@@ -164,7 +164,7 @@ def _gelu_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
 
 
 def gelu_slope_from(x: np.ndarray, y: np.ndarray, grad: np.ndarray) -> np.ndarray:
-    """``grad`` times the derivative of ``gelu`` at ``x`` in float32, where it gave ``y``: ``y / x`` is what it needs."""
+    """``grad`` times the derivative of ``gelu`` at ``x`` in float32, from ``y / x``, where ``y`` is ``gelu(x)``."""
     return fill(_slope_from_block, x, y, grad, rooms=(np.float64, np.float32, np.bool_))
 
 

@@ -1,4 +1,4 @@
-"""The families of ops and their decorators: what pointwise ops, reductions, views and the rest have in common."""
+"""The families of ops and their decorators: what all pointwise ops, reductions, views and other ops share."""
 from __future__ import annotations
 
 import operator
@@ -29,7 +29,7 @@ _COMPLEX_SINGLE = np.dtype(np.complex64)
 # ---------------------------------------------------------------- promotion
 
 def _combine(higher: Any, lower: Any) -> Any:
-    """PyTorch's rule between priority classes: a lower class only changes the kind (int to float, real to complex)."""
+    """PyTorch's rule for priority classes: a lower class changes only the kind (int to float, real to complex)."""
     if higher is None:
         return lower
     if lower is None or higher.is_complex:
@@ -42,7 +42,7 @@ def _combine(higher: Any, lower: Any) -> Any:
 
 
 def result_dtype(operands: Any) -> dtypes.dtype:
-    """The common dtype of tensors and Python numbers: dimensioned tensors before 0-d ones before numbers."""
+    """The common dtype of operands. Tensors with dimensions have priority over 0-d tensors, and these over numbers."""
     dim = zero = number = None
     for x in operands:
         if isinstance(x, Tensor):
@@ -60,7 +60,7 @@ def result_dtype(operands: Any) -> dtypes.dtype:
 
 
 def common_device(op_name: str, operands: Any) -> Any:
-    """The device of the tensor operands; 0-d CPU tensors may join any device. RuntimeError if they differ."""
+    """The device of the operands: RuntimeError if they differ, but 0-d CPU tensors fit to every device."""
     found = None
     for x in operands:
         if isinstance(x, Tensor):
@@ -77,7 +77,7 @@ def common_device(op_name: str, operands: Any) -> Any:
 # ---------------------------------------------------------------- pointwise
 
 class Pointwise(Family):
-    """One output element from the corresponding (broadcast) input elements."""
+    """Each output element is computed from the corresponding input elements, after broadcasting."""
 
     name = "pointwise"
 
@@ -164,7 +164,7 @@ class Pointwise(Family):
         return t.scalar(x)
 
     def low_operand(self, op: Op, i: int, x: Any, t: TensorType) -> np.ndarray:
-        """``operand`` for half precision, where most kernels round a number first, and a few take it in float32."""
+        """``operand`` of a half-precision op: most kernels round a number first, and a few take it in float32."""
         wide = i in _WIDE_NUMBERS.get(op.name, ())
         if isinstance(x, Tensor):
             other = x._type.dtype
@@ -290,7 +290,7 @@ def casting(f: Callable, to: np.dtype) -> Callable:
 # ---------------------------------------------------------------- general ops
 
 class General(Family):
-    """An op with its own kernel: no promotion; low precision is computed in float32 and rounded once."""
+    """Any other op: inputs are not promoted; low precision is computed in float32 and rounded once."""
 
     name = "op"
 
@@ -420,7 +420,7 @@ def _rebuild_named(name: str, fields: tuple, items: tuple) -> Any:
 # ---------------------------------------------------------------- reductions
 
 class Reduction(General):
-    """Fewer elements out than in: ``dim`` names what disappears (None: all), ``keepdim`` leaves size 1 there."""
+    """Ops that reduce dimensions: ``dim`` names them (None: all), and with ``keepdim`` they stay with size 1."""
 
     name = "reduction"
 
@@ -442,7 +442,7 @@ class Reduction(General):
 
 
 def _fast_reduction(op: Op) -> Callable:
-    """The public function of ``sum`` and its like for plain tensors: one call of the body between two checks."""
+    """The public function of reductions such as ``sum``, for plain tensors: one call of the body between two checks."""
     from flowtorch.ops import fast_general
 
     body, node_class, plans, differentiable = op.body, op.node_class, op.plans, op.differentiable
@@ -507,7 +507,7 @@ class NeedsCopy(Exception):
 
 
 class Views(Family):
-    """The same memory under another shape: no kernel, shared version, history that survives in-place changes."""
+    """Ops that give memory another shape: no kernel, a shared version, a history that survives in-place ops."""
 
     name = "view"
 
@@ -602,7 +602,7 @@ view = _decorator(view_family, out=False, linear=True, tensors=("input",))
 
 
 def normalize_dim(dim: Any, ndim: int) -> int:
-    """``dim`` counted from the front; IndexError in PyTorch's words if it is out of range."""
+    """``dim`` counted from the front. IndexError, in PyTorch's words, if it is out of range."""
     if type(dim) is not int:
         if isinstance(dim, bool) or not hasattr(dim, "__index__"):
             raise TypeError(f"argument 'dim' must be int, not {type(dim).__name__}")
@@ -614,7 +614,7 @@ def normalize_dim(dim: Any, ndim: int) -> int:
 
 
 def normalize_dims(dim: Any, ndim: int) -> tuple[int, ...]:
-    """A tuple of distinct dimensions counted from the front; None and () mean all."""
+    """The dimensions as a tuple, counted from the front. None and () mean all; RuntimeError for one named twice."""
     if dim is None:
         return tuple(range(ndim))
     if ndim == 0:

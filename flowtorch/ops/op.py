@@ -1,4 +1,4 @@
-"""The op record, its registry, and the decorators that define ops.
+"""The op record, the registry of ops, and what composites need.
 
 A primitive is a ``def`` under one of the decorators; the record carries all that the rest derives from it: the fast
 call path, ``interpret``, the method, the in-place and ``out=`` variants, the operators, the derivative, the samples.
@@ -20,7 +20,7 @@ REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "REQUIRED"})()
 
 
 def parameters(f: Callable) -> tuple[tuple[str, ...], dict[str, Any], int]:
-    """(names, defaults, number of positional names) of a function, read from its code object: cheap at import."""
+    """(names, defaults, number of positional names) of a function, from its code object: that is fast at import."""
     code = f.__code__                                                  # type: ignore[attr-defined]
     n = code.co_argcount
     names = code.co_varnames[:n + code.co_kwonlyargcount]
@@ -119,7 +119,7 @@ class Op:
 
     # ---- derivatives
     def set_derivatives(self, vjp: Any) -> None:
-        """Read the derivative functions: the parameter names say what the tape saves."""
+        """Read the derivative functions: the names of their parameters say what is kept for backward."""
         if vjp is None:
             self.vjps = (None,) * len(self.tensors)
         else:
@@ -132,7 +132,7 @@ class Op:
         self._note_wants(wants)
 
     def _wants(self, f: Callable) -> tuple[tuple[str, Any], ...]:
-        """(what, which) for each parameter after ``g``: see ``value``."""
+        """(what, which) for each parameter of a derivative after ``g``; ``value`` says what the pairs mean."""
         names = f.__code__.co_varnames[:f.__code__.co_argcount]         # type: ignore[attr-defined]
         defaults = len(f.__defaults__ or ())                            # type: ignore[attr-defined]
         wants: list[tuple[str, Any]] = []
@@ -228,7 +228,7 @@ class Op:
 
     # ---- arguments
     def bind(self, args: tuple, kwargs: dict) -> list:
-        """The value of every parameter, in order. TypeError in PyTorch's manner when they do not fit."""
+        """The value of every parameter, in order. TypeError, in PyTorch's words, if the arguments do not fit."""
         names = self.names
         n = len(args)
         if kwargs and any(k not in names for k in kwargs):
@@ -293,7 +293,7 @@ PARSER_NAMES: dict[str, tuple[str, ...] | int] = {
 
 
 def pytorch_names(kwargs: dict, names: Any) -> dict:
-    """Keyword arguments with numpy's names replaced where ``names`` has PyTorch's alone."""
+    """Keyword arguments in which numpy's names are replaced, if ``names`` has only PyTorch's."""
     return {k if k in names else _meant(k, names): v for k, v in kwargs.items()}
 
 
@@ -307,7 +307,7 @@ def _meant(name: str, names: Any) -> str:
 
 
 def _first_apply(node: Node, g: Any) -> tuple:
-    """``apply`` of a node until the derivative of its op is compiled, which is then."""
+    """The ``apply`` of a node before the derivative of its op is compiled: compiles it, and calls the result."""
     from flowtorch.ops.fast_backward import compiled
 
     op = node.op
@@ -360,7 +360,7 @@ def _node_name(op_name: str) -> str:
 
 
 class Family:
-    """What a kind of op has in common: promotion, kernels, shapes, batching. ``compute`` runs one call, unrecorded."""
+    """What ops of one kind share: promotion, kernels, shapes, batching. ``compute`` runs a call, unrecorded."""
 
     name = "op"
 
@@ -373,7 +373,7 @@ class Family:
 
 
 class Composite:
-    """A public function made of other public functions: it has no kernel and no rule of its own."""
+    """A public function that is made of other public functions: it has no kernel and no rules of its own."""
 
     def __init__(self, function: Callable, namespace: str, method: Any, inplace: bool, out: Any) -> None:
         self.name = function.__name__
@@ -402,7 +402,7 @@ def composite(function: Callable | None = None, *, namespace: str = "torch", met
 
 
 def home_of(record: Op | Composite) -> str:
-    """The module in which users find the function of a record, and pickles its name."""
+    """The module in which users find the function of a record; pickles use it too."""
     return "flowtorch" if record.namespace in ("torch", "Tensor") else f"flowtorch.{record.namespace}"
 
 
