@@ -5,8 +5,8 @@
 
 No GPU is needed. Calls run with launches replaced by compilation, for tensors whose memory is the host's and whose
 contents mean nothing, with the tile sizes that a GPU gets. A list of ordinary calls of ordinary sizes is compiled, and
-with --registry all functions that have samples, at the samples' sizes. --write puts the tables into benchmarks/results/
-as aot-<target>.json, a line for each kernel. The whole takes a quarter of an hour and more per target, the ordinary
+with --registry all functions that have samples, at the samples' sizes. --write puts each table into benchmarks/results/
+as aot-<target>.json, a line for each kernel, when the target is done. The whole takes a quarter of an hour and more per target, the ordinary
 calls a minute. --keep puts the binaries for one target into the cache instead, and --part K/N takes every N-th
 function, so that several processes can share the work.
 """
@@ -282,28 +282,32 @@ def keep(chosen: dict, wanted: str) -> int:
     return len(collector.kernels)
 
 
-def compiled(chosen: dict, targets: list[str], report=print) -> tuple[dict[str, list], int]:
-    """The rows of the table for each target, and how many kernels failed to compile."""
+def recorded(chosen: dict) -> list[tuple]:
+    """The kernels that calls launch, each with the name of the call that was first to need it."""
     collector = install()
-    rows: dict[str, list] = {name: [] for name in targets}
-    failed = 0
+    found: list[tuple] = []
     for name, call in chosen.items():
-        before = set(collector.kernels)
+        before = len(collector.kernels)
         call()
-        for key in [key for key in collector.kernels if key not in before]:
-            kernel = collector.kernels[key]
-            for wanted in targets:
-                try:
-                    row = {"call": name} | measure(kernel, target(wanted))
-                except Exception as error:
-                    failed += 1
-                    report(f"{name}: {kernel.function.__name__} for {wanted}: {type(error).__name__}: {error}")
-                    report(kernel.source)
-                    continue
-                rows[wanted].append(row)
-                report(f"{name:18} {wanted:7} {row['kernel'][:40]:40} registers {row['registers']:4} "
-                       f"spilled {row['spilled']:4} shared {row['shared']:7} bytes {row.get('widest_access', 0):3}"
-                       f"{' tensor cores' if row.get('tensor_cores') else ''}")  # fmt: skip
+        found += [(name, kernel) for kernel in list(collector.kernels.values())[before:]]
+    return found
+
+
+def compiled(chosen: list[tuple], wanted: str, report=print) -> tuple[list[dict], int]:
+    """The rows of a target's table for the `recorded` kernels, and how many failed to compile."""
+    rows, failed = [], 0
+    for name, kernel in chosen:
+        try:
+            row = {"call": name} | measure(kernel, target(wanted))
+        except Exception as error:
+            failed += 1
+            report(f"{name}: {kernel.function.__name__} for {wanted}: {type(error).__name__}: {error}")
+            report(kernel.source)
+            continue
+        rows.append(row)
+        report(f"{name:18} {wanted:7} {row['kernel'][:40]:40} registers {row['registers']:4} "
+               f"spilled {row['spilled']:4} shared {row['shared']:7} bytes {row.get('widest_access', 0):3}"
+               f"{' tensor cores' if row.get('tensor_cores') else ''}")  # fmt: skip
     return rows, failed
 
 
@@ -323,15 +327,17 @@ def main() -> None:
     if options.keep:
         print(f"{keep(chosen, options.targets)} binaries for {options.targets} in the cache")
         return
-    rows, failed = compiled(chosen, options.targets.split(","))
-    for wanted, found in rows.items():
-        spilling = sorted({row["kernel"] for row in found if row["spilled"]})
-        print(f"{wanted}: {len(found)} kernels, {len(spilling)} with spills: {', '.join(spilling)}")
+    kernels, failures = recorded(chosen), 0
+    for wanted in options.targets.split(","):
+        rows, failed = compiled(kernels, wanted)
+        failures += failed
+        spilling = sorted({row["kernel"] for row in rows if row["spilled"]})
+        print(f"{wanted}: {len(rows)} kernels, {len(spilling)} with spills: {', '.join(spilling)}", flush=True)
         if options.write:
-            text = ",\n".join(json.dumps(row) for row in found)
+            text = ",\n".join(json.dumps(row) for row in rows)
             (Path(__file__).parent / "results" / f"aot-{wanted}.json").write_text(f"[\n{text}\n]\n")
-    print(f"{failed} failed")
-    sys.exit(bool(failed))
+    print(f"{failures} failed")
+    sys.exit(bool(failures))
 
 
 if __name__ == "__main__":
