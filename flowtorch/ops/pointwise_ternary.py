@@ -90,6 +90,9 @@ def lerp(input, end, weight):
     return np.where(size < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
 
 
+_MANY = 4096  # elements from which on it pays to look whether a result can be written over
+
+
 @pointwise(check=_check_clamp, expr="minimum(maximum(input, min), max)", tensors=("input", "min", "max"),
            rejects=("complex",),
            vjp=(lambda g, input, min, max: g.masked_fill(~_inside(input, min, max), 0),
@@ -106,9 +109,12 @@ def clamp(input, min=None, max=None):
     """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
-    if min is not None:
-        input = np.maximum(input, min)
-    return input if max is None else np.minimum(input, max)
+    if min is None or max is None:
+        return np.maximum(input, min) if max is None else np.minimum(input, max)
+    raised = np.maximum(input, min)
+    if raised.size < _MANY or np.ndim(max) or np.result_type(raised, max) != raised.dtype:
+        return np.minimum(raised, max)
+    return np.minimum(raised, max, raised)
 
 
 def _inside(input, min, max):
