@@ -5,7 +5,9 @@ pooling is k * k passes of vector operations without gathering the windows.
 """
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,8 @@ from flowtorch.ops.op import composite
 from flowtorch.ops.pooling_arguments import batched, geometry, per_dimension, pooled_size
 from flowtorch.ops.second_order import linked
 from flowtorch.tensor import Tensor
+
+_BLOCK = 32768  # results at a time, so that the passes over them stay in the cache
 
 
 def _positions(kernel: tuple, out: tuple, stride: tuple, dilation: tuple) -> Any:
@@ -60,31 +64,58 @@ def _max_pool(input, kernel, stride, padding, dilation, ceil_mode):
     size = input.shape[2:]
     out = tuple(pooled_size(n, *a, ceil_mode) for n, *a in zip(size, kernel, stride, padding, dilation, strict=True))
     x = _extended(input, padding, kernel, out, stride, dilation, _lowest(input.dtype))
-    best = index = None
-    is_float = input.dtype.kind not in "iu"
-    starts = [np.arange(o) * s - p for o, s, p in zip(out, stride, padding, strict=True)]
+    planes = x.reshape(-1, *x.shape[2:])
+    positions, firsts, steps, base = _windows(*map(tuple, (size, kernel, out, stride, padding, dilation)))
+    has_nan = input.dtype.kind not in "iu" and bool(np.isnan(x).any())
+    best = np.empty((len(planes), *out), x.dtype)
+    which = np.zeros(best.shape, np.min_scalar_type(len(positions)))    # the number of the position of the maximum
+    step = max(1, _BLOCK // max(1, prod(out)))
+    for start in range(0, len(planes), step):
+        images, top, at = planes[start : start + step], best[start : start + step], which[start : start + step]
+        top[...] = images[(slice(None), *positions[0])]
+        for number, where in enumerate(positions[1:], 1):
+            part = np.ascontiguousarray(images[(slice(None), *where)])
+            better = part > top
+            if has_nan:
+                better |= np.isnan(part)
+            if firsts[number] is not None:
+                better |= firsts[number]
+            np.maximum(part, top, top)
+            np.maximum(at, np.multiply(better, number, dtype=at.dtype), at)     # later ones have larger numbers
+    index = steps.take(which)
+    index += base
+    shape = (*input.shape[:2], *out)
+    return best.reshape(shape), index.reshape(shape)
+
+
+@lru_cache(maxsize=128)
+def _windows(size: tuple, kernel: tuple, out: tuple, stride: tuple, padding: tuple, dilation: tuple) -> tuple:
+    """By kernel position: the slices that it meets, the windows whose first real element it is (None: no matter), and
+    its distance in flat indices from the window's start; and these starts.
+
+    The first real element of a window counts even if it is no larger than what fills the padding.
+    """
+    rank = len(size)
+
+    def along(d: int, values: Any) -> np.ndarray:
+        return np.asarray(values, np.int64).reshape((-1,) + (1,) * (rank - 1 - d))
+
+    starts = [along(d, np.arange(out[d]) * stride[d] - padding[d]) for d in range(rank)]
+    scale = [prod(size[d + 1 :]) for d in range(rank)]
+    base = sum(start * n for start, n in zip(starts, scale, strict=True))
+    positions, firsts, steps = [], [], []
+    seen: Any = np.full(out, not any(padding))
     for k, where in _positions(kernel, out, stride, dilation):
-        part = x[(slice(None), slice(None), *where)]
-        flat = np.zeros((), np.int64)
-        inside = True
-        for d, n in enumerate(size):
-            at = starts[d] + k[d] * dilation[d]
-            at = at.reshape((-1,) + (1,) * (len(size) - 1 - d))
-            flat = flat * n + at
-            inside = inside & (at >= 0) & (at < n)
-        if best is None:
-            best, index = part.copy(), np.broadcast_to(flat, part.shape).copy()
-            seen = np.broadcast_to(inside, part.shape[2:])
-            continue
-        better = part > best
-        if is_float:
-            better |= np.isnan(part)
-        if not np.all(seen):  # a window that starts in the padding: its first real element counts
-            better |= inside & ~seen
-            seen = seen | inside
-        np.copyto(best, part, where=better)
-        np.copyto(index, flat, where=better)
-    return best, index
+        moves = [i * d for i, d in zip(k, dilation, strict=True)]
+        inside: Any = True
+        for start, move, n in zip(starts, moves, size, strict=True):
+            inside = inside & (start + move >= 0) & (start + move < n)
+        new = inside & ~seen
+        seen = seen | inside
+        positions.append(where)
+        firsts.append(new if new.any() else None)
+        steps.append(sum(move * n for move, n in zip(moves, scale, strict=True)))
+    return positions, firsts, np.array(steps, np.int64), base
 
 
 def _put_back(g: Any, index: Any, input: Any) -> Any:
