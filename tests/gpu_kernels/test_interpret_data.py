@@ -108,6 +108,44 @@ def test_writing_at_indices(name, dtype, deterministic, same):
         ft.use_deterministic_algorithms(False)
 
 
+def _gradient(function):
+    """Run backward, where the additions are."""
+    leaf = numbers(6, 4).to("cuda").requires_grad_()
+    function(leaf).sum().backward()
+
+
+ADDING = {
+    "embedding": lambda i: _gradient(lambda w: F.embedding(i, w)),
+    "index_select": lambda i: _gradient(lambda x: x.index_select(0, i)),
+    "gather": lambda i: _gradient(lambda x: x.gather(0, i[:, None])),
+    "index": lambda i: _gradient(lambda x: x[i]),
+    "index_add": lambda i: numbers(6, 4).to("cuda").index_add(0, i, numbers(3, 4).to("cuda")),
+    "scatter_add": lambda i: numbers(6, 4).to("cuda").scatter_add(0, i[:, None], numbers(3, 1).to("cuda")),
+    "index_put": lambda i: numbers(6, 4).to("cuda").index_put((i,), numbers(3, 4).to("cuda"), accumulate=True),
+}
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("name", ADDING)
+def test_nothing_is_added_atomically_where_results_must_not_vary(name, deterministic, monkeypatch):
+    from flowtorch.array.cuda import kernel_module
+
+    launch, sources = kernel_module("launch"), []
+    before = launch._launcher
+
+    def noted(kernel, grid, arguments):
+        sources.append(kernel.source or "")
+        before(kernel, grid, arguments)
+
+    monkeypatch.setattr(launch, "_launcher", noted)
+    ft.use_deterministic_algorithms(deterministic)
+    try:
+        ADDING[name](ft.tensor([2, 0, 2], device="cuda"))
+    finally:
+        ft.use_deterministic_algorithms(False)
+    assert sources and any("atomic" in source for source in sources) is not deterministic
+
+
 @pytest.mark.parametrize("include_self", [True, False])
 @pytest.mark.parametrize("rule", ["sum", "prod", "mean", "amax", "amin"])
 def test_reductions_at_indices(rule, include_self, same):
