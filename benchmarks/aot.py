@@ -6,9 +6,9 @@
 No GPU is needed. Calls run with launches replaced by compilation, for tensors whose memory is the host's and whose
 contents mean nothing, with the tile sizes that a GPU gets. A list of ordinary calls of ordinary sizes is compiled, and
 with --registry all functions that have samples, at the samples' sizes. --write puts each table into benchmarks/results/
-as aot-<target>.json, a line for each kernel, when the target is done. The whole takes a quarter of an hour and more per target, the ordinary
-calls a minute. --keep puts the binaries for one target into the cache instead, and --part K/N takes every N-th
-function, so that several processes can share the work.
+as aot-<target>.json, a line for each kernel, when the target is done. The whole takes a quarter of an hour and more per
+target, the ordinary calls a minute. --keep puts the binaries for one target into the cache instead, and --part K/N
+takes every N-th function, so that several processes can share the work.
 """
 
 from __future__ import annotations

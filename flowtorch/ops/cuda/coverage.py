@@ -71,8 +71,9 @@ def page() -> str:
     """The counts and the names of all ops, by how they run."""
     found = table()
     total, missing = sum(map(len, found.values())), found.get("missing", [])
+    here, others = total - len(missing), len(COMPOSITES)
     lines = [
-        f"{total - len(missing)} of {total} primitive operations run on the device, and {len(COMPOSITES)} more are composed",
+        f"{here} of {total} primitive operations run on the device, and {others} more are composed",
         "of them. Without a kernel: " + (", ".join(f"`{name}`" for name in sorted(missing)) or "none") + ".",
     ]
     for name, meaning in MEANINGS.items():
