@@ -11,7 +11,7 @@ import numpy as np
 from flowtorch.streams.arithmetic import affine, affine32
 from flowtorch.streams.boxmuller import BoxMuller
 from flowtorch.streams.checks import LARGEST, is_low_precision, name_of, not_implemented, show, through_float32
-from flowtorch.streams.uniform import unit_doubles, unit_floats
+from flowtorch.streams.uniform import fill_unit_floats, unit_doubles, unit_floats
 from flowtorch.streams.words import as_real, chunks, fill
 
 if TYPE_CHECKING:
@@ -118,6 +118,10 @@ def _fill_blocks(gen: Generator, flat: np.ndarray, mean: float, std: float) -> N
     whole = flat.size - flat.size % _BLOCK
     rest = flat.size - whole
     for start, stop in chunks(whole):
+        if flat.dtype == np.float32 and not (rest and stop == whole):
+            fill_unit_floats(gen, flat[start:stop])
+            transform(flat[start:stop])
+            continue
         units = unit(gen, stop - start)
         if rest and stop == whole:
             # A last block that is not whole is replaced by a fresh one that ends where the array ends. In the
