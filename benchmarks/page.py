@@ -77,41 +77,64 @@ TRAFFIC = """## What bounds an optimiser
 Over ten million parameters a step is as fast as memory: one pass in which every array is read once and written once.
 Plain SGD reads a parameter and its gradient and writes the parameter, 120 MB a step; torch does the same, so there is
 nothing to win. Adam moves 280 MB (four arrays read, three written). torch's default makes a pass over memory for each
-operation of the formula, about 720 MB for Adam, and its fused step the same one pass as ours: against that a ratio just
-below 1 is the limit of the machine. ASGD writes its average although that is a copy of the parameters until step `t0`:
-200 MB against the 320 MB of torch's separate passes. Rprop, RAdam and Adadelta win most, having the longest formulas.
+operation of the formula, about 720 MB for Adam, and its fused step the same one pass as ours. Against that it helps
+to ask for what is read a kilobyte later: four arrays to read and three to write are more than the processor foresees
+by itself, and a step of Adam takes a tenth less. (With two or three arrays it takes a tenth more, so those are left
+alone; writing past the caches takes a fifth more, as the lines were read anyway.) ASGD writes its average although
+that is a copy of the parameters until step `t0`: 200 MB against the 320 MB of torch's separate passes. Rprop, RAdam
+and Adadelta win most, having the longest formulas.
 """
 
 
 LIMITS = """## What bounds the rest, and what was tried
 
-**Functions of a million numbers** take as long as memory does: about 0.3 ns a number to read one array and write
-another on the machine above, where the square root, the exponential and torch's kernels all end. A store that does not
-read the line first took 0.29 ns in place of 0.39 at four megabytes, and 0.27 in place of 0.46 at sixteen: such results
-are computed in blocks of 512 bytes and written past the caches, on Intel's servers, whose last cache takes writes no
-faster than memory. (Blocks of 8 kB lost most of the gain: reading and writing then take turns.) In a chain of such
-operations the next one reads from memory instead of the cache: that costs 0.42 ns against 0.40 at four megabytes, 0.39
-against 0.50 at eight, 0.37 against 0.52 at sixteen. The division of tanh and sigmoid is left to the divider, which is
-idle beside the multiplications: a fifth less time in the cache. gelu reads the powers of the normal distribution from a
-table of 32 intervals, to 1.5 units in the last place down to -5.5, and takes less than half of what it did.
+**Functions of a million numbers** take as long as memory does: on the machine above memcpy takes 0.27 ns a number, a
+sum, which only reads, 0.13, and the arithmetic of exp, in the cache, 0.15 to 0.17. A store that does not read the
+line first took 0.29 ns in place of 0.39 at four megabytes, and 0.27 in place of 0.46 at sixteen: such results are
+written past the caches, on Intel's servers, whose last cache takes writes no faster than memory. In a chain of such
+operations the next one reads from memory instead of the cache: that costs 0.42 ns against 0.40 at four megabytes,
+0.39 against 0.50 at eight, 0.37 against 0.52 at sixteen. Functions with vectors of their own store straight from the
+registers and ask for the line that is read two kilobytes later: exp went from 0.28 ns a number to 0.23, below memcpy,
+and tanh from 0.38 to 0.32. (Computing in blocks within the cache and copying those out cost the difference; so did
+reading, as the arithmetic fills the processor's window and its own prefetching ends with every page. Going through an
+array from its other end in every second operation, to meet what the cache still has, won a twentieth and was left
+out.) All other results are computed in blocks of 512 bytes. Nothing waits for the stores where the rows of a
+broadcast operand end: a fence after every row had made adding a row take almost twice as long. Comparisons give masks
+of the processor's own kind, without which every choice between two values cost two instructions more; with that, and
+no search for NaN where the sum has it anyway, softmax of short rows went from 0.84 of torch's time to 0.64. The
+division of tanh is left to the divider, which bounds it at 0.3 ns. gelu reads the powers of the normal distribution
+from a table of 32 intervals, to 1.5 units in the last place down to -5.5.
+
+**Attention** had called BLAS from Python, in blocks of 128 rows. Now the blocks have 64 rows, and products come in
+pieces of less than a million multiplications, for which OpenBLAS has kernels that copy nothing: 100 to 160 GFlop/s,
+but 70 where the second factor is turned, so keys and values are turned once for each head. Smaller blocks also leave
+out more of what causal attention does not see: five eighths of the products remain at 256 x 256, where it had been
+three quarters. The weights are kept for the gradient, which saves the product that torch computes again. Forward and
+backward together take 0.6 of torch's time; forward alone 0.9: by the profile two thirds of it are products, the rest the softmax
+and the turning of keys.
 
 **Convolution of small maps** (16 x 16 down to 2 x 2, as in ResNet-18 at 64 x 64): the direct kernel works on runs of
 memory across the rows' ends, and on an 8 x 8 map a third of such a run is padding. Columns of all images together and
-one product by BLAS take about half its time at 4 x 4 and a fifth at 2 x 2, forward and backward.
-What is left above 1 are maps of 8 x 8 with 128 channels (1.4): the product alone takes as long as torch does in all,
-whose layout needs no columns.
-Batch normalisation had been three operations and their derivatives; as one kernel with the gradients of scale and shift
-it takes 0.5 to 0.8 of torch's time.
+one product by BLAS take about half its time at 4 x 4 and a fifth at 2 x 2, forward and backward. What is left above 1
+are maps of 8 x 8 with 128 channels (1.4): the product alone takes as long as torch does in all, whose layout needs no
+columns. Batch normalisation had been three operations and their derivatives; as one kernel with the gradients of
+scale and shift it takes 0.5 to 0.8 of torch's time.
 
 **Products of matrices** are OpenBLAS's on our side and MKL's on torch's, 5 % apart at 512 x 512 and in linear layers.
 They are most of a GPT's step, which so stays between 1.0 and 1.1 where the matrices are large.
 
+**What is left above 1**: a forward convolution of stride 2 or 7 x 7 (1.2 to 1.4), where torch's layout needs no
+columns; layer_norm with the gradients of scale and shift (1.1); sort and topk (1.0 to 1.4), which are numpy's; randn
+and randperm (1.1 to 1.4), half of whose time is numpy's Mersenne Twister, a number at a time; copies and casts to
+float64 and int32, which are memory's (1.0). With two threads, copies, concatenation, indexing and sorting stay on
+one, as numpy has them.
+
 **oneDNN** was tried for convolution and products in bfloat16, through its C++ interface, with the newest package that
 there is (`onednn-cpu-gomp` 2023.2.0 of July 2023, Apache 2.0, 39 MB compressed; none has appeared since). Over the
-convolutions of a step of ResNet-18 it takes, plain arrays in and out, 20.1 ms forward, 25.9 ms for the input's gradient
-and 36.2 ms for the weight's, against 21.5, 23.9 and 25.7 of ours in the same quarter of an hour; in bfloat16 a product
-of 1024 x 1024 takes 23.8 ms against 16.2 (converted and left to BLAS). Recurrent layers were not measured. A library of
-that size would have had to win by a fifth, so there is no such extra.
+convolutions of a step of ResNet-18 it takes, plain arrays in and out, 20.1 ms forward, 25.9 ms for the input's
+gradient and 36.2 ms for the weight's, against 21.5, 23.9 and 25.7 of ours in the same quarter of an hour; in bfloat16
+a product of 1024 x 1024 takes 23.8 ms against 16.2 (converted and left to BLAS). Recurrent layers were not measured.
+A library of that size would have had to win by a fifth, so there is no such extra.
 """
 
 
