@@ -546,7 +546,12 @@ def _logsumexp_backward(g, input, out, dim, keepdim):
     return g * conj((input - out).exp().masked_fill(input == float("-inf"), 0))
 
 
-@composite(method=True, out=True)
+def _inexact_out(name: str, out: Any, result: Any) -> None:
+    if out.rank < 2:
+        raise RuntimeError(f"{name}(): Expected floating point type for result tensor, but got: {out.label}")
+
+
+@composite(method=True, out=_inexact_out)
 def logsumexp(input, dim, keepdim=False):
     """log(sum(exp(input))) over ``dim``, without overflow."""
     if input.dtype.rank < 2:
