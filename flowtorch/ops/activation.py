@@ -21,6 +21,7 @@ from flowtorch.ops.erf import gelu as gelu_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.order import in_order
 from flowtorch.ops.second_order import by_hand, linked
+from flowtorch.ops.single import in_single
 from flowtorch.overrides import active
 from flowtorch.tensor import wrap
 
@@ -72,6 +73,7 @@ def _prelu_kernel(input, weight):
     return select(input > 0, input, weight * input)
 
 
+@in_single
 def _elu_gradient(g, input, alpha, scale, input_scale):
     # The clamp keeps the exponential finite where it is not chosen: its own derivative would be 0 * inf there.
     decay = (input.clamp_max(0) * input_scale).exp()
@@ -109,7 +111,8 @@ def hardtanh(input, min_val=-1.0, max_val=1.0):
 @_inner(
     expr="where(input * beta > threshold, input, log1p(exp(input * beta)) / beta)",
     rejects=NOT_REAL,
-    vjp=(lambda g, input, beta, threshold: g.where(input * beta > threshold, g * (input * beta).sigmoid()),),
+    vjp=(in_single(
+        lambda g, input, beta, threshold: g.where(input * beta > threshold, g * (input * beta).sigmoid())),),
 )
 def softplus(input, beta=1.0, threshold=20.0):
     """``log(1 + exp(beta * input)) / beta``, linear where ``beta * input`` exceeds ``threshold``."""
@@ -162,6 +165,7 @@ TANH_SCALE = math.sqrt(2 / math.pi)
 TANH_CUBE = 0.044715
 
 
+@in_single
 def _gelu_tanh_gradient(g, input):
     square = input * input
     t = (TANH_SCALE * input * (1 + TANH_CUBE * square)).tanh()
@@ -242,6 +246,7 @@ def _silu_block(part: np.ndarray, out: np.ndarray, room: np.ndarray) -> None:
     np.divide(part, room, out)
 
 
+@in_single
 def _mish_gradient(g, input):
     t = input.exp().log1p().tanh()
     # Above 20 the derivative is 1 in every dtype, and the exponential of it would overflow in its own derivative.
@@ -271,7 +276,7 @@ def hardsigmoid(input):
 @_inner(
     expr="input * (minimum(maximum(input + 3, 0), 6) / 6)",
     rejects=NOT_REAL,
-    vjp=(lambda g, input: (g * (input / 3 + 0.5)).where(input < 3, g).masked_fill(input <= -3, 0),),
+    vjp=(in_single(lambda g, input: (g * (input / 3 + 0.5)).where(input < 3, g).masked_fill(input <= -3, 0)),),
 )
 def hardswish(input):
     """``input * clamp(input + 3, 0, 6) / 6``."""
@@ -282,7 +287,7 @@ def hardswish(input):
     expr="minimum(input, 0) - log1p(exp(-abs(input)))",
     rejects=NOT_REAL,
     name="log_sigmoid",
-    vjp=(lambda g, input: g * (-input).sigmoid(),),
+    vjp=(in_single(lambda g, input: g * (-input).sigmoid()),),
 )
 def logsigmoid(input):
     """``log(sigmoid(input))``."""

@@ -133,6 +133,7 @@ class Op:
 
     def _wants(self, f: Callable) -> tuple[tuple[str, Any], ...]:
         """(what, which) for each parameter of a derivative after ``g``; ``value`` says what the pairs mean."""
+        f = getattr(f, "__wrapped__", f)                                # see ``single.in_single``
         names = f.__code__.co_varnames[:f.__code__.co_argcount]         # type: ignore[attr-defined]
         defaults = len(f.__defaults__ or ())                            # type: ignore[attr-defined]
         wants: list[tuple[str, Any]] = []

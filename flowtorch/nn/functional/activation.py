@@ -9,6 +9,7 @@ import flowtorch as torch
 from ... import functional_nn
 from ...ops import activation as ops
 from ...ops.op import composite
+from ...ops.single import in_single
 
 __all__ = [
     "celu",
@@ -218,7 +219,11 @@ def glu(input, dim: int = -1):
         raise RuntimeError(
             f"Halving dimension must be even, but dimension {dim % input.dim()} is size {input.size(dim)}"
         )
-    a, b = input.chunk(2, dim)
+    return _gated(*input.chunk(2, dim))
+
+
+@in_single
+def _gated(a, b):
     return a * torch.sigmoid(b)
 
 

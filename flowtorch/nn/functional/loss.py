@@ -14,6 +14,7 @@ from ...ops.loss import _cross_entropy as cross_entropy_of_rows
 from ...ops.loss import _mse_loss as squared_error
 from ...ops.loss import are_alike, are_rows, cross_entropy_of_indices
 from ...ops.op import composite
+from ...ops.single import in_single
 from .reduction import NAMES, resolve
 from .reduction import reduce as _reduce
 
@@ -89,7 +90,13 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction: str
     reduction = resolve(reduction, size_average, reduce)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
-    return _reduce(ops.huber(input - target, beta) / beta, reduction)
+    return _reduce(_smooth(input, target, beta, beta), reduction)
+
+
+@in_single
+def _smooth(input, target, delta: float, over: float = 1.0):
+    loss = ops.huber(input - target, delta)
+    return loss if over == 1 else loss / over
 
 
 @composite(namespace="nn.functional")
@@ -99,7 +106,7 @@ def huber_loss(input, target, reduction: str = "mean", delta: float = 1.0, weigh
     reduction = resolve(reduction)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    loss = ops.huber(expanded - target, delta)
+    loss = _smooth(expanded, target, delta)
     return _reduce(loss, reduction) if weight is None else _weighted(loss, input, weight, reduction, False)
 
 
