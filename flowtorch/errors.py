@@ -70,7 +70,7 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
     if isinstance(error, (ValueError, TypeError)) and not isinstance(error, NotImplementedError):
         for name, v in zip(op.names, values, strict=True):
             if isinstance(v, str) and not isinstance(op.defaults.get(name, 0), (str, type(None))):
-                return TypeError(f"{op.name}(): argument '{name}' must be "
+                return TypeError(f"{op.name.strip('_')}(): argument '{name}' must be "
                                  f"{'Tensor' if name in op.tensors else 'Number'}, not str")
     if type(error).__name__ == "CompileError":          # of a Triton kernel, which it names
         return RuntimeError(f"{op.name}: {text}{operands}")
@@ -92,6 +92,8 @@ def explain(op: Any, values: list, error: Exception) -> Exception:
         return RuntimeError(f"\"{op.name}_cpu\" not implemented for '{kinds[0] if kinds else '?'}'{operands}")
     if type(error) is ValueError:
         return RuntimeError(f"{op.name}(): {text}{operands}")
+    if type(error) is TypeError and text.startswith("argument '"):
+        return TypeError(f"{op.name.strip('_')}(): {text}")
     if type(error) in (RuntimeError, IndexError, NotImplementedError) and operands not in text:
         return type(error)(text + operands).with_traceback(error.__traceback__)
     return error

@@ -110,3 +110,11 @@ def test_a_mistake_is_named(text, said):
     assert type(ours).__name__ == type(theirs).__name__
     assert str(ours).startswith(str(theirs).strip().splitlines()[0].rstrip(".")[:60])
     assert said in str(ours)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "cumsum", "cumprod", "cummax", "logcumsumexp"])
+@pytest.mark.parametrize("dim", [None, [1], 1.5])
+def test_a_dimension_is_an_integer(name, dim):
+    for library in (torch, flowtorch):
+        with pytest.raises(TypeError, match=rf"^{name}\(\): argument 'dim' .*must be int, not {type(dim).__name__}"):
+            getattr(library.ones(3, 4), name)(dim)

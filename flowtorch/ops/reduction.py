@@ -12,7 +12,7 @@ from flowtorch.autograd.node_names import recorded_as
 from flowtorch.ops import dispatch
 from flowtorch.ops.arguments import need_ints, need_number
 from flowtorch.ops.factory import ones_like as _ones_like
-from flowtorch.ops.families import named_result, normalize_dims, op, reduction
+from flowtorch.ops.families import named_result, normalize_dim, normalize_dims, op, reduction
 from flowtorch.ops.op import REGISTRY, composite, pytorch_names
 from flowtorch.ops.order import in_rows
 from flowtorch.ops.pointwise import conj, maximum, minimum
@@ -139,8 +139,7 @@ def sum_to_size(self, *size):
 
 def along(dim: int, ndim: int) -> int:
     """One dimension, counted from the front."""
-    (d,) = normalize_dims(dim, ndim) or (0,)
-    return d
+    return normalize_dim(dim, ndim)
 
 
 def _need_elements(array: np.ndarray, dim: Any, name: str) -> None:

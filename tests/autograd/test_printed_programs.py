@@ -19,7 +19,7 @@ def told(label, f):
     try:
         print(label, f())
     except Exception as error:
-        print(label, type(error).__name__, str(error).split("\n")[0][:60])
+        print(label, type(error).__name__, str(error).split("\n")[0][:54])  # flowtorch says more after that
 
 
 def printed(source, library):
