@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
+from flowtorch.array.place import on_host
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.ops.op import composite
 from flowtorch.tensor import Tensor, wrap
@@ -160,11 +161,30 @@ def __dlpack__(self, *, stream=-1, max_version=None, dl_device=None, copy=None):
     """A DLPack capsule over the tensor's memory, for other libraries."""
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+    if self.layout is dtypes.strided and self.device.type == "cuda" and not on_host(self._array):
+        return self._array.__dlpack__(stream=stream, max_version=max_version, dl_device=dl_device, copy=copy)
     if self.layout is not dtypes.strided or self.device.type != "cpu":
         raise BufferError(f"Can't export a {self.layout} tensor on {self.device} by DLPack")
     from flowtorch.utils.dlpack import offered
 
     return offered(self._array, self.dtype, max_version=max_version, dl_device=dl_device, copy=copy)
+
+
+def _cuda_array_interface(self):
+    """Where the elements lie on the device, for other libraries (Numba's protocol, version 2)."""
+    if self.device.type != "cuda" or self.layout is not dtypes.strided:
+        raise AttributeError(f"Can't get __cuda_array_interface__ on non-CUDA or sparse tensor type: {self.type()}; "
+                             "use Tensor.cuda() or Tensor.to_dense() first")
+    if self.requires_grad:
+        raise RuntimeError("Can't get __cuda_array_interface__ on Variable that requires grad. If gradients aren't "
+                           "required, use var.detach() to get Variable that doesn't require grad.")
+    array = self._array
+    strides = None if array.flags.c_contiguous else tuple(array.strides)
+    return {"typestr": array.dtype.str, "shape": tuple(array.shape), "strides": strides, "version": 2,
+            "data": (self.data_ptr() if array.size else 0, False)}
+
+
+Tensor.__cuda_array_interface__ = property(_cuda_array_interface)                  # type: ignore[attr-defined]
 
 
 @composite(namespace="Tensor", method=True)
@@ -183,6 +203,9 @@ def from_dlpack(ext_tensor, *, device=None, copy=None):
     from flowtorch.utils.dlpack import exchanged
 
     array = exchanged(ext_tensor, copy)
+    if not on_host(array):
+        made = wrap(array, tensor_type(dtypes.from_numpy_dtype(array.dtype), devices.device("cuda", 0)))
+        return made if device is None else made.to(device)                   # type: ignore[attr-defined]
     if any(stride < 0 for stride in array.strides):
         raise RuntimeError("from_dlpack: arrays with negative strides are not supported, copy the array first")
     made = wrap(array, tensor_type(dtypes.from_numpy_dtype(array.dtype)))

@@ -113,6 +113,8 @@ def exchanged(source: Any, copy: bool | None = None) -> np.ndarray:
             f"from_dlpack received an invalid capsule: {type(source).__name__} has no __dlpack__. Note that DLTensor "
             "capsules can be consumed only once, so you might have already constructed a tensor from it once."
         )
+    if not capsule and source.__dlpack_device__()[0] == DLDeviceType.kDLCUDA:
+        return _on_device(source, copy)
     try:
         array = np.from_dlpack(source) if copy is None else np.from_dlpack(source, copy=copy)
     except ValueError as error:
@@ -123,6 +125,17 @@ def exchanged(source: Any, copy: bool | None = None) -> np.ndarray:
         return _taken(source, copy)
     # Capsules of the old kind cannot say whether they may be written to; numpy then assumes the worst.
     return _writable(array) if capsule and not array.flags.writeable else array
+
+
+def _on_device(source: Any, copy: bool | None) -> Any:
+    """CuPy's array over the memory of another library's array on the device."""
+    from flowtorch import cuda
+
+    cupy = cuda.cupy()
+    if cupy is None:
+        raise BufferError("from_dlpack: in Triton's interpreter the memory of device 'cuda' is the host's")
+    array = cupy.from_dlpack(source)
+    return array.copy() if copy else array
 
 
 def _writable(array: np.ndarray) -> np.ndarray:

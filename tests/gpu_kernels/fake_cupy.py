@@ -75,6 +75,12 @@ class ndarray:
     def __setitem__(self, index, value):
         Stream.current.run(lambda: self._host.__setitem__(index, value._host if isinstance(value, ndarray) else value))
 
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        return ("a capsule", self)
+
+    def __dlpack_device__(self):
+        return 2, 0
+
     def get(self):
         if Stream.current.noted is not None:
             raise CUDARuntimeError(901, "cudaErrorStreamCaptureUnsupported: operation not permitted when capturing")
@@ -133,6 +139,12 @@ def asarray(host, dtype=None):
     made._host = np.asarray(host).copy("K")
     made.data = MemoryPointer(Memory(made._host), 0)
     return made
+
+
+def from_dlpack(source):
+    word, array = source.__dlpack__(stream=0)
+    assert word == "a capsule"
+    return array
 
 
 def empty(shape, dtype=np.float64):

@@ -110,6 +110,19 @@ def test_elements_reach_the_host_only_when_asked_for():
     assert ft.equal(x, x) and ft.allclose(x, x)
 
 
+def test_memory_is_shared_with_other_libraries():
+    x = ft.tensor(VALUES, device="cuda")
+    y = ft.from_dlpack(x)
+    assert y.device.type == "cuda" and y.data_ptr() == x.data_ptr() and ft.from_dlpack(x._array).tolist() == VALUES
+    assert ft.from_dlpack(x, copy=True).data_ptr() != x.data_ptr() and x.__dlpack_device__() == (2, 0)
+    interface = x.t().__cuda_array_interface__
+    assert interface == {"typestr": "<f4", "shape": (3, 2), "strides": (4, 12), "data": (x.data_ptr(), False),
+                         "version": 2}  # fmt: skip
+    assert x.__cuda_array_interface__["strides"] is None and not hasattr(x.cpu(), "__cuda_array_interface__")
+    with pytest.raises(RuntimeError, match="requires grad"):
+        x.requires_grad_().__cuda_array_interface__  # noqa: B018
+
+
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop"])
 def test_training(optimizer):
     losses = {}
