@@ -37,7 +37,7 @@ def describe(op: Any, values: list) -> str:
     """The end of a message: the op, and dtype and shape of what it was called with; defaults are left out."""
     parts = [f"{name} {text}" for name, v in zip(op.names, values, strict=False)
              if (isinstance(v, Tensor) or v is not op.defaults.get(name, op)) and (text := _described(v)) is not None]
-    return f" ({op.name.strip('_')}: {', '.join(parts)})"
+    return f" ({op.name.strip('_')}: {', '.join(parts)})" if parts else ""
 
 
 def broadcast_error(shapes: list[tuple]) -> str | None:
