@@ -110,8 +110,8 @@ pieces of less than a million multiplications, for which OpenBLAS has kernels th
 but 70 where the second factor is turned, so keys and values are turned once for each head. Smaller blocks also leave
 out more of what causal attention does not see: five eighths of the products remain at 256 x 256, where it had been
 three quarters. The weights are kept for the gradient, which saves the product that torch computes again. Forward and
-backward together take 0.6 of torch's time; forward alone 0.9: by the profile two thirds of it are products, the rest the softmax
-and the turning of keys.
+backward together take 0.6 of torch's time; forward alone 0.9: by the profile two thirds of it are products, the rest
+the softmax and the turning of keys.
 
 **Convolution of small maps** (16 x 16 down to 2 x 2, as in ResNet-18 at 64 x 64): the direct kernel works on runs of
 memory across the rows' ends, and on an 8 x 8 map a third of such a run is padding. Columns of all images together and
@@ -123,11 +123,10 @@ scale and shift it takes 0.5 to 0.8 of torch's time.
 **Products of matrices** are OpenBLAS's on our side and MKL's on torch's, 5 % apart at 512 x 512 and in linear layers.
 They are most of a GPT's step, which so stays between 1.0 and 1.1 where the matrices are large.
 
-**What is left above 1**: a forward convolution of stride 2 or 7 x 7 (1.2 to 1.4), where torch's layout needs no
-columns; layer_norm with the gradients of scale and shift (1.1); sort and topk (1.0 to 1.4), which are numpy's; randn
-and randperm (1.1 to 1.4), half of whose time is numpy's Mersenne Twister, a number at a time; copies and casts to
-float64 and int32, which are memory's (1.0). With two threads, copies, concatenation, indexing and sorting stay on
-one, as numpy has them.
+**What is left above 1**: forward convolutions of 3 x 3 with many channels, of stride 2 and of 7 x 7 (1.0 to 1.4),
+where torch's layout needs no columns; sort and topk (1.0 to 1.4), which are numpy's; randperm (1.4) and randn (1.0),
+half of whose time is numpy's Mersenne Twister, a number at a time; casts to int32, which are memory's (1.0). With two
+threads, copies, concatenation, indexing and sorting stay on one, as numpy has them.
 
 **oneDNN** was tried for convolution and products in bfloat16, through its C++ interface, with the newest package that
 there is (`onednn-cpu-gomp` 2023.2.0 of July 2023, Apache 2.0, 39 MB compressed; none has appeared since). Over the
