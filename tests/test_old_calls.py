@@ -1,5 +1,8 @@
 """What programs of PyTorch's first years write: numbers before tensors, and Variable."""
 
+import importlib
+import itertools
+
 import pytest
 import torch
 
@@ -105,3 +108,25 @@ def test_other_types_are_refused(lib):
         lib.ones(1).type(lib.nn.Parameter)
     with pytest.raises(TypeError, match="dtype must be a type, str, or dtype object"):
         lib.ones(1).type(lib.ones(1))
+
+
+def reductions(lib):
+    names = importlib.import_module(f"{lib.__name__}.nn._reduction")
+    pairs = list(itertools.product((None, True, False), repeat=2))
+    numbers = [names.get_enum(n) for n in ("none", "mean", "sum")]
+    return numbers, [(names.legacy_get_string(*p), names.legacy_get_enum(*p, emit_warning=False)) for p in pairs]
+
+
+@pytest.mark.filterwarnings("ignore:size_average")
+def test_reductions_by_number():
+    assert reductions(flowtorch) == reductions(torch)
+    with pytest.raises(ValueError, match="bad is not a valid value for reduction"):
+        importlib.import_module("flowtorch.nn._reduction").get_enum("bad")
+
+
+def test_copies_of_a_layer():
+    layer = flowtorch.nn.Linear(2, 2)
+    copies = flowtorch.nn.modules.transformer._get_clones(layer, 2)
+    assert isinstance(copies, flowtorch.nn.ModuleList)
+    assert copies[0].weight is not copies[1].weight
+    assert copies[1].weight.tolist() == layer.weight.tolist()

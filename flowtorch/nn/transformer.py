@@ -435,4 +435,6 @@ def _is_causal(mask, is_causal: bool | None, size: int) -> bool:
     )
 
 
-_get_activation_fn = _activation  # PyTorch's name, which libraries take from here
+# PyTorch's names, which libraries take from here.
+_get_activation_fn = _activation
+_get_clones = _copies
