@@ -130,3 +130,46 @@ def test_copies_of_a_layer():
     assert isinstance(copies, flowtorch.nn.ModuleList)
     assert copies[0].weight is not copies[1].weight
     assert copies[1].weight.tolist() == layer.weight.tolist()
+
+
+def jacobian_parts(lib):
+    f = importlib.import_module(f"{lib.__name__}.autograd.functional")
+    x, y = lib.ones(2, requires_grad=True), lib.ones(3, dtype=lib.float64)
+    basis = [(str(b.dtype), b.tolist()) for b in f._construct_standard_basis_for((x, y), (2, 3))]
+    one, two = f._grad_postprocess(((x * 2, y), (y,)), create_graph=False)
+    kept = f._grad_postprocess((x * 2,), create_graph=True)
+    flags = itertools.product((True, False), repeat=2)
+    nested = [f._tuple_postprocess(((1, 2), (3, 4)), pair) for pair in flags]
+    plain = [f._tuple_postprocess((1, 2), flag) for flag in (True, False)]
+    return basis, one[0].requires_grad, one[1].tolist(), two[0].tolist(), kept[0].requires_grad, nested, plain
+
+
+def test_parts_of_a_jacobian():
+    assert jacobian_parts(flowtorch) == jacobian_parts(torch)
+
+
+@pytest.mark.parametrize("step", [0.01, 1.0, 20.0])
+def test_line_search_by_itself(step):
+    def search(lib):
+        lbfgs = importlib.import_module(f"{lib.__name__}.optim.lbfgs")
+        x, target = lib.zeros(3, dtype=lib.float64), lib.arange(1.0, 4.0, dtype=lib.float64)
+
+        def objective(x, t, d):
+            y = x + t * d
+            return float(((y - target) ** 4).sum()), 4 * (y - target) ** 3
+
+        loss, gradient = objective(x, 0, x)
+        d = -gradient / gradient.norm()
+        found = lbfgs._strong_wolfe(objective, x, step, d, loss, gradient, gradient.dot(d))
+        slopes = [lib.tensor(v, dtype=lib.float64) for v in (-2.0, 1.0)]
+        between = lbfgs._cubic_interpolate(0.0, 3.0, slopes[0], 2.0, 1.0, slopes[1], bounds=(0.5, 1.9))
+        return [float(found[0]), *found[1].tolist(), float(found[2]), found[3], float(between)]
+
+    assert search(flowtorch) == pytest.approx(search(torch), rel=1e-9)
+
+
+def test_vmap_of_old():
+    vmap = importlib.import_module("flowtorch._vmap_internals")._vmap
+    assert vmap(lambda x: x.sum())(flowtorch.ones(2, 3)).tolist() == [3.0, 3.0]
+    with pytest.raises(NotImplementedError):
+        vmap(lambda x: x, allow_none_pass_through=True)

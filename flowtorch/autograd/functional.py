@@ -202,3 +202,33 @@ def _hessian_product(func: Any, inputs: Any, v: Any, create_graph: bool, strict:
         )
         second = _filled(_gradients(first, watched, vs, create_graph), watched, strict, create_graph, function)
     return output if create_graph else output.detach(), _finish(second, many, create_graph)
+
+
+# ---------------------------------------------------------------- by PyTorch's names, for other libraries
+
+
+def _construct_standard_basis_for(tensors: tuple, tensor_numels: tuple) -> tuple:
+    """For each tensor the columns of the identity that are its elements': ``(sum of numels, numel)``, in its dtype."""
+    total, before, parts = sum(tensor_numels), 0, []
+    for t, n in zip(tensors, tensor_numels, strict=True):
+        part = t.new_zeros(total, n)
+        part.diagonal(-before).fill_(1)
+        parts.append(part)
+        before += n
+    return tuple(parts)
+
+
+def _grad_postprocess(inputs: tuple, create_graph: bool) -> tuple:
+    """Gradients, in tuples of any depth, without their history unless ``create_graph``."""
+    if create_graph:
+        return inputs
+    return tuple(g.detach() if isinstance(g, Tensor) else _grad_postprocess(g, False) for g in inputs)
+
+
+def _tuple_postprocess(res: tuple, to_unpack: Any) -> Any:
+    """Undo ``_as_tuple``: of the results, or of results per output and input, where a single tensor was given."""
+    if not isinstance(to_unpack, tuple):
+        return res if to_unpack else res[0]
+    many_outputs, many_inputs = to_unpack
+    rows = res if many_inputs else tuple(row[0] for row in res)
+    return rows if many_outputs else rows[0]

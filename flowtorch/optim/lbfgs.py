@@ -130,7 +130,7 @@ class LBFGS(Optimizer):
                 param.copy_(value)
             return _Point(t, loss, grad, grad.dot(direction))
 
-        found, used = _strong_wolfe(probe, start, t, direction.abs().max(), evals_left)
+        found, used = _search_line(probe, start, t, direction.abs().max(), evals_left)
         self._add_grad(found.t, direction)
         return found.loss, found.grad, found.t, used
 
@@ -165,7 +165,7 @@ class _Point(NamedTuple):
     slope: Any
 
 
-def _cubic_interpolate(a: _Point, b: _Point, bounds: tuple[Any, Any] | None = None) -> Any:
+def _lowest_of_cubic(a: _Point, b: _Point, bounds: tuple[Any, Any] | None = None) -> Any:
     """The minimum of the cubic through two points with their slopes, within bounds (Nocedal and Wright, eq.
     3.59)."""
     low, high = bounds or ((a.t, b.t) if a.t <= b.t else (b.t, a.t))
@@ -179,8 +179,8 @@ def _cubic_interpolate(a: _Point, b: _Point, bounds: tuple[Any, Any] | None = No
     return min(max(best, low), high)
 
 
-def _strong_wolfe(probe: Callable[[Any], _Point], start: _Point, t: Any, longest: Tensor, limit: int,
-                  c1: float = 1e-4, c2: float = 0.9, tolerance: float = 1e-9) -> tuple[_Point, int]:
+def _search_line(probe: Callable[[Any], _Point], start: _Point, t: Any, longest: Tensor, limit: int,
+                 c1: float = 1e-4, c2: float = 0.9, tolerance: float = 1e-9) -> tuple[_Point, int]:
     """A point that satisfies the strong Wolfe conditions, or the best found, and how often ``probe`` was
     called."""
     def too_high(point: _Point) -> bool:
@@ -198,7 +198,7 @@ def _strong_wolfe(probe: Callable[[Any], _Point], start: _Point, t: Any, longest
         if point.slope >= 0:
             break
         bounds = point.t + 0.01 * (point.t - previous.t), point.t * 10
-        t = _cubic_interpolate(previous, point, bounds)
+        t = _lowest_of_cubic(previous, point, bounds)
         previous, point = point, probe(t)
         rounds += 1
     else:
@@ -207,7 +207,7 @@ def _strong_wolfe(probe: Callable[[Any], _Point], start: _Point, t: Any, longest
     best = 0 if previous.loss <= point.loss else 1
     stalled = False
     while rounds < limit and not abs(bracket[1].t - bracket[0].t) * longest < tolerance:
-        t, stalled = _within(bracket, _cubic_interpolate(bracket[0], bracket[1]), stalled)
+        t, stalled = _within(bracket, _lowest_of_cubic(bracket[0], bracket[1]), stalled)
         point = probe(t)
         rounds += 1
         if too_high(point) or point.loss >= bracket[best].loss:
@@ -232,3 +232,22 @@ def _within(bracket: list[_Point], t: Any, stalled: bool) -> tuple[Any, bool]:
     if not stalled and low < t < high:
         return t, True
     return (high - margin if abs(t - high) < abs(t - low) else low + margin), False
+
+
+# ---------------------------------------------------------------- by PyTorch's names, for other libraries
+
+def _cubic_interpolate(x1: Any, f1: Any, g1: Any, x2: Any, f2: Any, g2: Any, bounds: Any = None) -> Any:
+    """The minimum of the cubic through two points, with losses and slopes, within bounds."""
+    return _lowest_of_cubic(_Point(x1, f1, g1, g1), _Point(x2, f2, g2, g2), bounds)
+
+
+def _strong_wolfe(obj_func: Callable, x: Any, t: Any, d: Tensor, f: Any, g: Tensor, gtd: Any, c1: float = 1e-4,
+                  c2: float = 0.9, tolerance_change: float = 1e-9, max_ls: int = 25) -> tuple[Any, Tensor, Any, int]:
+    """Search along ``d``: ``obj_func(x, t, d)`` gives loss and gradient. Loss, gradient, step, and calls made."""
+    def probe(t: Any) -> _Point:
+        loss, grad = obj_func(x, t, d)
+        return _Point(t, loss, grad.clone(), grad.dot(d))
+
+    start = _Point(0, f, g.clone(), gtd)
+    found, used = _search_line(probe, start, t, d.abs().max(), max_ls, c1, c2, tolerance_change)
+    return found.loss, found.grad, found.t, used
