@@ -18,5 +18,5 @@ def vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0) -> Callable:
 def _vmap(func: Callable, in_dims: Any = 0, out_dims: Any = 0, allow_none_pass_through: bool = False) -> Callable:
     """``vmap`` for gradients; results that are None (``allow_none_pass_through``) are not supported."""
     if allow_none_pass_through:
-        raise NotImplementedError("_vmap(allow_none_pass_through=True): use torch.vmap on a function without None results")
+        raise NotImplementedError("_vmap(allow_none_pass_through=True): give torch.vmap a function without None")
     return torch.vmap(func, in_dims, out_dims)
