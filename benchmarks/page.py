@@ -165,11 +165,13 @@ lines copied once and columns from their runs (no faster than columns made at on
 product that keep the sums in the cache (no difference that could be measured), one channel a group as multiplications
 and additions of shifted images (three times as slow as the bands that are used).
 
-**Attention**: 60 % of the time forward are products; of the softmax's 48 microseconds for 128 x 256 scores the exponential and
-the division take 13 each. Scaling the queries in place of the scores made no difference that could be measured.
+**Attention**: 60 % of the time forward are products; of the softmax's 48 microseconds for 128 x 256 scores the
+exponential and the division take 13 each. Scaling the queries in place of the scores made no difference that could be
+measured.
 
 **Adam** makes thirteen passes over blocks of 32,768 numbers in the cache, 3 ns a number in all, where torch's fused
-step makes one over memory. Fewer passes need other roundings than torch's formula, which both tiers keep to the last bit.
+step makes one over memory. Fewer passes need other roundings than torch's formula, which both tiers keep to the last
+bit.
 
 **cumsum** adds one number after the other in double precision; blocks of rows in the cache were no faster, transposed
 blocks and triangular products slower.

@@ -145,7 +145,7 @@ def _gelu_backward(grad, input):
 
 
 def _gelu_gradient(g, input, out):
-    """``_gelu_backward``, from the result where nothing else comes of it: that takes a third of the time."""
+    """``_gelu_backward``, from the result where nothing else comes of it: that takes half the time."""
     if (input._type is _SINGLE and g._type is _SINGLE and out._type is _SINGLE and by_hand(g, input, out)
             and not active and input._array.size >= FEW and g._array.shape == input._array.shape):
         x = input._array
