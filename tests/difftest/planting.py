@@ -27,7 +27,7 @@ class Changed:
 
 @contextlib.contextmanager
 def noticed():
-    """The fast closures and the common backward pass have what they need at hand: go round them while a fault is planted."""
+    """Go round the fast closures and the common backward pass, which have what they need, while a fault is planted."""
     overrides.active.append("fault")
     common, engine._common_pass = engine._common_pass, lambda *asked: False
     try:
