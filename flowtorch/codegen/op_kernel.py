@@ -23,7 +23,8 @@ class OpKernel:
     def __init__(self, op: Any, dtype: str, build: Callable[[Program], Callable], default: str = "float32"):
         self.op, self.dtype, self.build, self.default = op, dtype, build, default
         self.tree = expression.parse(op.expr, op.tensors, op.params)
-        self.result = {"bool": "bool", "int64": "int64", "real": real_type(dtype)}.get(op.promote, dtype)
+        self.result = {"bool": "bool", "int64": "int64", "real": real_type(dtype),
+                       "float_real": real_type(dtype)}.get(op.promote, dtype)  # fmt: skip
         if op.promote == "complex":
             self.result = "complex128" if dtype == "float64" else "complex64"
         self.scalars = self.tree.names("parameter")

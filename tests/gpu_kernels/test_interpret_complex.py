@@ -97,6 +97,14 @@ def test_triangular_systems(dtype):
                 np.testing.assert_allclose(found.numpy(), expected.numpy(), rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.filterwarnings("error")
+def test_real_results_are_stored_as_real_numbers():
+    z = numbers(3, 4)
+    for f in (ft.angle, ft.abs, ft.isnan):
+        assert f(z.cuda()).dtype is f(z).dtype
+        np.testing.assert_allclose(f(z.cuda()).cpu().numpy(), f(z).numpy(), rtol=1e-12)
+
+
 @pytest.mark.parametrize("upper", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "complex128"])
 def test_large_triangular_systems_are_solved_by_blocks(dtype, upper, monkeypatch):
