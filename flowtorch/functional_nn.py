@@ -78,7 +78,7 @@ def rrelu(input, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool 
     if training:
         return input.contiguous() * _random_slopes(input.contiguous(), lower, upper, generator)
     _check_bounds(lower, upper)
-    return activation.leaky_relu(input, (lower + upper) / 2)
+    return activation.leaky_relu(input, (lower + upper) / 2).contiguous()  # as PyTorch's, whatever the input's order
 
 
 @composite(name="rrelu_")

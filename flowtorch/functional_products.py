@@ -27,6 +27,8 @@ def inner(input, other):
     if input.size(-1) != other.size(-1):
         raise RuntimeError("inner() the last dimension must match on both input tensors but got shapes "
                            f"{list(input.shape)} and {list(other.shape)}")
+    if input.dim() == other.dim() == 1:
+        return input.dot(other)
     return tensordot(input, other, ([-1], [-1]))
 
 

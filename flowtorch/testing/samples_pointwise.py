@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .samples import ALL, Array, Maker, Sample, samples
+from .samples import ALL, Array, Maker, Named, Sample, samples
 
 
 def unary(*names: str, low: float = -3.0, high: float = 3.0, **options: Any) -> None:
@@ -354,3 +354,9 @@ def _div_(make: Maker) -> Iterator[Sample]:
     yield make.call(make(3, 4), 2)
     yield make.call(make(3, 4), make(4), rounding_mode="floor")
     yield make.call(make(3, 4), 2, rounding_mode="trunc")
+
+
+@samples("can_cast", "promote_types", dtypes=ALL, gradient=False, layouts=False)
+def _rules(make: Maker) -> Iterator[Sample]:
+    for other in ALL:
+        yield make.call(Named(make.dtype), Named(other))

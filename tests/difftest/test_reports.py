@@ -136,7 +136,7 @@ def test_the_report_gives_the_reasons(tmp_path):
     path = tmp_path / "report.html"
     main(["ops", "conj", "exp", "-j1", "--variants", "values", "--html", str(path)])
     text = path.read_text()
-    assert "there are no lazy views of them" in text and "<button data-v=\"explained\">explained <b>1</b>" in text
+    assert "there are no lazy views of them" in text and '<button data-v="explained">explained <b>1</b>' in text
     assert text.count('data-e="1"') == 1
 
 

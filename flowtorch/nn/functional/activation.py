@@ -308,4 +308,5 @@ def gumbel_softmax(logits, tau: float = 1, hard: bool = False, eps: float = 1e-1
     if not hard:
         return soft
     index = soft.argmax(dim, keepdim=True)
-    return torch.zeros_like(logits).scatter_(dim, index, 1.0) - soft.detach() + soft
+    hot = torch.zeros_like(logits, memory_format=torch.contiguous_format)
+    return hot.scatter_(dim, index, 1.0) - soft.detach() + soft

@@ -21,6 +21,7 @@ from ..outcome import Outcome
 from ..samples import Sample
 from ..samples import find as find_name
 
+NO_TORCH = "torch is not installed here: pip install torch, or choose another reference (oracle, numpy)"
 KNOWN: dict[str, Callable[[], Implementation]] = {}
 
 
@@ -244,6 +245,8 @@ def _() -> Implementation:
 
 @register("torch")
 def _() -> Implementation:
+    if importlib.util.find_spec("torch") is None:
+        raise ImportError(NO_TORCH)
     import torch
 
     if torch is sys.modules.get("flowtorch"):
@@ -254,7 +257,7 @@ def _() -> Implementation:
 @register("torch-process")
 def _() -> Implementation:
     if importlib.util.find_spec("torch") is None:
-        raise ImportError("torch is not installed")
+        raise ImportError(NO_TORCH)
     return _process("torch-process", "torch")
 
 
@@ -274,6 +277,8 @@ def _() -> Implementation:
 
 @register("jax")
 def _() -> Implementation:
+    if importlib.util.find_spec("jax") is None:
+        raise ImportError("jax is not installed here: pip install jax")
     jax = importlib.import_module("jax")
     jax.config.update("jax_enable_x64", True)  # else jax computes float64 in float32
     return Arrays(jax.numpy, "jax")
@@ -281,7 +286,9 @@ def _() -> Implementation:
 
 @register("onnxruntime")
 def _() -> Implementation:
-    importlib.import_module("onnx")  # what makes the models
+    for name in ("onnx", "onnxruntime"):  # the one makes the models, the other runs them
+        if importlib.util.find_spec(name) is None:
+            raise ImportError(f"{name} is not installed here: pip install onnx onnxruntime")
     from .onnx_reference import OnnxRuntime
 
     return OnnxRuntime()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import re
 import time
@@ -11,13 +12,12 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from ..samples import load
 from . import explained
 from . import ledger as books
 from . import report_terminal as terminal
 from .failures import Database, keep
 from .implementations import make
-from .rows import LEVELS, Recorder, Row, run_ops
+from .rows import LEVELS, Recorder, Row, registry, run_ops
 
 HEAVY = 12  # functions handed to a worker at once
 
@@ -71,12 +71,30 @@ def table_of(options: Any) -> explained.Table | None:
 
 
 def chosen(options: Any) -> list[str]:
-    specs = load()
+    specs = registry()
     unknown = [n for n in options.names if n not in specs]
     if unknown:
-        raise SystemExit(f"no samples for {', '.join(unknown)}")
-    names = options.names or list(specs)
-    return [n for n in names if not options.k or re.search(options.k, n)]
+        same = [n for n in specs if n.endswith(f".{unknown[0]}")]
+        near = same or difflib.get_close_matches(unknown[0], specs, 3)
+        like = f"; there are {', '.join(near)}" if near else "; names are public ones below torch: nn.functional.gelu"
+        raise ValueError(f"no samples for {', '.join(unknown)}{like}")
+    try:
+        names = [n for n in options.names or specs if not options.k or re.search(options.k, n)]
+    except re.error as wrong:
+        raise ValueError(f"-k: {options.k!r} is no regular expression: {wrong}") from None
+    if not names:
+        raise ValueError(f"-k: no name matches {options.k!r}")
+    return names
+
+
+def checks_of(options: Any) -> tuple[str, ...]:
+    """The checks that were asked for."""
+    if not options.variants:
+        return LEVELS["smoke" if options.smoke else "full"]
+    variants = tuple(options.variants.split(","))
+    if unknown := [v for v in variants if v not in LEVELS["full"]]:
+        raise ValueError(f"--variants: no check {', '.join(unknown)}; there are {', '.join(LEVELS['full'])}")
+    return variants
 
 
 def gather(names: list[str], options: Any, variants: tuple[str, ...]) -> list[Row]:
@@ -98,13 +116,12 @@ def gather(names: list[str], options: Any, variants: tuple[str, ...]) -> list[Ro
 
 
 def main(options: Any) -> int:
+    names, variants = chosen(options), checks_of(options)
     for role in (options.candidate, options.reference):
         make(role).close()  # an error now, not in a worker
     table_of(options)
     gate = books.read(options.gate) if options.gate else None
     started = time.perf_counter()
-    names = chosen(options)
-    variants = tuple(options.variants.split(",")) if options.variants else LEVELS["smoke" if options.smoke else "full"]
     if options.database:
         replay(options, set(names))
     rows = gather(names, options, variants)
@@ -137,7 +154,9 @@ def write_files(options: argparse.Namespace, rows: list[Row], book: dict, failur
         write_ops(options.html, rows, f"{options.candidate} against {options.reference}", seconds)
     if options.database and failures:
         refused = {f.split(":")[0] for f in failures}
-        stored = keep(Database(options.database), recorder_of(options), load(), [r for r in rows if r.op in refused])
+        stored = keep(
+            Database(options.database), recorder_of(options), registry(), [r for r in rows if r.op in refused]
+        )
         print("\n".join(f"python {path.with_suffix('.py')}" for path in stored))
 
 
@@ -147,6 +166,6 @@ def recorder_of(options: Any) -> Recorder:
 
 def replay(options: Any, names: set[str]) -> None:
     """What failed before, first."""
-    count, lines = Database(options.database).replay(recorder_of(options), load(), names)
+    count, lines = Database(options.database).replay(recorder_of(options), registry(), names)
     if count:
         print("\n".join([f"replayed {count} failures of before: {len(lines)} fail still", *lines]))

@@ -1,8 +1,9 @@
 """Plays a pack: ``python replay.py BACKEND.py``, where BACKEND.py has ``run(name, args, kwargs)``. Needs only numpy.
 
 ``run`` gets the public name ("nn.functional.gelu"), and arguments in which tensors are ``Typed`` (``.values`` a numpy
-array, ``.dtype`` the name of its dtype) and dtypes are ``DType``; it returns the resulting arrays in a list, or raises:
-NotImplementedError for what it has not. Samples with "raises" must raise something.
+array, ``.dtype`` the name of its dtype; numpy takes them as they are) and dtypes are ``DType`` (``.name``). It returns
+the resulting array, or several in a list, or raises: NotImplementedError for what it has not. Samples with "raises"
+must raise.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ class Typed:
     def __init__(self, values: np.ndarray, dtype: str) -> None:
         self.values, self.dtype = values, dtype
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype)
+
 
 class DType:
     """A dtype argument."""
@@ -37,6 +41,8 @@ class Pack:
     """A folder with ``pack.json`` and ``arrays.npz``."""
 
     def __init__(self, folder: Path) -> None:
+        if not (Path(folder) / "pack.json").exists():
+            raise ValueError(f"{folder} is no pack: there is no pack.json in it ('difftest export' writes one)")
         head = json.loads((Path(folder) / "pack.json").read_text())
         if head["format"] != 1:
             raise ValueError("not a pack of format 1")
@@ -103,6 +109,7 @@ def play(pack: Pack, run: Callable, name: str, show: int = 20) -> int:
         except Exception as error:
             found = "exact" if "raises" in entry else f"raised {type(error).__name__}: {error}"
         else:
+            got = got if isinstance(got, (list, tuple)) else [got]
             found = "did not raise" if "raises" in entry else "shape"
             if "results" in entry and len(got) == len(entry["results"]):
                 verdicts = [judge(pack, r, g) for r, g in zip(entry["results"], got, strict=True)]
@@ -119,6 +126,9 @@ def play(pack: Pack, run: Callable, name: str, show: int = 20) -> int:
 if __name__ == "__main__":
     import importlib.util
 
+    if len(sys.argv) != 2:
+        print(f"usage: python {sys.argv[0]} BACKEND.py\n\n{__doc__}", file=sys.stderr)
+        sys.exit(2)
     spec = importlib.util.spec_from_file_location("backend", sys.argv[1])
     assert spec is not None and spec.loader is not None
     backend = importlib.util.module_from_spec(spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -36,15 +37,29 @@ def run_program(
     if preload:
         first_of_all(preload)
     recorder = Recorder(torch, limit, megabytes * 1e6)
+    seed(torch)
     try:
         with recorder:
             runpy.run_path(script, run_name="__main__")
     except Enough as stop:
         print(f"\ndifftest: {library} is stopped after {stop} calls (see --limit, --memory)", file=sys.stderr)
     except SystemExit as stop:
-        if stop.code not in (None, 0):
-            raise
+        recorder.trace.failure = f"exit status {stop.code}" if stop.code not in (None, 0) else ""
+    except Exception as problem:  # whatever the program raises: what ran before it is worth comparing
+        traceback.print_exc()
+        recorder.trace.failure = f"{type(problem).__name__}: {problem}"
     return recorder.trace
+
+
+def seed(library: Any) -> None:
+    """Programs that seed nothing draw the same random numbers all the same."""
+    import random
+
+    import numpy as np
+
+    random.seed(0)
+    np.random.seed(0)
+    library.manual_seed(0)
 
 
 def first_of_all(path: str) -> None:
@@ -61,8 +76,9 @@ def first_of_all(path: str) -> None:
 def main(argv: list[str]) -> int:
     """``python -m flowtorch.testing.difftest.program LIBRARY FOLDER LIMIT MEGABYTES SCRIPT [ARG ...]``."""
     library, folder, limit, megabytes, script, *rest = argv
-    run_program(library, script, rest, "", int(limit), int(megabytes)).save(Path(folder))
-    return 0
+    trace = run_program(library, script, rest, "", int(limit), int(megabytes))
+    trace.save(Path(folder))
+    return 1 if trace.failure else 0
 
 
 if __name__ == "__main__":

@@ -15,9 +15,12 @@ from ..errormodel import EPS, WIDE, reduction_length, signed_units
 from ..outcome import Outcome, Result, unphased
 from ..samples import Array, Named, Sample, Spec, load
 from . import verdict
+from .circumstances import CIRCUMSTANCES
 from .explained import Table
 from .implementations import Implementation, remembered
 from .measure import Measure, hexed
+from .objects import CLASSES, objects
+from .objects import load as classes
 from .oracle import Numbers, Oracle, quantised
 from .variations import VARIATIONS
 from .verdict import GOOD, SEVERITY, Finding
@@ -113,7 +116,7 @@ class Recorder(checks.Pair):
             expected, got = unphased(expected), unphased(got)
         if spec.unordered:
             got = ordered_as(expected, got, sample)
-        autograd = self.variant == "autograd"
+        autograd = self.variant == "autograd" or spec.family in CLASSES  # gradients are among the results
         return verdict.outcomes(
             expected,
             got,
@@ -383,11 +386,16 @@ def unseeded(spec: Spec) -> Spec:
 
 LEVELS = {
     "smoke": ("values", "first_gradients"),
-    "full": (*[c for c in checks.CHECKS if c != "accuracy"], *VARIATIONS, "sweep", "stream"),
+    "full": (*[c for c in checks.CHECKS if c != "accuracy"], *VARIATIONS, *CIRCUMSTANCES, "sweep", "stream"),
 }
 # Checks of what is no value: of little use against a reference that only has values.
-UNFAITHFUL = ("outs", "errors", "variants", "promotion", "sizes", "parameters", "autograd")
-ALL_CHECKS = {**checks.CHECKS, **VARIATIONS}
+UNFAITHFUL = ("outs", "errors", "variants", "promotion", "sizes", "parameters", "autograd", "autocast", "sparse")
+ALL_CHECKS = {**checks.CHECKS, **VARIATIONS, **CIRCUMSTANCES}
+
+
+def registry() -> dict[str, Spec]:
+    """All that has samples: functions and classes."""
+    return {**load(), **classes()}
 
 
 def run_ops(
@@ -395,7 +403,7 @@ def run_ops(
     progress: Callable[[str, Recorder], None] | None = None, reruns: int = 0, explained: Table | None = None,
 ) -> Recorder:  # fmt: skip
     """Judge these functions in these variants; the recorder holds the rows."""
-    specs = load()
+    specs = registry()
     recorder = Recorder(remembered(candidate), remembered(reference), reruns=reruns, explained=explained)
     if not recorder.reference.faithful:
         variants = tuple(v for v in variants if v not in UNFAITHFUL)
@@ -403,6 +411,12 @@ def run_ops(
         spec = specs[name]
         if smoke or seed:
             spec = reduced(spec, seed, ("float32", "int64", "complex64", "bfloat16") if not smoke else ("float32",))
+        if spec.family in CLASSES:
+            recorder.variant = "values"
+            list(objects(recorder, spec) if "values" in variants and not smoke else ())
+            if progress is not None:
+                progress(name, recorder)
+            continue
         for variant in variants:
             recorder.variant = variant
             started = time.perf_counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -52,6 +53,8 @@ def record(options: Any) -> int:
 
 def run_there(library: str, folder: Path, options: Any, **environment: str) -> int:
     """Record the script in a process of its own; its exit status."""
+    if library == "torch" and importlib.util.find_spec("torch") is None:
+        raise ImportError("torch is not installed here: --against oracle, numpy, or a recording made where it is")
     ends = str(options.limit), str(options.memory)
     return python(library, str(folder), *ends, options.script, *options.args, **environment)
 
@@ -70,8 +73,10 @@ def main(options: Any) -> int:
 
         options.folder = options.pack
         return replay(options)
-    if options.script is None or not Path(options.script).exists():
-        raise ValueError(f"no such file: {options.script}")
+    if options.script is None:
+        raise ValueError("name a script to run, or a pack (--pack FOLDER)")
+    if not Path(options.script).exists():
+        raise ValueError(f"no such file: {options.script} (options stand before the script)")
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.against
         if options.against in ("torch", "numpy"):
@@ -122,7 +127,7 @@ def candidate(argv: list[str]) -> int:
         from .report_html import write_run
 
         write_run(Path(asked["html"]), result, f"{script} against {theirs.library}")
-    return 1 if result.first is not None else 0
+    return 1 if result.first is not None or ours.failure else 0
 
 
 def replay(folder: Path, library: Any, reference: Any) -> None:
@@ -176,6 +181,8 @@ def report(result: Any) -> None:
     if origin is not None:
         e, what = origin
         print(f"the first {what}: {e.name} at {e.where}: {e.text}")
+    if result.ours.failure:
+        print(f"the program ended early on flowtorch: {result.ours.failure.splitlines()[0]}")
     first = result.first
     if first is None:
         print("no call adds more than rounding explains")

@@ -66,6 +66,7 @@ class Trace:
         self.events: list[Event] = []
         self.values: dict[str, np.ndarray] = {}
         self.dtypes: dict[str, str] = {}
+        self.failure = ""  # what ended the program before its end
         self.size = 0  # bytes of all values
         self.recorded_sweeps: list[int] = []  # backward passes with create_graph=True: later ones run through them too
 
