@@ -2,7 +2,8 @@
 
 One after the other is planted, and the functions that execute the op are held against torch with every check of
 ``difftest ops``. A fault is found when a verdict that is not good comes up, or shows something else than without it.
-``--markdown FILE`` writes the table of the documentation, ``--json FILE`` the same as data.
+``--json FILE`` keeps the rows, ``--page FILE`` puts them into the documentation: the paragraph and the table behind the
+line that names the set (``<!-- third -->``). ``--rows FILE ...`` takes them from such files instead of planting again.
 """
 
 import argparse
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import flowtorch
 from flowtorch import overrides
+from flowtorch.testing.difftest.objects import driven
+from flowtorch.testing.difftest.objects import load as classes
 from flowtorch.testing.difftest.rows import registry
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -45,6 +48,11 @@ def functions_that_run():
         names.add(op.name)
         return original(op, values, *rest)
 
+    def note(spec):
+        work[spec.name] = len(names)
+        for name in names:
+            seen.setdefault(name, []).append(spec.name)
+
     dispatch.compute = noting
     overrides.active.append("noting")
     try:
@@ -55,9 +63,12 @@ def functions_that_run():
                     run(flowtorch, function, sample, spec.random)
                     if dtype == "float64" and spec.gradient:  # what only derivatives run
                         gradients(flowtorch, function, sample, spec.random)
-            work[spec.name] = len(names)
-            for name in names:
-                seen.setdefault(name, []).append(spec.name)
+            note(spec)
+        for spec in classes().values():
+            names, function = set(), driven(spec, flowtorch)
+            for sample in spec.samples("float32"):
+                run(flowtorch, function, sample)
+            note(spec)
     finally:
         overrides.active.remove("noting")
         dispatch.compute = original
@@ -115,17 +126,36 @@ def markdown(rows):
     return "\n".join([summary(rows), "", "| family | fault | found by |", "|---|---|---|", *lines]) + "\n"
 
 
+def with_table(page, book, table):
+    """The page with this table behind the mark of the book, up to the next heading."""
+    mark = f"<!-- {book} -->\n"
+    if mark not in page:
+        raise SystemExit(f"the page has no line {mark.strip()}")
+    before, _, rest = page.partition(mark)
+    _, heading, after = f"\n{rest}".partition("\n## ")
+    return before + mark + table + heading + after
+
+
+def kept(files, book):
+    """Rows of earlier runs, the last of each fault, in the order of the book."""
+    found = {row[1]: row for file in files for row in json.loads(file.read_text())}
+    return [found[name] for name in book if name in found]
+
+
 def main(argv):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", help="parts of the names of faults; all of them by default")
     parser.add_argument("--book", choices=BOOKS, default="first", help="which set of faults")
     parser.add_argument("-j", "--jobs", type=int, default=1)
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
+    parser.add_argument("--page", type=Path)
+    parser.add_argument("--rows", type=Path, nargs="*", default=[])
     options = parser.parse_args(argv)
     book = BOOKS[options.book]
     names = [n for n in book if not options.names or any(part in n for part in options.names)]
-    if options.jobs > 1:
+    if options.rows:
+        rows = kept(options.rows, book)
+    elif options.jobs > 1:
         with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
             parts = pool.map(
                 rows_of, [names[k :: options.jobs] for k in range(options.jobs)], [options.book] * options.jobs
@@ -136,8 +166,8 @@ def main(argv):
     print(summary(rows).replace("*", ""))
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")
-    if options.markdown:
-        options.markdown.write_text(markdown(rows))
+    if options.page:
+        options.page.write_text(with_table(options.page.read_text(), options.book, markdown(rows)))
     return 0 if all(r[2] for r in rows) else 1
 
 

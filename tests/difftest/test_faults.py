@@ -11,6 +11,7 @@ from flowtorch import overrides
 
 sys.path.insert(0, str(Path(__file__).parent))
 import faults
+import fourth_faults
 import held_out_faults
 import mutation
 import third_faults
@@ -27,10 +28,16 @@ SAMPLE = {
     "unfold: off-by-one stride": "Tensor.unfold",
     "uniform_: stale random state": "Tensor.uniform_",
     "missing broadcast reduction in gradients": "add",
+    "SGD: one group's rate for all": "optim.SGD",
+    "OneCycleLR: momentum not cycled": "optim.lr_scheduler.OneCycleLR",
+    "Softmax: along the last dimension": "nn.Softmax",
+    "mse_loss in low precision": "nn.functional.mse_loss",
+    "exponential_: a generator of the caller's is ignored": "Tensor.exponential_",
 }
+ALL = faults.FAULTS | fourth_faults.FAULTS
 
 
-@pytest.mark.parametrize("book", [faults.FAULTS, held_out_faults.FAULTS, third_faults.FAULTS])
+@pytest.mark.parametrize("book", [faults.FAULTS, held_out_faults.FAULTS, third_faults.FAULTS, fourth_faults.FAULTS])
 def test_there_are_faults_of_all_families(book):
     assert len(book) >= 50
     assert len(Counter(family for family, _, _ in book.values())) >= 9
@@ -38,7 +45,7 @@ def test_there_are_faults_of_all_families(book):
 
 @pytest.mark.parametrize("name", SAMPLE)
 def test_a_planted_fault_is_found(name):
-    fault = faults.FAULTS[name]
+    fault = ALL[name]
     found, _ = mutation.hunt(fault, {op: [SAMPLE[name]] for op in fault[1]}, {})
     assert found, name
     assert not [a for a in overrides.active if a == "fault"]

@@ -235,6 +235,21 @@ def test_one_planted_fault_in_the_example_as_it_stands():
     assert after.children_user - before.children_user < 60
 
 
+def test_programs_that_seed_nothing_draw_the_same_numbers(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text("import random\nimport torch\nx = torch.randn(3, 4)\ny = torch.rand(3) * random.random()\n")
+    status, analysis, printed = run(path)
+    assert status == 0 and analysis["paired"] == 3, printed
+
+
+def test_a_program_that_fails_is_compared_up_to_there(tmp_path):
+    path = tmp_path / "program.py"
+    path.write_text("import torch\nx = torch.ones(2).exp()\nassert x.sum() < 1, 'too large'\n")
+    status, analysis, printed = run(path, against="oracle")
+    assert status == 1 and analysis["first"] is None and analysis["paired"] == 4
+    assert "ended early on flowtorch: AssertionError: too large" in printed
+
+
 def test_a_program_is_stopped_where_enough_is_recorded(tmp_path):
     path = tmp_path / "program.py"
     path.write_text("import torch\nx = torch.ones(100, 100)\nwhile True:\n    x = x * 1.5 + 1\n")

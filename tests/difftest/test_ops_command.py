@@ -253,6 +253,23 @@ def test_nan_of_the_oracle_speaks_for_whoever_agrees_with_it():
     assert blind.verdict == "wrong"  # nothing is known there, so the reference decides
 
 
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["ops", "gelu"], "there are nn.functional.gelu"),
+        (["ops", "exp", "--variants", "value"], "--variants: no check value; there are values, "),
+        (["ops", "-k", "("], "is no regular expression"),
+        (["ops", "-k", "nothing like it"], "no name matches"),
+        (["run"], "name a script to run"),
+        (["run", "--pack", "nowhere"], "nowhere is no pack"),
+        (["run", "nothere.py"], "no such file: nothere.py"),
+    ],
+)
+def test_misuse_is_answered_with_what_to_do(capsys, argv, says):
+    assert main(argv) == 2
+    assert says in capsys.readouterr().err
+
+
 def test_misuse_has_its_own_status(capsys):
     assert main(["ops", "exp", "--reference", "nobody"]) == 2
     assert main(["ops", "exp", "--reference", "onnxruntime"]) == 3

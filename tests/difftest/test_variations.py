@@ -11,8 +11,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 import held_out_faults
 import mutation
 
-from flowtorch.testing.difftest.rows import run_ops
+from flowtorch.testing.difftest import circumstances, objects
+from flowtorch.testing.difftest.rows import Recorder, run_ops
 from flowtorch.testing.difftest.verdict import GOOD
+from flowtorch.testing.samples import load
 
 FOUND_BY = {
     "tanh: sign of zero lost": ("tanh", "specials"),
@@ -54,3 +56,41 @@ def test_operands_that_are_none_are_refused(name):
     for operands in ((x, None, x), (x, x, None)):
         with pytest.raises(TypeError):
             getattr(flowtorch, name)(*operands)
+
+
+# Containers and bases hold nothing of their own; lazy ones are the others after their first call; the rest need more
+# than tensors (indices of another call, targets of a shape of their own, another process) and have tests by themselves.
+NO_SAMPLES = """
+    Module Container Sequential ModuleList ModuleDict ParameterList ParameterDict DataParallel SyncBatchNorm RNNBase
+    RNNCellBase NonDynamicallyQuantizableLinear NLLLoss2d AdaptiveLogSoftmaxWithLoss CTCLoss CosineEmbeddingLoss
+    FractionalMaxPool2d FractionalMaxPool3d HingeEmbeddingLoss LinearCrossEntropyLoss MarginRankingLoss MaxUnpool1d
+    MaxUnpool2d MaxUnpool3d MultiLabelMarginLoss TransformerDecoder TransformerEncoder TripletMarginWithDistanceLoss
+"""
+
+
+def test_every_optimiser_schedule_and_module_is_tried():
+    """A new class needs samples, or a place in the list."""
+    nn, optim = flowtorch.nn, flowtorch.optim
+    modules = {n for n, c in vars(nn).items() if isinstance(c, type) and issubclass(c, nn.Module)}
+    modules = {n for n in modules if not n.startswith("Lazy")} - set(NO_SAMPLES.split())
+    optimisers = {n for n, c in vars(optim).items() if isinstance(c, type) and issubclass(c, optim.Optimizer)}
+    tried = set(objects.load())
+    assert {f"nn.{n}" for n in modules} <= tried
+    assert {f"optim.{n}" for n in optimisers - {"Optimizer"}} <= tried
+
+
+def test_numbers_with_all_bits_show_what_passes_through_single_precision():
+    """A move through float32 changes none of the samples' own numbers."""
+    recorder = Recorder("flowtorch", "torch")
+
+    class Rounded(type(recorder.candidate)):
+        def find(self, name):
+            return lambda x, *rest: super(Rounded, self).find(name)(x.float(), *rest).to(x.dtype)
+
+    recorder.candidate = Rounded(flowtorch, "rounded")
+    spec = load()["flip"]
+    assert not list(recorder.compare("flip", spec, next(iter(spec.samples("float64"))), ""))
+    recorder.variant = "precise"
+    list(circumstances.precise(recorder, spec))
+    row = recorder.rows["flip", "precise", "float64", "contiguous"]
+    assert row.verdicts["wrong"]

@@ -90,13 +90,12 @@ def from_generator(name: str, library: Any) -> Callable:
 
 
 def autocast(pair: Any, spec: Spec) -> Iterator[str]:
-    """Which dtypes a function gives under autocast, and which its gradients have."""
-    if "float32" not in spec.dtypes or spec.random:
-        return
-    for sample in islice(spec.samples("float32"), 2):
-        functions = tuple(cast(spec.name, library) for library in libraries(pair))
-        if functions and any(floating(a) for a in sample.arrays()):
-            yield from pair.compare(functions, spec, sample, "under autocast ")
+    """Which dtypes a function gives under autocast."""
+    functions = tuple(cast(spec.name, library) for library in libraries(pair))
+    for dtype in [d for d in ("float32", "bfloat16") if d in spec.dtypes and not spec.random and functions]:
+        for sample in islice(spec.samples(dtype), 2):
+            if any(floating(a) for a in sample.arrays()):
+                yield from pair.compare(functions, spec, sample, f"{dtype} under autocast ")
 
 
 def cast(name: str, library: Any) -> Callable:

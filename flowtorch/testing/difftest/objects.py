@@ -173,10 +173,15 @@ def another(given: Any) -> Any:
 
 def objects(pair: Any, spec: Spec) -> Iterator[str]:
     """The class on both sides, as functions."""
-    drive = {"optim": steps, "optim.lr_scheduler": rates, "nn": passes}[spec.family]
-    functions = tuple(drive(find(library, spec.name), library) for library in libraries(pair))
+    functions = tuple(driven(spec, library) for library in libraries(pair))
     for sample in spec.samples("float32") if functions else ():
         yield from pair.compare(functions, spec, sample, "")
+
+
+def driven(spec: Spec, library: Any) -> Callable:
+    """The class as a function of arrays."""
+    drive = {"optim": steps, "optim.lr_scheduler": rates, "nn": passes}[spec.family]
+    return drive(find(library, spec.name), library)
 
 
 def steps(cls: Any, library: Any) -> Callable:
@@ -218,7 +223,7 @@ def rates(cls: Any, library: Any) -> Callable:
             optimizer = library.optim.SGD(groups, lr=0.5, momentum=0.9)
             made.append((optimizer, cls(optimizer, **options)))
         (optimizer, schedule), (other, again) = made
-        seen = [settings(optimizer)]
+        seen: list = [settings(optimizer)]
         for k in range(8):
             optimizer.step()
             schedule.step()

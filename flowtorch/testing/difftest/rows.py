@@ -386,11 +386,11 @@ def unseeded(spec: Spec) -> Spec:
 
 LEVELS = {
     "smoke": ("values", "first_gradients"),
-    "full": (*[c for c in checks.CHECKS if c != "accuracy"], *VARIATIONS, *CIRCUMSTANCES, "sweep", "stream"),
+    "full": (*[c for c in checks.CHECKS if c != "accuracy"], *VARIATIONS, *CIRCUMSTANCES, "classes", "sweep", "stream"),
 }
 # Checks of what is no value: of little use against a reference that only has values.
-UNFAITHFUL = ("outs", "errors", "variants", "promotion", "sizes", "parameters", "autograd", "autocast", "sparse")
-ALL_CHECKS = {**checks.CHECKS, **VARIATIONS, **CIRCUMSTANCES}
+UNFAITHFUL = ("outs", "errors", "variants", "promotion", "sizes", "parameters", "autograd", *CIRCUMSTANCES, "classes")
+ALL_CHECKS = {**checks.CHECKS, **VARIATIONS, **CIRCUMSTANCES, "classes": objects}
 
 
 def registry() -> dict[str, Spec]:
@@ -411,13 +411,7 @@ def run_ops(
         spec = specs[name]
         if smoke or seed:
             spec = reduced(spec, seed, ("float32", "int64", "complex64", "bfloat16") if not smoke else ("float32",))
-        if spec.family in CLASSES:
-            recorder.variant = "values"
-            list(objects(recorder, spec) if "values" in variants and not smoke else ())
-            if progress is not None:
-                progress(name, recorder)
-            continue
-        for variant in variants:
+        for variant in [v for v in variants if (v == "classes") == (spec.family in CLASSES)]:
             recorder.variant = variant
             started = time.perf_counter()
             if variant == "sweep":
