@@ -288,11 +288,11 @@ class _ModuleTree:
             try:
                 return t.to(device, wanted, non_blocking, **layout)
             except NotImplementedError as error:
-                if str(error) != "Cannot copy out of meta tensor; no data!":
+                if not str(error).startswith("Cannot copy out of meta tensor; no data!"):
                     raise
                 raise NotImplementedError(
-                    f"{error} Please use torch.nn.Module.to_empty() instead of torch.nn.Module.to() when "
-                    "moving module from meta to a different device."
+                    "Cannot copy out of meta tensor; no data! Please use torch.nn.Module.to_empty() instead of "
+                    "torch.nn.Module.to() when moving module from meta to a different device."
                 ) from None
 
         return self._apply(convert)
