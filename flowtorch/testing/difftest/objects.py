@@ -118,11 +118,13 @@ CLASSES = {"optim": OPTIMISERS, "optim.lr_scheduler": SCHEDULES, "nn": MODULES}
 
 def load() -> dict[str, Spec]:
     """The classes, under their public names."""
-    return {
-        f"{place}.{name}": Spec(f"{place}.{name}", Samples(place, name), family=place, dtypes=("float32",), factor=8)
-        for place, names in CLASSES.items()
-        for name in names
-    }
+    made = {}
+    for place, names in CLASSES.items():
+        factor = 32 if place == "nn" else 8  # as gradients of functions have it: they are among a module's results
+        for name in names:
+            full = f"{place}.{name}"
+            made[full] = Spec(full, Samples(place, name), family=place, dtypes=("float32",), factor=factor)
+    return made
 
 
 class Samples:
