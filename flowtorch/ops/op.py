@@ -89,6 +89,7 @@ class Op:
             n for n in self.names[:self.positional] if n not in self.defaults)
         self.tensor_index = tuple(self.names.index(n) for n in self.tensors)
         self.params = tuple(n for n in self.names if n not in self.tensors)
+        self.scalar_index = tuple(self.names.index(n) for n in self.params) if family.name == "pointwise" else ()
         self.promote, self.rejects, self.low, self.precise = promote, rejects, low, precise
         self.linear = self.tensors if linear is True else (linear or ())
         self.method, self.inplace, self.out, self.namespace, self.dunder = method, inplace, out, namespace, dunder
@@ -269,6 +270,9 @@ class Op:
         if "dtype" in names:
             i = names.index("dtype")
             values[i] = as_dtype(values[i])
+        for i in self.scalar_index:
+            if isinstance(values[i], Tensor) and values[i]._type.plain and values[i].dim() == 0:
+                values[i] = values[i].item()         # PyTorch takes tensors of one number where it wants a number
         return values
 
     def __repr__(self) -> str:
