@@ -20,7 +20,7 @@ _TAIL = np.array([
     [0.5, 0.43808627, 0.1830802, 0.040580902, 0.0041085146, 0],
     [1, 1.6740575, 1.2018603, 0.46906152, 0.101727754, 0.010298397],
 ])  # fmt: skip
-_FAR = 14.5  # where exp(-u^2 / 2) is zero in single precision
+_FAR = np.float32(40)  # where exp(-u^2 / 2) is zero in double precision
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _SIGN, _ONE = np.int32(-(2**31)), np.float32(1).view(np.int32)
 FEW = 256

@@ -15,7 +15,7 @@ from ..samples import Array, Sample, Spec, laid_out, load
 from ..samples import find as find_name
 from . import explained, modes, reproducer
 from .implementations import Arrays, Implementation, Library, make, remembered
-from .rows import ALL_CHECKS, Recorder, Row
+from .rows import ALL_CHECKS, Recorder, Row, applies
 from .shrink import shrink
 from .verdict import GOOD, SEVERITY
 
@@ -303,7 +303,7 @@ class _Run:
         if isinstance(self.fn, str) and mode in ALL_CHECKS:
             self.recorder.variant = mode
             before = len(self.recorder.rows)
-            if not list(ALL_CHECKS[mode](self.recorder, self.spec)):
+            if not applies(mode, self.spec) or not list(ALL_CHECKS[mode](self.recorder, self.spec)):
                 return []
             rows = list(self.recorder.rows.values())[before:]
             bad = [row for row in rows if row.worst not in self.good]

@@ -393,6 +393,11 @@ UNFAITHFUL = ("outs", "errors", "variants", "promotion", "sizes", "parameters", 
 ALL_CHECKS = {**checks.CHECKS, **VARIATIONS, **CIRCUMSTANCES, "classes": objects}
 
 
+def applies(check: str, spec: Spec) -> bool:
+    """Whether a check is meant for what the samples are of: functions, or classes."""
+    return (check == "classes") == (spec.family in CLASSES)
+
+
 def registry() -> dict[str, Spec]:
     """All that has samples: functions and classes."""
     return {**load(), **classes()}
@@ -411,7 +416,7 @@ def run_ops(
         spec = specs[name]
         if smoke or seed:
             spec = reduced(spec, seed, ("float32", "int64", "complex64", "bfloat16") if not smoke else ("float32",))
-        for variant in [v for v in variants if (v == "classes") == (spec.family in CLASSES)]:
+        for variant in [v for v in variants if applies(v, spec)]:
             recorder.variant = variant
             started = time.perf_counter()
             if variant == "sweep":
