@@ -89,11 +89,17 @@ def bad_counts(names):
     return {(*row.key, v): (n, row.examples.get(v)) for row in rows for v, n in row.verdicts.items() if v not in GOOD}
 
 
+def firsts(names, count):
+    """The first functions, and the first classes."""
+    objects = classes()
+    return [f for f in names if f not in objects][:count] + [f for f in names if f in objects][:count]
+
+
 def hunt(fault, runs, clean, count=12):
     """(how the fault shows, or None; seconds). ``clean`` remembers what is bad without it."""
     _, ops, planted = fault
     started = time.perf_counter()
-    tried = dict.fromkeys(f for op in ops for f in runs.get(op, [op])[:count])
+    tried = dict.fromkeys(f for op in ops for f in firsts(runs.get(op, [op]), count))
     for function in [f for f in tried if f in registry()]:  # what nobody has samples of is not tried
         if function not in clean:
             clean[function] = bad_counts([function])
