@@ -18,19 +18,18 @@ from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.gradient_dtype import in_use
 from flowtorch.autograd.mode import _enabled, grad_enabled
-from flowtorch.autograd.node import RELEASED, Node, Output
+from flowtorch.autograd.node import RELEASED, Node, Output, wrong_number
 from flowtorch.dtypes import float32, float64
 from flowtorch.tensor import Tensor, wrap
 
 _active = overrides.active
 _ndarray = np.ndarray
 _getrefcount = sys.getrefcount
-_new: Any = object.__new__
 _EACH = tuple(map(range, range(4)))           # by the number of edges: of the formulas' nodes at most three
 _REAL = frozenset({tensor_type(float32), tensor_type(float64)})     # the types whose gradients are bare arrays here
 
 
-def backward_pass(helper: Callable, current: Any, lock: Any) -> Callable:
+def backward_pass(helper: Any, current: Any, lock: Any) -> Callable:
     """``(roots, grads, keep_graph)`` runs a backward pass, or gives False if it is none for this loop.
 
     ``helper(roots)`` makes what does the rare things, ``current`` knows the node that runs, and ``lock`` is held where
@@ -57,7 +56,7 @@ class _Pass:
 
     __slots__ = ("current", "heap", "help", "helper", "lock", "owned", "pending", "roots")
 
-    def __init__(self, roots: Sequence[Any], helper: Callable, current: Any, lock: Any) -> None:
+    def __init__(self, roots: Sequence[Any], helper: Any, current: Any, lock: Any) -> None:
         self.roots, self.helper, self.current, self.lock = roots, helper, current, lock
         self.help: Any = None               # made when it is first needed
         self.pending: dict[Node, Any] = {}
@@ -149,8 +148,7 @@ class _Pass:
         g = None
         edges = node.edges
         if len(grads) != len(edges):
-            raise RuntimeError(f"Function {node.name()} returned an incorrect number of gradients (expected "
-                               f"{len(edges)}, got {len(grads)})")
+            raise wrong_number(node, len(grads))
         for k in node.order or range(len(edges)):
             e, x = edges[k], grads[k]
             if x is None or e is None:
@@ -175,14 +173,7 @@ class _Pass:
                     return False
                 if seen or x.base is not None or not x.flags.c_contiguous:
                     x = x.copy()
-                leaf._grad = t = _new(Tensor)
-                t._array = x
-                t._type = kind
-                t._requires_grad = False
-                t._node = None
-                t._grad = None
-                t._counter = 0
-                t._view = None
+                leaf._grad = wrap(x, kind)
                 return True
             if type(old) is not Tensor or old._type is not kind or 0 in old._array.strides:
                 return False
@@ -200,14 +191,14 @@ class _Pass:
         node, shape, kind = (e, e.shape, e.type) if isinstance(e, Node) else (
             e.node, e.node.shape[e.index], e.node.type[e.index])
         if type(g) is not Tensor or g._type is not kind or g._array.shape != shape:
-            g = self.helper.fit(g, shape, kind, source)                 # type: ignore[attr-defined]
+            g = self.helper.fit(g, shape, kind, source)
         pending = self.pending
         if e is not node:
             slots = pending.get(node)
             if slots is None:
                 pending[node] = slots = [None] * len(node.shape)
                 heappush(self.heap, (-node.seq, node))
-            slots[e.index] = g if slots[e.index] is None else self.helper.added(slots[e.index], g)  # type: ignore[attr-defined]
+            slots[e.index] = g if slots[e.index] is None else self.helper.added(slots[e.index], g)
             return
         bare = type(g) is Tensor and kind in _REAL
         waiting = pending.get(node)
@@ -217,7 +208,7 @@ class _Pass:
         elif bare and node in self.owned and not _active and type(waiting) is _ndarray:
             np.add(waiting, g._array, waiting)
         else:
-            total = self.helper.added(                                  # type: ignore[attr-defined]
+            total = self.helper.added(
                 wrap(waiting, kind) if type(waiting) is _ndarray else waiting, g)
             bare = type(total) is Tensor and total._type is kind and kind in _REAL
             pending[node] = total._array if bare else total

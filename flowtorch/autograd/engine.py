@@ -21,7 +21,7 @@ from flowtorch.autograd import anomaly, array_pass
 from flowtorch.autograd.gradient_dtype import gradient_type, in_use
 from flowtorch.autograd.levels import levels
 from flowtorch.autograd.mode import grad_mode
-from flowtorch.autograd.node import RELEASED, AccumulateGrad, Node, Output, edge
+from flowtorch.autograd.node import RELEASED, AccumulateGrad, Node, Output, edge, wrong_number
 from flowtorch.dtypes import contiguous_format
 from flowtorch.native import calls
 from flowtorch.tensor import Tensor, wrap
@@ -125,8 +125,7 @@ def run_backward(roots: Sequence[Any], grads: Sequence[Tensor], keep_graph: bool
             g = None
             edges = node.edges
             if len(input_grads) != len(edges):
-                raise RuntimeError(f"Function {node.name()} returned an incorrect number of gradients (expected "
-                                   f"{len(edges)}, got {len(input_grads)})")
+                raise wrong_number(node, len(input_grads))
             for k in node.order or range(len(edges)):   # not zip: its own reference would make _own copy gradients
                 e = edges[k]
                 gi = input_grads[k]

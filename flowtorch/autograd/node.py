@@ -130,6 +130,12 @@ class _Released:
 RELEASED: Any = _Released()
 
 
+def wrong_number(node: Node, found: int) -> RuntimeError:
+    """The error of a derivative that does not give each input its gradient (or None)."""
+    return RuntimeError(f"Function {node.name()} returned an incorrect number of gradients (expected "
+                        f"{len(node.edges)}, got {found})")
+
+
 class Output:
     """The edge to one of several outputs of a node."""
 

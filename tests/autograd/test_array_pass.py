@@ -13,6 +13,7 @@ from flowtorch.autograd import array_pass, engine
 from flowtorch.native import calls
 from flowtorch.ops import array_gradients
 
+pytestmark = pytest.mark.skipif(bool(overrides.active), reason="without the fast path only the engine's own loop runs")
 F = torch.nn.functional
 
 # op -> calls whose last node is one of that op
@@ -171,8 +172,7 @@ def test_user_functions_run_in_between(loop: Any, monkeypatch: Any) -> None:
     assert (kept[0] == 2).all() and x.grad.shape == x.shape     # the leaf did not take over what somebody else holds
 
 
-@pytest.mark.skipif(calls.module is not None or bool(overrides.active),
-                    reason="the extension has a pass of its own, and without short cuts there is none")
+@pytest.mark.skipif(calls.module is not None, reason="the extension has a pass of its own")
 def test_it_is_in_use_without_the_extension() -> None:
     x, y = leaves()
     (x * y).sum().backward()
