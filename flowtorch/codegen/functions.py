@@ -172,7 +172,7 @@ def fold(name: str, values: tuple) -> bool | int | float | complex | None:
         return None
     try:
         result = function(*values)
-    except (ArithmeticError, TypeError, ValueError):
+    except (ArithmeticError, TypeError, ValueError):  # no constant there: the kernel computes it
         return None
     if isinstance(result, complex) and not any(isinstance(value, complex) for value in values):
         return None

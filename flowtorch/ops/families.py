@@ -492,7 +492,7 @@ def _fast_reduction(op: Op) -> Callable:
                     else:
                         (op.recorder or fast_general.compile_recorder(op))(t, input, dim, keepdim, *rest)
             return t
-        except Exception:
+        except Exception:  # the complete path does it again, and says what is wrong
             return interpret(op, (input, dim, keepdim), {})
 
     dispatch.name_function(call, op)

@@ -75,7 +75,7 @@ def unary(op: Op) -> Callable:
                     t._node = n
                     t._requires_grad = True
             return t
-        except Exception:
+        except Exception:  # the complete path does it again, and says what is wrong
             return interpret(op, (input,), {})
 
     name_function(call, op)
@@ -209,7 +209,7 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
                 t._node = n
                 t._requires_grad = True
             return t
-        except Exception:
+        except Exception:  # the complete path does it again, and says what is wrong
             return slow(input, other, {})
 
     name_function(call, op)

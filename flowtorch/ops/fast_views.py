@@ -166,7 +166,7 @@ def several(op: Op) -> Callable:
             if not tx.fast:
                 return dispatch.interpret(op, (input, *args), {})
             arrays = body(input._array, *args)
-        except Exception:
+        except Exception:  # the complete path does it again, and says what is wrong
             return dispatch.interpret(op, (input, *args), {})
         counter = input._counter
         if type(counter) is int:

@@ -111,7 +111,7 @@ class Native:
 
         try:
             library = native.load(self.source(dtype))
-        except (native.BuildError, NotImplementedError, OSError):
+        except (native.BuildError, NotImplementedError, OSError):  # the step's formula runs as it is
             return
         if _sees_arrays(library.inspect):
             function = library.rows

@@ -292,7 +292,7 @@ def _check_next(module: Module, name: str, parametrization: Any) -> None:
         return
     try:
         back = parametrization.right_inverse(after)
-    except NotImplementedError:
+    except NotImplementedError:  # a right inverse is optional
         return
     if not isinstance(back, Tensor):
         raise ValueError(f"parametrization.right_inverse must return a tensor. Got: {type(back).__name__}")

@@ -41,6 +41,6 @@ def kernels(op: Op, type: TensorType) -> tuple[Callable, Callable] | None:
             name = op.name.strip("_")
             default = dtypes.get_default_dtype().name
             kernel = OpKernel(op, type.dtype.name, lambda program: kernel_of(program, name), default)
-        except NotImplementedError:
+        except NotImplementedError:  # no rendering: the caller names the op and what to do
             return None
     return None if kernel is None else (kernel, kernel)

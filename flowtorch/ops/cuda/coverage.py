@@ -43,7 +43,7 @@ def renders(op: Op) -> bool:
             inputs = {t: "bool" if t == "condition" else name for t in op.tensors}
             scalars = dict.fromkeys(tree.names("parameter"), compute_type(name))
             render(lower([tree], inputs, scalars))
-        except (NotImplementedError, TypeError):
+        except (NotImplementedError, TypeError):  # not rendered in this dtype: the next may be
             continue
         return True
     return False

@@ -103,7 +103,7 @@ def _entry(recorder: Recorder, spec: Any, sample: Sample, theirs: Any, writer: W
             "args": [writer.value(a) for a in sample.args],
             "kwargs": {k: writer.value(v) for k, v in sample.kwargs.items()},
         }
-    except TypeError:
+    except TypeError:  # an argument that no JSON holds: the call is left out
         return None
     if expected.error is not None:
         return {**call, "raises": type(expected.error).__name__}

@@ -338,6 +338,6 @@ def is_leaf(t: Any) -> bool | None:
     if t.requires_grad and t._is_view() and t._base.requires_grad and not t._base.is_inference():
         try:
             return None if t.is_leaf else False
-        except RuntimeError:
+        except RuntimeError:  # torch refuses: such a view was written
             return None
     return t.is_leaf

@@ -72,7 +72,7 @@ def inputs_at(sample: Sample, index: int) -> list[str]:
     try:
         shape = np.broadcast_shapes(*(a.values.shape for a in arrays))
         return [hexed(np.broadcast_to(quantised(a), shape).ravel()[index].astype(a.values.dtype)) for a in arrays]
-    except (ValueError, IndexError):
+    except (ValueError, IndexError):  # no elementwise call: no inputs belong to the worst element
         return []
 
 

@@ -80,7 +80,7 @@ def _like_mapping(sample: Any, parts: dict) -> Any:
             made.update(parts)
             return made
         return type(sample)(parts)
-    except TypeError:
+    except TypeError:  # a class that cannot be built from parts: PyTorch gives these
         return parts
 
 
@@ -92,7 +92,7 @@ def _like_sequence(sample: Any, parts: list) -> Any:
                 made[i] = part
             return made
         return type(sample)(parts)
-    except TypeError:
+    except TypeError:  # a class that cannot be built from parts: PyTorch gives these
         return parts
 
 
