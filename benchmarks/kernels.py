@@ -87,6 +87,7 @@ add(
         "log": on(MILLION, lambda t, x: t.log(x), positive=True),
         "sqrt": on(MILLION, lambda t, x: t.sqrt(x), positive=True),
         "tanh": on(MILLION, lambda t, x: t.tanh(x)),
+        "erf": on(MILLION, lambda t, x: t.erf(x)),
         "sigmoid": on(MILLION, lambda t, x: t.sigmoid(x)),
         "relu": on(MILLION, lambda t, x: t.relu(x)),
         "gelu": on(MILLION, lambda t, x: t.nn.functional.gelu(x)),
@@ -172,8 +173,26 @@ add(
 )
 
 
+# The layers of ResNet-50, largest first, then one with a filter for each channel and two of a net for digits:
+# name -> (images, channels, size, channels of the result, size of the filter, options)
+CONVOLUTIONS: dict[str, tuple[int, int, int, int, int, dict[str, int]]] = {
+    "3 to 64 channels, 224, k7, stride 2": (1, 3, 224, 64, 7, {"padding": 3, "stride": 2}),
+    "64 to 64 channels, 56, k3": (2, 64, 56, 64, 3, {"padding": 1}),
+    "64 to 256 channels, 56, k1": (2, 64, 56, 256, 1, {}),
+    "128 to 128 channels, 28, k3": (4, 128, 28, 128, 3, {"padding": 1}),
+    "128 to 128 channels, 28, k3, stride 2": (4, 128, 28, 128, 3, {"padding": 1, "stride": 2}),
+    "256 to 512 channels, 28, k1, stride 2": (4, 256, 28, 512, 1, {"stride": 2}),
+    "256 to 256 channels, 14, k3": (4, 256, 14, 256, 3, {"padding": 1}),
+    "1024 to 256 channels, 14, k1": (4, 1024, 14, 256, 1, {}),
+    "512 to 512 channels, 7, k3": (4, 512, 7, 512, 3, {"padding": 1}),
+    "depthwise, 128 channels, 28, k3": (4, 128, 28, 128, 3, {"padding": 1, "groups": 128}),
+    "8 to 16 channels, 14, k3": (50, 8, 14, 16, 3, {"padding": 1}),
+    "1 to 8 channels, 28, k3": (50, 1, 28, 8, 3, {"padding": 1}),
+}
+
+
 def _conv(
-    n: int, c: int, size: int, out: int, k: int, back: bool = False, **options: Any
+    n: int, c: int, size: int, out: int, k: int, options: dict[str, int], back: bool
 ) -> Callable[[Any], Thunk]:
     shapes = (n, c, size, size), (out, c // options.get("groups", 1), k, k)
 
@@ -183,18 +202,14 @@ def _conv(
     return there_and_back(f, *shapes) if back else on_two(*shapes, f)
 
 
+add("convolution", {name: _conv(*layer, back=False) for name, layer in CONVOLUTIONS.items()})
 add(
-    "convolution and pooling",
+    "convolution, forward and backward",
+    {name: _conv(*layer, back=True) for name, layer in CONVOLUTIONS.items()},
+)
+add(
+    "pooling",
     {
-        "1 to 8 channels, 28, k3": _conv(50, 1, 28, 8, 3, padding=1),
-        "8 to 16 channels, 14, k3": _conv(50, 8, 14, 16, 3, padding=1),
-        "8 to 16 channels, 14, k3, and backward": _conv(50, 8, 14, 16, 3, back=True, padding=1),
-        "64 to 64 channels, 56, k3": _conv(2, 64, 56, 64, 3, padding=1),
-        "64 to 64 channels, 56, k3, and backward": _conv(2, 64, 56, 64, 3, back=True, padding=1),
-        "128 to 128 channels, 28, k3, stride 2": _conv(4, 128, 28, 128, 3, padding=1, stride=2),
-        "3 to 64 channels, 224, k7, stride 2": _conv(1, 3, 224, 64, 7, padding=3, stride=2),
-        "64 to 256 channels, 56, k1": _conv(2, 64, 56, 256, 1),
-        "depthwise, 128 channels, 28, k3": _conv(4, 128, 28, 128, 3, padding=1, groups=128),
         "max_pool2d": on((16, 64, 56, 56), lambda t, x: t.nn.functional.max_pool2d(x, 2)),
         "max_pool2d and backward": there_and_back(
             lambda t, x: t.nn.functional.max_pool2d(x, 2), (16, 32, 28, 28)
@@ -242,6 +257,15 @@ def _index(f: Callable[[Any, Any, Any], Any]) -> Callable[[Any], Thunk]:
     return build
 
 
+def _scatter(t: Any, add: bool = False) -> Thunk:
+    x = normal(t, 1000, 1000)
+    if add:
+        i = integers(t, 1000, 1000, 1000)
+        return lambda: x.scatter_add(1, i, x)
+    i = t.argsort(x, dim=1, stable=True)  # no place twice: which of several wins is nobody's promise
+    return lambda: x.scatter(1, i, x)
+
+
 add(
     "indexing and sorting",
     {
@@ -252,6 +276,8 @@ add(
         "index_select": _index(lambda t, x, i: x.index_select(0, i)),
         "index_add": _index(lambda t, x, i: x.index_add(0, i, x[:8192])),
         "gather": on((1000, 1000), lambda t, x: x.gather(1, (x > 0).long())),
+        "scatter": lambda t: _scatter(t),
+        "scatter_add": lambda t: _scatter(t, add=True),
         "x[x > 0]": on(MILLION, lambda t, x: x[x > 0]),
         "sort": on((100, 1000), lambda t, x: x.sort(dim=1).values),
         "topk 10": on((100, 1000), lambda t, x: x.topk(10, dim=1).values),
