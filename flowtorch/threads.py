@@ -1,33 +1,9 @@
-"""How many threads the CPU kernels use: those of numpy's BLAS and of the C kernels."""
+"""How many threads the CPU kernels use: those of numpy's BLAS and of the C kernels, and of work in blocks."""
 from __future__ import annotations
 
-import ctypes
-import functools
 import os
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-
-@functools.cache
-def _blas() -> Any:
-    """numpy's own OpenBLAS as a ctypes library; None where numpy uses another BLAS."""
-    for path in (Path(np.__file__).parent.parent / "numpy.libs").glob("*openblas*"):
-        try:
-            return ctypes.CDLL(str(path))
-        except OSError:
-            continue  # not a library for this machine
-    return None
-
-
-def _function(name: str) -> Any:
-    library = _blas()
-    for spelling in (f"scipy_openblas_{name}64_", f"openblas_{name}64_", f"openblas_{name}"):
-        if library is not None and hasattr(library, spelling):
-            return getattr(library, spelling)
-    return None
-
+from flowtorch.array import blas
 
 _asked: list[int] = []
 _interop = [os.cpu_count() or 1]
@@ -35,10 +11,8 @@ _interop = [os.cpu_count() or 1]
 
 def get_num_threads() -> int:
     """The number of threads of one operation."""
-    function = _function("get_num_threads")
-    if function is not None:
-        return int(function())
-    return _asked[-1] if _asked else int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1
+    return (blas.get_threads() or (_asked[-1] if _asked else 0) or int(os.environ.get("OMP_NUM_THREADS", 0))
+            or os.cpu_count() or 1)
 
 
 def set_num_threads(num: int, /) -> None:
@@ -48,9 +22,7 @@ def set_num_threads(num: int, /) -> None:
     if num <= 0:
         raise RuntimeError("set_num_threads expects a positive integer")
     _asked[:] = [num]
-    function = _function("set_num_threads")
-    if function is not None:
-        function(num)
+    blas.set_threads(num)
     from flowtorch import native
 
     if native.module is not None:

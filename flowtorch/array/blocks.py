@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 BLOCK = 8192  # elements: a few rows of temporaries fit in the second-level cache, in double precision too
+_GRAIN = 16  # blocks that are worth another thread
 _SINGLE = np.dtype(np.float32)
 
 
@@ -25,11 +26,15 @@ def fill(kernel: Callable, *inputs: np.ndarray, rooms: Sequence[Any] = ()) -> np
         kernel(*inputs, out, *[_room(r, out.shape) for r in rooms])
         return out
     flat = [a.ravel("K") for a in (*inputs, out)]
-    space = [_room(r, (BLOCK,)) for r in rooms]
-    for start in range(0, first.size, BLOCK):
-        parts = [a[start : start + BLOCK] for a in flat]
-        n = parts[0].size
-        kernel(*parts, *(space if n == BLOCK else [s[..., :n] for s in space]))
+
+    def some(first: int, last: int) -> None:
+        space = [_room(r, (BLOCK,)) for r in rooms]
+        for start in range(first * BLOCK, min(last * BLOCK, out.size), BLOCK):
+            parts = [a[start : start + BLOCK] for a in flat]
+            n = parts[0].size
+            kernel(*parts, *(space if n == BLOCK else [s[..., :n] for s in space]))
+
+    _spread(some, -(-out.size // BLOCK), _GRAIN)
     return out
 
 
@@ -42,12 +47,26 @@ def by_rows(kernel: Callable, *inputs: np.ndarray, rooms: int = 0) -> np.ndarray
     out = np.empty(inputs[0].shape, inputs[0].dtype)
     matrices = [a.reshape(-1, n) for a in (*inputs, out)]
     step = max(4 * BLOCK // n, 1)  # what is done to each row costs more than what leaves the first cache
-    space = [np.empty((step, n), out.dtype) for _ in range(rooms)]
-    for start in range(0, len(matrices[0]), step):
-        parts = [a[start : start + step] for a in matrices]
-        count = len(parts[0])
-        kernel(*parts, *(space if count == step else [s[:count] for s in space]))
+    length = len(matrices[0])
+
+    def some(first: int, last: int) -> None:
+        space = [np.empty((step, n), out.dtype) for _ in range(rooms)]
+        for start in range(first * step, min(last * step, length), step):
+            parts = [a[start : start + step] for a in matrices]
+            count = len(parts[0])
+            kernel(*parts, *(space if count == step else [s[:count] for s in space]))
+
+    _spread(some, -(-length // step), max(_GRAIN * BLOCK // (step * n), 1))
     return out
+
+
+def _spread(some: Callable[[int, int], None], count: int, grain: int) -> None:
+    if count < 2 * grain:
+        some(0, count)
+        return
+    from flowtorch.array.spread import spread
+
+    spread(some, count, grain)
 
 
 def _alike(inputs: Sequence[np.ndarray], out: np.ndarray) -> bool:
