@@ -231,7 +231,8 @@ int columns_weight(const Geometry *g, const float *grad, const float *x, PyArray
         read_gradient(&w, grad + at * g->f * w.area);
         if (at > 0 && part == NULL && (part = matrix_of(PyArray_DIM(sum, 0), PyArray_DIM(sum, 1))) == NULL) goto end;
         if (!multiply(w.values, PyArray_Transpose(w.matrix, NULL), at ? part : sum)) goto end;
-        for (Index k = 0, size = at ? PyArray_SIZE(sum) : 0; k < size; k++) floats(sum)[k] += floats(part)[k];
+        float *total = floats(sum);
+        for (Index k = 0, size = at ? PyArray_SIZE(sum) : 0; k < size; k++) total[k] += floats(part)[k];
     }
     done = 1;
 end:
