@@ -4,8 +4,8 @@
 #include <structmember.h>
 
 static const Entry *const tables[] = {pointwise_entries, cast_entries, row_entries,
-    norm_entries, random_entries, reduce_entries, conv_entries, loss_entries, scatter_entries, extreme_entries,
-    attention_entries, NULL};
+    norm_entries, random_entries, reduce_entries, conv_entries, loss_entries, scatter_entries, put_entries,
+    extreme_entries, attention_entries, NULL};
 
 static PyObject *kernel_call(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names) {
     Kernel *self = (Kernel *)callable;

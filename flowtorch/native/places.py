@@ -37,6 +37,7 @@ FUNCTIONS = {
     "select": ("flowtorch.array.select", "select"),
     "add_rows": ("flowtorch.array.scatter", "add_rows"),
     "accumulate": ("flowtorch.ops.gather", "accumulate"),
+    "put_along": ("flowtorch.ops.gather", "put_along"),
     "flat_index": ("flowtorch.ops.gather", "flat_index"),
     "shuffle": ("flowtorch.streams.integers", "_shuffle_vectorized"),
 }

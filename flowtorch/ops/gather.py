@@ -151,8 +151,17 @@ def _same_dtype(input: np.ndarray, src: np.ndarray) -> None:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
 
 
-def _assign(flat: np.ndarray, at: np.ndarray, values: Any) -> None:
-    flat[at] = values
+def put_along(input: np.ndarray, dim: int, index: np.ndarray, src: np.ndarray, adds: bool) -> None:
+    """Write the elements of ``src`` at the places that ``index`` names along ``dim``, or add them in order."""
+    at, values = _scatter_at(input, dim, index, src)
+
+    def change(flat: np.ndarray) -> None:
+        if adds:
+            accumulate(flat, at, values, "sum")
+        else:
+            flat[at] = values
+
+    _with_flat(input, change)
 
 
 # ---------------------------------------------------------------- scatter
@@ -167,8 +176,7 @@ def _scatter(input, dim, index, src):
     dim = _check("scatter", input.shape, index, dim, None if value else src)
     _same_dtype(input, src)
     if index.size:
-        at, values = _scatter_at(input, dim, index, src)
-        _with_flat(input, lambda flat: _assign(flat, at, values))
+        put_along(input, dim, index, src, False)
 
 
 def _src_gradient(g, dim, index, shape):
@@ -241,8 +249,7 @@ def scatter_add(input, dim, index, src):
     dim = _check("scatter", input.shape, index, dim, src)
     _same_dtype(input, src)
     if index.size:
-        at, values = _scatter_at(input, dim, index, src)
-        _with_flat(input, lambda flat: accumulate(flat, at, values, "sum"))
+        put_along(input, dim, index, src, True)
 
 
 def accumulate(flat: np.ndarray, at: np.ndarray, values: np.ndarray, how: str) -> None:
