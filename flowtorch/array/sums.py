@@ -51,6 +51,19 @@ def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = F
     return total
 
 
+def total(array: np.ndarray) -> Any:
+    """The sum of all elements of a contiguous array of real numbers, at least one."""
+    n, char = array.size, array.dtype.char
+    if n <= CHUNK:
+        return np.vdot(array, ones(n, char))
+    parts = n // CHUNK
+    whole = parts * CHUNK
+    flat = array.reshape(-1)
+    chunks = (flat if whole == n else flat[:whole]).reshape(parts, CHUNK).dot(ones(CHUNK, char))
+    result = chunks.dot(ones(parts, char)) if parts <= CHUNK else _add_reduce(chunks)
+    return result if whole == n else result + flat[whole:].dot(ones(n - whole, char))
+
+
 def of_rows(matrix: np.ndarray, squares: bool = False) -> np.ndarray:
     """The sums of the rows of a contiguous matrix (or of their squares), as a column."""
     return _chunked(matrix, _products_with_themselves if squares else _products_with_ones)[:, None]

@@ -55,8 +55,8 @@ def sum_(input, dim=None, keepdim=False, *, dtype=None):
     """
     if dim is None and dtype is None and not keepdim:
         n = input.size
-        if 0 < n <= _SHORT and input.dtype.kind == "f" and input.itemsize > 2 and input.flags.c_contiguous:
-            return np.vdot(input, _ONES[input.itemsize][n])
+        if n and input.dtype.kind == "f" and input.itemsize > 2 and input.flags.c_contiguous:
+            return np.vdot(input, _ONES[input.itemsize][n]) if n <= _SHORT else sums.total(input)
     target = accumulation_type(input, dtype)
     if dtype is not None and input.dtype.kind == "c" and target.kind != "c":
         input = input.real
