@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 import flowtorch
+from flowtorch.array import blocks, vectors
 from flowtorch.array.blocks import BLOCK, fill, in_double
 from flowtorch.ops import erf
+from flowtorch.ops.op import REGISTRY
 
 F = flowtorch.nn.functional
 
@@ -25,6 +27,13 @@ def _layouts():
     }
 
 
+@pytest.fixture(params=[1, 1 << 20], ids=["short", "long"])
+def cache(request, monkeypatch):
+    """Blocks as short as they get, and as they are."""
+    monkeypatch.setattr(blocks, "CACHE", request.param)
+
+
+@pytest.mark.usefixtures("cache")
 @pytest.mark.parametrize("name", _layouts())
 def test_every_element_is_written_once(name):
     x = _layouts()[name]
@@ -34,6 +43,7 @@ def test_every_element_is_written_once(name):
     assert np.array_equal(in_double(np.exp)(x), exact)
 
 
+@pytest.mark.usefixtures("cache")
 def test_inputs_are_broadcast_and_rooms_have_their_rows():
     def kernel(a, b, out, room):
         room[0], room[1] = a, b
@@ -44,15 +54,50 @@ def test_inputs_are_broadcast_and_rooms_have_their_rows():
     assert np.array_equal(fill(kernel, a[:5], a[5:10], rooms=((2, np.float32),)), a[:5] + a[5:10])
 
 
-def test_gelu_and_its_slope_keep_their_digits_in_single_precision():
+def test_slope_of_gelu_keeps_its_digits_in_single_precision():
     x = np.concatenate([np.linspace(-12.5, 12.5, 40_001), -np.logspace(-30, 0, 5000)]).astype(np.float32)
-    wide = x.astype(np.float64)
-    exact, slope = erf.gelu(wide), erf.gelu_slope(wide)
-    got, got_slope = erf.gelu(x), erf.gelu_slope(x)
-    assert (np.abs(got - exact) / np.spacing(np.abs(exact).astype(np.float32))).max() <= 6
+    slope, got_slope = erf.gelu_slope(x.astype(np.float64)), erf.gelu_slope(x)
     assert np.abs(got_slope - slope).max() <= 3e-7
     far = x < -2
     assert np.allclose(got_slope[far], slope[far], rtol=1e-6, atol=0)
+
+
+@pytest.mark.usefixtures("cache")
+@pytest.mark.parametrize("shape", [(9, 2011), (2, 9011)])
+def test_functions_of_many_numbers_in_every_layout(shape):
+    x = np.random.default_rng(0).normal(0, 2, shape)
+    functions = {erf.gelu: lambda v: v * erf.ndtr(v), vectors.log: np.log}
+    for ours, exact in functions.items():
+        values = np.abs(x) if exact is np.log else x
+        single = values.astype(np.float32)
+        for array in (single, single.T, np.repeat(single, 2, axis=1)[:, ::2]):
+            expected = exact(array.astype(np.float64))
+            assert np.allclose(ours(array), expected, rtol=0, atol=1e-6) and ours(array).shape == array.shape
+
+
+@pytest.mark.parametrize("has_vectors", [True, False])
+def test_sigmoid_and_silu_with_each_kind_of_loops(has_vectors, monkeypatch):
+    monkeypatch.setattr(vectors, "_has_vectors", lambda name: has_vectors)
+    x = np.concatenate([np.linspace(-80, 80, 40_001), [0, -0.0, math.inf, -math.inf, math.nan]]).astype(np.float32)
+    wide = x.astype(np.float64)
+    with np.errstate(all="ignore"):
+        sigmoid = 1 / (1 + np.exp(-wide))
+        got = REGISTRY["sigmoid"].body(x), REGISTRY["silu"].body(x)
+        for values, exact in zip(got, (sigmoid, wide * sigmoid), strict=True):
+            units = np.abs(values - exact) / np.spacing(np.abs(exact).astype(np.float32))
+            assert np.nanmax(units[np.abs(wide) < 90]) < 4
+    assert got[0][-3:-1].tolist() == [1, 0] and np.isnan(got[0][-1])
+    assert got[1][-3] == math.inf and np.signbit(got[1][-4]) and got[1][-4] == 0
+
+
+def test_logarithms_of_the_edges():
+    x = np.repeat(np.float32([0, -0.0, 1, math.inf, -1, math.nan, 1e-45]), 2000)
+    with np.errstate(all="ignore"):
+        got = vectors.log(x)[::2000]
+        few = vectors.log(x[::2000])
+    for values in (got, few):
+        assert values[:4].tolist() == [-math.inf, -math.inf, 0, math.inf] and np.isnan(values[4:6]).all()
+        assert values[6] == pytest.approx(-103.27893, rel=1e-6)
 
 
 def test_special_values_of_gelu_in_a_long_tensor():

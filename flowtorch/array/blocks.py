@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 BLOCK = 8192  # elements: a few rows of temporaries fit in the second-level cache, in double precision too
+CACHE = 1 << 20  # bytes of what one block of a function reads, writes and keeps: about a second-level cache
 _GRAIN = 16  # blocks that are worth another thread
 _SINGLE = np.dtype(np.float32)
 
@@ -26,16 +27,26 @@ def fill(kernel: Callable, *inputs: np.ndarray, rooms: Sequence[Any] = ()) -> np
         kernel(*inputs, out, *[_room(r, out.shape) for r in rooms])
         return out
     flat = [a.ravel("K") for a in (*inputs, out)]
+    block = _length(flat, rooms)
 
     def some(first: int, last: int) -> None:
-        space = [_room(r, (BLOCK,)) for r in rooms]
-        for start in range(first * BLOCK, min(last * BLOCK, out.size), BLOCK):
-            parts = [a[start : start + BLOCK] for a in flat]
+        space = [_room(r, (block,)) for r in rooms]
+        for start in range(first * block, min(last * block, out.size), block):
+            parts = [a[start : start + block] for a in flat]
             n = parts[0].size
-            kernel(*parts, *(space if n == BLOCK else [s[..., :n] for s in space]))
+            kernel(*parts, *(space if n == block else [s[..., :n] for s in space]))
 
-    _spread(some, -(-out.size // BLOCK), _GRAIN)
+    _spread(some, -(-out.size // block), max(_GRAIN * BLOCK // block, 1))
     return out
+
+
+def _length(arrays: Sequence[np.ndarray], rooms: Sequence[Any]) -> int:
+    """Elements of a block: as many as the cache holds, as every block costs a call of each of the kernel's ufuncs."""
+    each = sum(a.itemsize for a in arrays)
+    for room in rooms:
+        count, dtype = room if isinstance(room, tuple) else (1, room)
+        each += count * np.dtype(dtype).itemsize
+    return max(CACHE // each // 1024, 1) * 1024
 
 
 def by_rows(kernel: Callable, *inputs: np.ndarray, rooms: int = 0) -> np.ndarray:

@@ -13,6 +13,7 @@ import numpy as np
 from flowtorch.array.blocks import fill
 from flowtorch.array.select import select
 from flowtorch.array.tensortype import tensor_type
+from flowtorch.array.vectors import one_plus_exp
 from flowtorch.dtypes import float32
 from flowtorch.native import calls
 from flowtorch.ops.arguments import need_number
@@ -212,8 +213,7 @@ def _silu_backward(grad, input):
 
 def _silu_slope(part: np.ndarray, grad: np.ndarray, out: np.ndarray, s: np.ndarray) -> None:
     np.negative(part, s)
-    np.exp(s, s)
-    s += 1
+    one_plus_exp(s, s)
     np.reciprocal(s, s)
     np.subtract(1, s, out)
     out *= part
@@ -241,8 +241,7 @@ def silu(input):
 
 def _silu_block(part: np.ndarray, out: np.ndarray, room: np.ndarray) -> None:
     np.negative(part, room)
-    np.exp(room, room)
-    room += 1
+    one_plus_exp(room, room)
     np.divide(part, room, out)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import dtypes
+from flowtorch.array import vectors
 from flowtorch.array.blocks import in_double
 from flowtorch.ops.families import pointwise, result_dtype
 from flowtorch.ops.op import REGISTRY, composite
@@ -135,7 +136,7 @@ def neg(input):
     """
 
 
-_exp, _log = in_double(np.exp), in_double(np.log)
+_exp = in_double(np.exp)
 
 
 @pointwise(expr="exp(input)", promote="float", vjp=(lambda g, out: g * conj(out),))
@@ -155,7 +156,7 @@ def log(input):
     >>> torch.log(torch.tensor([1.0, 0.0, -1.0]))
     tensor([0., -inf, nan])
     """
-    return _log(input)
+    return vectors.log(input)
 
 
 @pointwise(numpy=np.sqrt, expr="sqrt(input)", promote="float", vjp=(lambda g, out: g / (2 * conj(out)),))

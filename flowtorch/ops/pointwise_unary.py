@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.blocks import fill, in_double
+from flowtorch.array.blocks import BLOCK, fill, in_double
+from flowtorch.array.vectors import one_plus_exp
 from flowtorch.ops.arguments import need_int
 from flowtorch.ops.erf import erf as erf_of
 from flowtorch.ops.erf import erfc as erfc_of
@@ -166,9 +167,17 @@ def sigmoid(input):
     >>> torch.sigmoid(torch.tensor([0.0, 1.0]))
     tensor([0.5000, 0.7311])
     """
+    if input.size > BLOCK:
+        return fill(_sigmoid_block, input)
     e = np.exp(-input)
     e += e.dtype.type(1)
     return np.reciprocal(e, e) if e.ndim else np.reciprocal(e)
+
+
+def _sigmoid_block(part: np.ndarray, out: np.ndarray) -> None:
+    np.negative(part, out)
+    one_plus_exp(out, out)
+    np.reciprocal(out, out)
 
 
 def _rounding(ufunc: Any, name: str, doc: str) -> Any:
