@@ -12,8 +12,8 @@ typedef struct {
 INLINE float exponentials(const float *x, float m, float *e, Index n) {
     vf a[4] = {{0}};
     OVER_ROW(n, ,
-        vf t = v_exp(v_load(x + k) - m); if (e) v_store(e + k, t); a[u] += t;,
-        vf t = v_exp(v_load_part(x + k, rest, -INFINITY) - m); if (e) v_store_part(e + k, t, rest); a[1] += t;)
+        vf t = v_exp_below(v_load(x + k) - m); if (e) v_store(e + k, t); a[u] += t;,
+        vf t = v_exp_below(v_load_part(x + k, rest, -INFINITY) - m); if (e) v_store_part(e + k, t, rest); a[1] += t;)
     return v_sum((a[0] + a[1]) + (a[2] + a[3]));
 }
 

@@ -40,4 +40,9 @@ FUNCTIONS = {
     "put_along": ("flowtorch.ops.gather", "put_along"),
     "flat_index": ("flowtorch.ops.gather", "flat_index"),
     "shuffle": ("flowtorch.streams.integers", "_shuffle_vectorized"),
+    **{
+        f"{kind}_{way}": ("flowtorch.ops.recurrent_steps", f"{kind}_{way}")
+        for kind in ("lstm", "gru", "rnn")
+        for way in ("forward", "backward")
+    },
 }

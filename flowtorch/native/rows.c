@@ -15,8 +15,8 @@ static void softmax_rows(void *context, Index begin, Index end) {
         float *y = w->y + r * n, m = row_top(x, n);
         vf a[4] = {{0}};
         OVER_ROW(n, ,
-            vf e = v_exp(v_load(x + k) - m); v_store(y + k, e); a[u] += e;,
-            vf e = v_exp(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(y + k, e, rest); a[1] += e;)
+            vf e = v_exp_below(v_load(x + k) - m); v_store(y + k, e); a[u] += e;,
+            vf e = v_exp_below(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(y + k, e, rest); a[1] += e;)
         float scale = 1 / v_sum((a[0] + a[1]) + (a[2] + a[3]));
 #define SCALED(LOAD) LOAD(y) * scale
         FOR_ROW(n, y, SCALED)
@@ -25,7 +25,7 @@ static void softmax_rows(void *context, Index begin, Index end) {
 
 INLINE float log_sum(const float *x, float m, Index n) {
     vf a[4] = {{0}};
-    OVER_ROW(n, , a[u] += v_exp(v_load(x + k) - m);, a[1] += v_exp(v_load_part(x + k, rest, -INFINITY) - m);)
+    OVER_ROW(n, , a[u] += v_exp_below(v_load(x + k) - m);, a[1] += v_exp_below(v_load_part(x + k, rest, -INFINITY) - m);)
     return logf(v_sum((a[0] + a[1]) + (a[2] + a[3])));
 }
 

@@ -56,8 +56,8 @@ INLINE void row_softmax(float *x, Index n) {
     float m = row_top(x, n);
     if (m == -INFINITY) m = 0;
     OVER_ROW(n, ,
-        vf e = v_exp(v_load(x + k) - m); v_store(x + k, e); a[u] += e;,
-        vf e = v_exp(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(x + k, e, rest); a[1] += e;)
+        vf e = v_exp_below(v_load(x + k) - m); v_store(x + k, e); a[u] += e;,
+        vf e = v_exp_below(v_load_part(x + k, rest, -INFINITY) - m); v_store_part(x + k, e, rest); a[1] += e;)
     float total = v_sum((a[0] + a[1]) + (a[2] + a[3])), scale = total == 0 ? 1 : 1 / total;
 #define ROW_SCALED(LOAD) LOAD(x) * scale
     FOR_ROW(n, x, ROW_SCALED)

@@ -93,7 +93,10 @@ INLINE vf v_rounded_away(vf t, vf s, vf x) { return v_select(v_less(v_abs(t), v_
 INLINE vf v_sign_of(vf magnitude, vf sign) { return (vf)((vi)magnitude | ((vi)sign & (int32_t)0x80000000)); }
 
 #if WIDE
-#define ROUND(x) _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)
+/* Added to a small number this leaves the nearest integer in the last bits: with the product one instruction less than
+ * rounding takes, and the bits are an index. */
+#define TO_INTEGER 12582912.0f
+INLINE vf v_nearest_product(vf x, float factor) { return v_fma(x, v_all(factor), v_all(TO_INTEGER)) - TO_INTEGER; }
 
 /* 2 to the n-th times exp(r) for small r. */
 INLINE vf v_exp_scaled(vf r, vf n) {
@@ -105,15 +108,16 @@ INLINE vf v_exp_scaled(vf r, vf n) {
 }
 #define LESS_HALVES(x, n) v_fma(n, v_all(-1.42860677e-6f), v_fma(n, v_all(-0.693145752f), x)) /* x - n log(2) */
 
-INLINE vf v_exp(vf x) {
-    x = v_above(v_below(x, v_all(89.0f)), v_all(-104.0f));
-    vf n = ROUND(x * 1.44269504f);
+INLINE vf v_exp_below(vf x) { /* for x of at most 89 */
+    x = v_above(x, v_all(-104.0f));
+    vf n = v_nearest_product(x, 1.44269504f);
     return v_exp_scaled(LESS_HALVES(x, n), n);
 }
+INLINE vf v_exp(vf x) { return v_exp_below(v_below(x, v_all(89.0f))); }
 
 /* exp(x + low) for x between -150 and 89 and a small `low`. */
 INLINE vf v_exp_sum(vf x, vf low) {
-    vf n = ROUND(x * 1.44269504f);
+    vf n = v_nearest_product(x, 1.44269504f);
     return v_exp_scaled(LESS_HALVES(x, n) + low, n);
 }
 
@@ -139,18 +143,17 @@ INLINE vf v_inverse(vf d) {
     return v_fma(v_fma(-d, r, v_all(1.0f)), r, r);
 }
 
-INLINE vf v_tanh(vf x) { /* e / (e + 2) with e = exp(2 |x|) - 1 */
-    vf y = v_abs(x);
-    y = v_below(y + y, v_all(20.0f));
-    vf n = ROUND(y * 1.44269504f), r = LESS_HALVES(y, n);
-    vf q = v_fma(v_all(1.991281024e-4f), r, v_all(1.394104096e-3f));
-    q = v_fma(q, r, v_all(8.333275095e-3f));
-    q = v_fma(q, r, v_all(4.166635498e-2f));
-    q = v_fma(q, r, v_all(1.666666716e-1f));
-    q = v_fma(q, r, v_all(0.5f));
-    q = v_fma(q * r, r, r);
-    vf s = _mm512_scalef_ps(v_all(1.0f), n), e = v_fma(s, q, s - 1.0f);
-    return v_sign_of(e / (e + 2.0f), x);
+INLINE vf v_tanh(vf x) { /* e / (e + 1) with e = (exp(2 |x|) - 1) / 2 = (s - 1) / 2 + s p, s a power of two */
+    vf y = v_below(v_abs(x), v_all(10.0f)), m = v_fma(y, v_all(2.88539008f), v_all(TO_INTEGER)), n = m - TO_INTEGER;
+    vf s = (vf)(((vi)m << 23) + 0x3f800000);
+    vf r = v_fma(n, v_all(-7.14303385e-7f), v_fma(n, v_all(-0.346572876f), y));
+    vf p = v_fma(v_all(1.2744198554e-2f), r, v_all(4.4611331075e-2f));
+    p = v_fma(p, r, v_all(1.333324015e-1f));
+    p = v_fma(p, r, v_all(3.333308399e-1f));
+    p = v_fma(p, r, v_all(6.666666865e-1f));
+    p = v_fma(p, r, v_all(1.0f));
+    vf e = v_fma(s, v_fma(p * r, r, r), v_fma(s, v_all(0.5f), v_all(-0.5f)));
+    return v_sign_of(e / (e + 1.0f), x);
 }
 
 /* erf around the middles of 16 intervals of a quarter: the value in two parts, then the powers; by interpolation. */
@@ -183,8 +186,8 @@ static const float erf_table[8][16] = {
 
 INLINE vf v_erf(vf x) {
     vf a = v_abs(x), y = x * x;
-    __m512i k = _mm512_cvttps_epi32(v_below(a * 4.0f, v_all(15.5f)));
-    vf t = v_fma(_mm512_cvtepi32_ps(k), v_all(-0.25f), a) - 0.125f;
+    vf v = a - 0.125f, m = v_fma(v, v_all(4.0f), v_all(TO_INTEGER)), t = v_fma(m - TO_INTEGER, v_all(-0.25f), v);
+    __m512i k = (__m512i)m; /* the interval's number is in the last bits */
     vf p = _mm512_permutexvar_ps(k, v_load(erf_table[7]));
     for (int j = 6; j >= 1; j--) p = v_fma(p, t, _mm512_permutexvar_ps(k, v_load(erf_table[j])));
     p = p + _mm512_permutexvar_ps(k, v_load(erf_table[0]));
@@ -199,6 +202,7 @@ INLINE vf v_erf(vf x) {
 }
 #else
 INLINE vf v_exp(vf x) { return EACH(fast_expf(x[j])); }
+INLINE vf v_exp_below(vf x) { return v_exp(x); }
 INLINE vf v_log(vf x) { return EACH(fast_logf(x[j])); }
 INLINE vf v_tanh(vf x) { return EACH(fast_tanhf(x[j])); }
 INLINE vf v_erf(vf x) { return EACH(fast_erff(x[j])); }
@@ -207,7 +211,7 @@ INLINE vf v_inverse(vf d) { return 1.0f / d; }
 #endif
 
 INLINE vf v_sigmoid(vf x) {
-    vf z = v_exp((vf)((vi)x | (int32_t)0x80000000)), r = v_select(v_less(x, v_all(0.0f)), z, v_all(1.0f)) / (z + 1.0f);
+    vf z = v_exp_below((vf)((vi)x | (int32_t)0x80000000)), r = v_select(v_less(x, v_all(0.0f)), z, v_all(1.0f)) / (z + 1.0f);
     return v_select(v_less(x, v_all(-88.7228394f)), v_all(0.0f), r); /* where 1 + exp(-x) overflows */
 }
 
@@ -267,17 +271,18 @@ static const float tail_table[7][32] = {
 
 /* erfc(-x / sqrt(2)), twice the normal distribution; far on the left, where hardly a number is, at twice the price. */
 INLINE vf v_normal(vf x) {
-    vf u = v_below(v_abs(x), v_all(5.5f));
-    __m512i k = _mm512_cvttps_epi32(v_below(u * 5.81818182f, v_all(31.5f)));
-    vf t = v_fma(_mm512_cvtepi32_ps(k), v_all(-0.171875f), u) - 0.0859375f;
+    const float most = 5.49999952f;
+    vf u = v_below(v_abs(x), v_all(most)) - 0.0859375f, m = v_fma(u, v_all(5.8181813f), v_all(TO_INTEGER));
+    vf t = v_fma(m - TO_INTEGER, v_all(-0.171875f), u);
+    __m512i k = (__m512i)m; /* the interval's number is in the last bits */
 #define POWER(j) _mm512_permutex2var_ps(v_load(tail_table[j]), k, v_load(tail_table[j] + 16))
     vf tail = POWER(6);
     for (int j = 5; j >= 0; j--) tail = v_fma(tail, t, POWER(j));
 #undef POWER
-    vm far = v_less(x, v_all(-5.5f));
+    vm far = v_less(x, v_all(-most));
     if (__builtin_expect(far != 0, 0))
         tail = v_select(far, v_tail(v_below(v_abs(x), v_all(15.0f))), tail);
-    return v_select(v_less(x, v_all(0.0f)), tail, 2.0f - tail);
+    return _mm512_mask_sub_ps(tail, v_less(v_all(-0.0f), x), v_all(2.0f), tail);
 }
 #else
 INLINE vf v_normal(vf x) {
