@@ -5,7 +5,7 @@
 
 static const Entry *const tables[] = {pointwise_entries, cast_entries, row_entries,
     norm_entries, random_entries, reduce_entries, conv_entries, loss_entries, scatter_entries, put_entries,
-    extreme_entries, attention_entries, recurrent_entries, recurrent_backward_entries, NULL};
+    extreme_entries, attention_entries, copy_entries, recurrent_entries, recurrent_backward_entries, NULL};
 
 static PyObject *kernel_call(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names) {
     Kernel *self = (Kernel *)callable;

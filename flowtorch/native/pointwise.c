@@ -407,6 +407,10 @@ static int convert(char *to, const char *from, Index n, int in, int out) {
     else if (in == FLOAT64 && out == FLOAT32) CONVERT(double, float)
     else if (in == INT32 && out == FLOAT32) CONVERT(int32_t, float)
     else if (in == INT64 && out == FLOAT32) CONVERT(int64_t, float)
+    else if (in == FLOAT32 && out == INT32) CONVERT(float, int32_t)
+    else if (in == FLOAT32 && out == INT64) CONVERT(float, int64_t)
+    else if (in == FLOAT64 && out == INT64) CONVERT(double, int64_t)
+    else if (in == INT64 && out == FLOAT64) CONVERT(int64_t, double)
     else if (in == INT32 && out == INT64) CONVERT(int32_t, int64_t)
     else if (in == INT64 && out == INT32) CONVERT(int64_t, int32_t)
     else if (in == BOOL && out == FLOAT32) for (Index i = 0; i < n; i++) ((float *)to)[i] = from[i] != 0;

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import devices, dtypes
+from flowtorch.array import copies
 from flowtorch.array.memory_format import is_channels_last
 from flowtorch.array.place import broadcast, moved, placed, store
 from flowtorch.array.place import contiguous as gathered
@@ -27,7 +28,7 @@ def laid_out(array: np.ndarray, memory_format: Any) -> np.ndarray:
 
         return device_clone(array, memory_format=memory_format)
     if memory_format is preserve_format or memory_format is None:
-        return array.copy(order="K") if overlap.is_dense(array) else in_order(np.array(array, order="C"), array)
+        return copies.duplicate(array) if overlap.is_dense(array) else in_order(np.array(array, order="C"), array)
     if memory_format in (channels_last, channels_last_3d):
         n = 4 if memory_format is channels_last else 5
         if array.ndim != n:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array import copies
 from flowtorch.array.scatter import add_rows
 from flowtorch.ops.families import normalize_dim, op
 from flowtorch.ops.gather import _Along, check_bounds, label, outside, reduce_into, reduced_gradients
@@ -45,7 +46,7 @@ def index_select(input, dim, index):
         if n == 0:
             raise RuntimeError("index_select(): self indexing axis dim should be positive")
         raise IndexError("index out of range in self")
-    return input.take(index if index.ndim else index.reshape(1), axis=dim)
+    return copies.take(input, index if index.ndim else index.reshape(1), dim)
 
 
 def _index_select_backward(g, index, shape, dim):
@@ -294,7 +295,7 @@ def embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=
                            f"but got torch.{label(indices)}Tensor instead (while checking arguments for embedding)")
     if outside(indices, len(weight)):
         raise IndexError("index out of range in self")
-    return weight.take(indices, axis=0)
+    return copies.take(weight, indices, 0)
 
 
 @op(

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.array import copies
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import next_seq, saved_hooks, view_edge
@@ -33,7 +34,7 @@ def _index_body(input, indices, dims):
     try:
         if len(arrays) == 1 and arrays[0].dtype.kind == "i" and input.flags.c_contiguous and (
                 arrays[0].flags.c_contiguous):
-            return input.take(arrays[0], axis=dims[0])
+            return copies.take(input, arrays[0], dims[0])
         out = input[numpy_index(input.ndim, arrays, dims)]
     except IndexError as error:
         raise explain_index(error, arrays, dims, input.shape) from None

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.array import copies
 from flowtorch.array.place import as_strided
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.autograd.node import Node, next_seq, view_edge
@@ -234,7 +235,7 @@ def _getitem_tensor(self: Any, index: Any) -> Any:
         if name == "int64" or index._array.ndim <= a.ndim:
             return index_tensors(self, [index], (0,))
         return _getitem(self, index)
-    a = a[index._array] if name == "bool" else a.take(index._array, 0)
+    a = a[index._array] if name == "bool" else copies.take(a, index._array, 0)
     return wrap(a, tx)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.array import copies
 from flowtorch.array.memory_format import is_channels_last, with_channels_last
 from flowtorch.autograd import anomaly
 from flowtorch.autograd.mode import grad_enabled
@@ -90,7 +91,7 @@ def joinable(tensors: Sequence[Any], dim: int) -> tuple[Sequence[Any], int]:
 def _cat_body(tensors, dim=0):
     """Join tensors along an existing dimension."""
     full, dim = joinable(tensors, dim)
-    out = np.concatenate(full, dim) if len(full) > 1 else full[0].copy()
+    out = copies.concatenate(list(full), dim) if len(full) > 1 else full[0].copy()
     if out.size == 0:
         return np.empty(out.shape, out.dtype)
     return _in_format(out, full)
@@ -155,7 +156,7 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any
             arrays = [t._array for t in tensors if t._type is tx]
             if len(arrays) == len(tensors) and tx.fast and (
                     type(tensors) is not Tensor):
-                a = np.concatenate(arrays, dim)
+                a = copies.concatenate(arrays, dim)
                 if a.size == 0:
                     return interpret(_cat, (tensors, dim), {})
                 if a.ndim > 3 or not a.flags.c_contiguous:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array import copies
 from flowtorch.array.memory_format import in_rows as in_rows
 from flowtorch.array.place import as_strided
 
@@ -56,7 +57,7 @@ def astype(array: np.ndarray, target: Any, copy: bool = True) -> np.ndarray:
 
 def copy_of(array: np.ndarray) -> np.ndarray:
     """A copy in the same order of dimensions, without the overlap of expanded memory."""
-    return array.copy(order="K") if 0 not in array.strides else in_order(np.array(array, order="C"), array)
+    return copies.duplicate(array) if 0 not in array.strides else in_order(np.array(array, order="C"), array)
 
 
 def with_gaps(array: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch import overrides
+from flowtorch.array import copies
 from flowtorch.array.place import placed
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_enabled
@@ -45,6 +46,10 @@ class Writing(General):
 _writing = Writing()
 
 
+def _in_rows(array: np.ndarray) -> np.ndarray:
+    return copies.duplicate(array) if array.flags.c_contiguous else np.array(array, order="C")
+
+
 def writing(
     tensors: tuple[str, ...], prepare: Callable | None = None, order: str = "keep", **options: Any
 ) -> Callable:
@@ -54,7 +59,7 @@ def writing(
     fault before it writes. ``order``: whether the copy keeps the input's order of dimensions in memory ("keep"), or
     even its gaps ("gaps"), or is contiguous ("rows").
     """
-    copy = {"keep": copy_of, "gaps": with_gaps, "rows": lambda a: np.array(a, order="C")}[order]
+    copy = {"keep": copy_of, "gaps": with_gaps, "rows": _in_rows}[order]
 
     def define(write: Callable) -> Any:
         name = options.pop("name", None) or write.__name__.strip("_")
