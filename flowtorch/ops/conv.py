@@ -27,10 +27,10 @@ def output_size(size: tuple, kernel: tuple, stride: tuple, padding: tuple, dilat
 def _kernel(which: str, groups: int, weight_shape: tuple, size: Any, out: Any, stride: tuple, padding: tuple,
             dilation: tuple) -> tuple[Any, Any]:
     """One of the kernels of these sizes, and the sizes as it takes them; most programs never need its module."""
-    from flowtorch.ops import conv_kernels
+    from flowtorch.ops import conv_geometry, conv_kernels
 
     f, c, *kernel = weight_shape
-    g = conv_kernels.Geometry(groups, c, f // groups, *map(tuple, (size, kernel, out, stride, padding, dilation)))
+    g = conv_geometry.Geometry(groups, c, f // groups, *map(tuple, (size, kernel, out, stride, padding, dilation)))
     if groups == 1 or c > 1:
         return getattr(conv_kernels, which), g
     from flowtorch.ops import conv_depthwise

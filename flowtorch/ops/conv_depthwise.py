@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.ops.conv_kernels import Geometry, flipped, offsets, padded
+from flowtorch.ops.conv_geometry import Geometry, flipped, offsets, padded
 
 _as_strided = np.lib.stride_tricks.as_strided
 _STRIP = 32  # outputs of a row that share a band: wider ones would multiply more zeros
