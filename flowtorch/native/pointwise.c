@@ -276,27 +276,38 @@ static int lie_alike(PyArrayObject *a, PyArrayObject *b) {
     return 1;
 }
 
+/* How an array steps where it has more than one element: through the same one again, or ever less far. */
+static void steps_of(PyArrayObject *a, int *expanded, int *falling) {
+    Index above = NPY_MAX_INTP;
+    *expanded = 0, *falling = 1;
+    for (int d = 0; d < PyArray_NDIM(a); d++) {
+        Index step = PyArray_STRIDE(a, d);
+        if (PyArray_DIM(a, d) == 1) continue;
+        if (step == 0) *expanded = 1;
+        else *falling &= step <= above, above = step;
+    }
+}
+
+static int one_value(PyArrayObject *a) {
+    for (int d = 0; d < PyArray_NDIM(a); d++)
+        if (PyArray_DIM(a, d) != 1 && PyArray_STRIDE(a, d) != 0) return 0;
+    return 1;
+}
+
 /* Where the result goes: a new array that lies as the operands do, or NULL for layouts left to numpy. */
 static PyArrayObject *allocate(Work *w, PyArrayObject *const *a, int inputs, PyArray_Descr *descr, int ndim,
                                const Index *shape) {
-    int plain = 1, first = -1;
+    int rows = 1, first = -1, first_expanded = 1, expanded, falling;
     for (int k = 0; k < inputs; k++) {
-        plain &= is_contiguous(a[k]);
-        if (first < 0 && PyArray_NDIM(a[k]) == ndim && PyArray_CompareLists(PyArray_DIMS(a[k]), shape, ndim)) first = k;
+        steps_of(a[k], &expanded, &falling);
+        rows &= falling;
+        if (first_expanded && PyArray_NDIM(a[k]) == ndim && PyArray_CompareLists(PyArray_DIMS(a[k]), shape, ndim) &&
+            (first < 0 || !expanded)) first = k, first_expanded = expanded;
     }
-    if (plain) return new_like(descr, ndim, shape);
-    if (first < 0) return NULL;
+    if (rows) return new_like(descr, ndim, shape);
+    if (first < 0 || first_expanded) return NULL; /* a step of 0 has no place in an order */
     for (int k = 0; k < inputs; k++) /* operands that lie differently: the order is numpy's to choose */
-        if (k != first && PyArray_SIZE(a[k]) != 1 && !lie_alike(a[k], a[first])) return NULL;
-    int expanded = 0, falling = 1;
-    Index above = NPY_MAX_INTP;
-    for (int d = 0; d < ndim; d++) {
-        Index step = PyArray_STRIDE(a[first], d);
-        if (shape[d] == 1) continue;
-        if (step == 0) expanded = 1;
-        else falling &= step <= above, above = step;
-    }
-    if (expanded) return falling ? new_like(descr, ndim, shape) : NULL; /* a step of 0 has no place in an order */
+        if (k != first && !one_value(a[k]) && !lie_alike(a[k], a[first])) return NULL;
     Py_INCREF(descr);
     return (PyArrayObject *)PyArray_NewLikeArray(a[first], NPY_KEEPORDER, descr, 0);
 }

@@ -172,6 +172,21 @@ def test_broadcasting(kernels, name, kind, shapes):
     agree(op, kernels.kernel(name, decline)(*arrays, **params), reference(op)(*arrays, **params), magnitude(op))
 
 
+@pytest.mark.parametrize("name, kind", [c for c in CASES if len(REGISTRY[c[0]].tensors) > 1])
+@pytest.mark.parametrize("at", [0, -1])
+@pytest.mark.parametrize(
+    "expanded, layout", [((1, 1), "shifted"), ((1, 1), "transposed"), ((9, 1), "shifted"), ((1, 13), "strided")]
+)
+def test_expanded_operands(kernels, name, kind, at, expanded, layout):
+    op = REGISTRY[name]
+    arrays, params = [layouts(a)[layout] for a in operands(op, kind, (9, 13))], parameters(op)
+    arrays[at] = np.broadcast_to(arrays[at][: expanded[0], : expanded[1]], (9, 13))  # as the gradient of a sum is
+    got, want = kernels.kernel(name, decline)(*arrays, **params), reference(op)(*arrays, **params)
+    agree(op, got, want, magnitude(op))
+    if op.ufunc is not None:
+        assert got.strides == want.strides
+
+
 @pytest.mark.parametrize("name, kind", CASES)
 def test_into_an_operand(kernels, name, kind):
     op = REGISTRY[name]
