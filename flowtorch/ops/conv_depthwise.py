@@ -1,8 +1,9 @@
-"""Convolution with one channel a group on numpy arrays, in two ways.
+"""Convolution with one channel a group on numpy arrays, in three ways.
 
-*Bands*, for images: a row of outputs is a row of inputs times a matrix that has the kernel's row along its diagonal, so
-there is one small product by BLAS for every row of the kernel. *Runs*, for the other ranks: rows run together, so that
-a kernel position is an offset and one loop goes over a whole channel.
+*Columns*, for outputs of the input's size: the kernel times copies of the image, one for each position. *Bands*, for
+other images: a row of outputs is a row of inputs times a matrix that has the kernel's row along its diagonal, so there
+is one small product by BLAS for every row of the kernel. *Runs*, for the other ranks: rows run together, so that a
+kernel position is an offset and one loop goes over a whole channel.
 """
 
 from __future__ import annotations
@@ -13,10 +14,85 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.ops.conv_geometry import Geometry, flipped, offsets, padded
+from flowtorch.ops.conv_geometry import Geometry, each_image, flipped, offsets, padded, partial_sums
+from flowtorch.ops.conv_moves import Moves
 
 _as_strided = np.lib.stride_tricks.as_strided
+_CACHE = 1 << 17  # elements of the columns that are multiplied at once
 _STRIP = 32  # outputs of a row that share a band: wider ones would multiply more zeros
+
+
+# ---------------------------------------------------------------- columns
+
+def _in_columns(g: Geometry, dtype: np.dtype) -> bool:
+    return g.outputs == 1 and prod(g.stride) == 1 and g.out == g.size and dtype.char in "fd" and prod(g.out) > 0
+
+
+class _Columns:
+    """Copies of some channels of an image for every position but those along its first dimension, which are offsets."""
+
+    def __init__(self, g: Geometry, dtype: Any) -> None:
+        height, *rest = g.size
+        copies = g.groups * prod(g.kernel[1:]) * (height + 2 * g.padding[0]) * prod(rest)
+        self.step = -(-g.groups // -(-copies // _CACHE))
+        room = np.zeros((self.step, *g.kernel[1:], height + 2 * g.padding[0], *rest), dtype)
+        inside = slice(g.padding[0], g.padding[0] + height)
+        inner = np.moveaxis(room, 0, len(rest))[(*[slice(None)] * (len(rest) + 1), inside)]
+        self.moves = Moves(inner[None], [(0,), *g.shifts[1:]])
+        self.flat = room.reshape(self.step, prod(g.kernel[1:]), -1)
+        self.rows = [slice(i * g.dilation[0] * prod(rest), (i * g.dilation[0] + height) * prod(rest))
+                     for i in range(g.kernel[0])]
+
+    def of(self, image: np.ndarray) -> Any:
+        """(channels as a slice, their columns by rows of the kernel) one after the other."""
+        for start in range(0, len(image), self.step):
+            channels = image[start : start + self.step]
+            self.moves.fill(channels)
+            n = len(channels)
+            yield slice(start, start + n), [self.flat[:n, :, row] for row in self.rows]
+
+
+def _in_the_plane(x: np.ndarray, g: Geometry) -> tuple[np.ndarray, Geometry]:
+    """Lines as images of one row."""
+    if len(g.kernel) > 1:
+        return x, g
+    one, none = (1,), (0,)
+    return x[:, :, None], g._replace(size=one + g.size, kernel=one + g.kernel, out=one + g.out, stride=one + g.stride,
+                                     padding=none + g.padding, dilation=one + g.dilation)
+
+
+def _forward_by_columns(x: np.ndarray, weight: np.ndarray, g: Geometry, out: np.ndarray) -> None:
+    x, g = _in_the_plane(x, g)
+    w = np.ascontiguousarray(weight).reshape(g.groups, g.kernel[0], 1, -1).swapaxes(0, 1)
+    results = out.reshape(len(x), g.groups, 1, prod(g.out))
+
+    def some(first: int, last: int) -> None:
+        columns = _Columns(g, out.dtype)
+        part = np.empty((columns.step, 1, prod(g.out)), out.dtype)
+        for i in range(first, last):
+            for channels, (top, *others) in columns.of(x[i]):
+                result, product = results[i, channels], part[: len(top)]
+                np.matmul(w[0, channels], top, result)
+                for k, c in enumerate(others, 1):
+                    np.matmul(w[k, channels], c, product)
+                    result += product
+
+    each_image(some, len(x), g)
+
+
+def _weight_by_columns(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
+    x, g = _in_the_plane(x, g)
+    own = grad.reshape(len(x), g.groups, prod(g.out), 1)
+
+    def some(images: slice, total: np.ndarray) -> None:
+        columns = _Columns(g, dtype)
+        for i in range(images.start, images.stop):
+            for channels, rows in columns.of(x[i]):
+                for k, c in enumerate(rows):
+                    total[k, channels] += np.matmul(c, own[i, channels])
+
+    total = partial_sums(some, len(x), g, (g.kernel[0], g.groups, prod(g.kernel[1:]), 1), dtype)
+    return total.swapaxes(0, 1)
 
 
 # ---------------------------------------------------------------- bands
@@ -129,6 +205,10 @@ class _Flat:
 def forward(x: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
     """``conv_kernels.forward`` with one input channel a group."""
     n = len(x)
+    if _in_columns(g, np.dtype(dtype)):
+        out = np.empty((n, g.groups, *g.out), dtype)
+        _forward_by_columns(x, weight, g, out)
+        return out
     if _in_bands(g, x.dtype) and weight.dtype == x.dtype:
         out = np.empty((n, g.groups, *g.out), dtype)
         if _forward_by_bands(x, weight, g, out):
@@ -169,6 +249,8 @@ def input_gradient(grad: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any
 def weight_gradient(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
     """``conv_kernels.weight_gradient`` with one input channel a group."""
     n = len(x)
+    if _in_columns(g, np.dtype(dtype)):
+        return _weight_by_columns(grad, x, g, dtype).reshape(g.groups, 1, *g.kernel)
     if _in_bands(g, x.dtype) and grad.dtype == x.dtype:
         return _weight_by_bands(grad, x, g, dtype)
     if g.outputs == 1 and g.dense:

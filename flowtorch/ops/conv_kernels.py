@@ -1,7 +1,7 @@
 """Convolution on numpy arrays: which of the ways is taken.
 
 Most are products of matrices by BLAS, and differ in the copies of the input that are multiplied: see ``conv_rows``,
-``conv_windows``. One channel a group: see ``conv_depthwise``.
+``conv_lines``, ``conv_windows``. One channel a group: see ``conv_depthwise``.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.ops import conv_rows, conv_windows
+from flowtorch.ops import conv_lines, conv_rows, conv_windows
 from flowtorch.ops.conv_geometry import Geometry
 
 
@@ -21,6 +21,8 @@ def forward(x: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.nd
         out[...] = 0                                    # a sum of nothing
     elif g.in_rows:
         conv_rows.forward(x, weight, g, out)
+    elif conv_lines.suits(g):
+        conv_lines.forward(x, weight, g, out)
     else:
         conv_windows.forward(x, weight, g, out)
     return out

@@ -7,52 +7,52 @@ short they are; what came from a neighbouring row then lies in the columns at th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import product
 from math import prod
 from typing import Any
 
 import numpy as np
 
+_as_strided = np.lib.stride_tricks.as_strided
+
 
 class Moves:
-    """How to fill (*positions, *lead, *size) ``copies``, made of zeros, from (*lead, *size) images.
+    """How to fill (*positions, *lead, *size) ``copies`` from (*lead, *size) images.
 
-    ``shifts`` has for every dimension of an image, and every position along it: how far from there the copy begins.
+    ``shifts`` has for every dimension of an image, and every position along it: how far from there the copy begins;
+    from one position to the next these are equal steps. In ``copies`` the images have no gaps.
     """
 
     def __init__(self, copies: np.ndarray, shifts: Sequence[Sequence[int]]) -> None:
-        dims = len(shifts)
-        size = copies.shape[-dims:]
-        self.shape = (*copies.shape[dims:-dims], prod(size))
-        self.runs = [(copies[position].reshape(self.shape)[..., target], source)
-                     for position in product(*(range(len(s)) for s in shifts))
-                     for target, source in [_run(size, [s[i] for s, i in zip(shifts, position, strict=True)])]]
-        self.edges = []
-        for d in range(1, dims):
-            before, after = [slice(None)] * d, [slice(None)] * (dims - d - 1)
-            columns = ((i, column) for i, shift in enumerate(shifts[d]) for column in _outside(size[d], shift))
-            for i, column in columns:
-                where: Any = (*before, i, ..., column, *after)
-                self.edges.append(copies[where])
+        dims, item = len(shifts), copies.itemsize
+        lead, size = copies.shape[dims:-dims], copies.shape[-dims:]
+        area = prod(size)
+        steps = [prod(size[d + 1 :]) for d in range(dims)]
+        first, last = (sum(s[end] * step for s, step in zip(shifts, steps, strict=True)) for end in (0, -1))
+        margin = max(-first, last, 0)           # what is read there is cleared again
+        room = np.empty(prod(lead) * area + 2 * margin, copies.dtype)
+        self.images = room[margin : len(room) - margin].reshape(*lead, *size)
+        by_position = [(s[-1] - s[0]) // max(len(s) - 1, 1) * step for s, step in zip(shifts, steps, strict=True)]
+        by_lead = [prod(lead[d + 1 :]) * area for d in range(len(lead))]
+        strides = [n * item for n in (*by_position, *by_lead, 1)]
+        shape = (*copies.shape[:-dims], area)
+        self.source = _as_strided(room[margin + first :], shape, strides, writeable=False)
+        self.target = _as_strided(copies, shape, (*copies.strides[:-dims], item))
+        self.edges = [copies[where] for where in _edges(size, shifts)]
 
     def fill(self, images: np.ndarray) -> None:
-        flat = images.reshape(self.shape)
-        for target, source in self.runs:
-            np.copyto(target, flat[..., source])
+        """Make the copies of all images, or of the first ones if there are fewer along the first dimension."""
+        np.copyto(self.images[: len(images)], images)
+        np.copyto(self.target, self.source)
         for edge in self.edges:
             edge.fill(0)
 
 
-def _run(size: tuple, shift: list) -> tuple[slice, slice]:
-    """Where the numbers of a moved copy lie in it and in the image; what is outside in the first dimension is left out.
-    """
-    steps = [prod(size[d + 1 :]) for d in range(len(size))]
-    by = sum(a * b for a, b in zip(shift, steps, strict=True))
-    first, last = (min(max(n, 0), size[0]) * steps[0] for n in (-shift[0], size[0] - shift[0]))
-    first, last = max(first, -by), min(last, prod(size) - by)
-    last = max(first, last)
-    return slice(first, last), slice(first + by, last + by)
-
-
-def _outside(n: int, shift: int) -> range:
-    return range(max(n - shift, 0), n) if shift > 0 else range(min(-shift, n))
+def _edges(size: tuple, shifts: Sequence[Sequence[int]]) -> Any:
+    """Where copies would show what lies outside the image: rows at once, columns one by one, which is faster."""
+    dims = len(size)
+    for d, n in enumerate(size):
+        for i, shift in enumerate(shifts[d]):
+            outside = range(max(n - shift, 0), n) if shift > 0 else range(min(-shift, n))
+            places = outside if d else [slice(outside.start, outside.stop)] if outside else []
+            for place in places:
+                yield (*[slice(None)] * d, i, ..., place, *[slice(None)] * (dims - d - 1))

@@ -37,7 +37,7 @@ class _Columns:
                 yield now, together(part, self.g.groups)
                 continue
             if room is None or room.shape[-len(self.g.out) - 1] != len(part):
-                room = np.zeros((part.shape[1], *self.g.kernel, len(part), *self.g.out), self.dtype)
+                room = np.empty((part.shape[1], *self.g.kernel, len(part), *self.g.out), self.dtype)
                 copy = self._copies(room[(slice(None), *self.order)])
             copy(part)
             yield now, room.reshape(self.g.groups, self.g.channels * prod(self.g.kernel), -1)

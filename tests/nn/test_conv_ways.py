@@ -6,7 +6,7 @@ import torch
 
 import flowtorch
 from flowtorch.array import blas
-from flowtorch.ops import conv_geometry, conv_kernels
+from flowtorch.ops import conv_depthwise, conv_geometry, conv_kernels
 
 # (images, channels, size), (outputs, kernel), options of conv2d; large enough for every way that products may take
 CASES = {
@@ -22,8 +22,11 @@ CASES = {
     "one number": ((4, 32, (25, 27)), (16, (1, 1)), {}),
     "one number, strided": ((4, 16, (25, 27)), (24, (1, 1)), {"stride": 2}),
     "much to do": ((8, 64, (14, 14)), (64, (3, 3)), {"padding": 1, "stride": 2}),
-    "long rows": ((3, 3, (40, 150)), (8, (7, 7)), {"padding": 3, "stride": 2}),
-    "long rows, groups": ((2, 4, (30, 140)), (6, (5, 3)), {"padding": (0, 1), "stride": (3, 1), "groups": 2}),
+    "lines": ((3, 3, (20, 215)), (8, (7, 7)), {"padding": 3, "stride": 2}),
+    "lines, dilated": ((2, 3, (20, 310)), (8, (3, 5)), {"padding": (0, 4), "stride": (1, 3), "dilation": (1, 2)}),
+    "lines, far outside": ((2, 3, (20, 200)), (8, (3, 3)), {"padding": (1, 99), "stride": 2, "dilation": (1, 90)}),
+    "depthwise": ((5, 40, (14, 11)), (40, (3, 5)), {"padding": (1, 2), "groups": 40}),
+    "depthwise, dilated": ((5, 40, (14, 11)), (40, (3, 3)), {"padding": 3, "dilation": 3, "groups": 40}),
 }
 
 
@@ -70,8 +73,9 @@ def test_threads_change_nothing(name, monkeypatch):
     before, results = flowtorch.get_num_threads(), []
     for threads in (1, 2, 3):
         flowtorch.set_num_threads(threads)
-        results.append([conv_kernels.forward(x, w, g, x.dtype), conv_kernels.input_gradient(grad, w, g, x.dtype),
-                        conv_kernels.weight_gradient(grad, x, g, x.dtype)])
+        way = conv_depthwise if groups == len(w) else conv_kernels
+        results.append([way.forward(x, w, g, x.dtype), way.input_gradient(grad, w, g, x.dtype),
+                        way.weight_gradient(grad, x, g, x.dtype)])
     flowtorch.set_num_threads(before)
     for others in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], others, strict=True))
