@@ -10,7 +10,7 @@ import numpy as np
 
 from flowtorch import devices, dtypes, overrides
 from flowtorch.array.place import moved
-from flowtorch.array.size import Size
+from flowtorch.array.size import Size, known_sizes, make_size, note_size
 from flowtorch.array.tensortype import TensorType, tensor_type
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.devices import device as Device
@@ -147,7 +147,11 @@ class Tensor(Methods):
         >>> torch.zeros(2, 3).shape
         torch.Size([2, 3])
         """
-        return tuple.__new__(Size, self._array.shape)
+        shape = self._array.shape
+        try:
+            return known_sizes[shape]
+        except KeyError:
+            return note_size(shape)
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of dimension ``dim``; IndexError if there is no such dimension.
@@ -156,7 +160,7 @@ class Tensor(Methods):
         (torch.Size([2, 3]), 3)
         """
         if dim is None:
-            return tuple.__new__(Size, self._array.shape)
+            return make_size(self._array.shape)
         shape = self._array.shape
         n = len(shape)
         if not isinstance(dim, (int, np.integer)) and not hasattr(dim, "__index__"):

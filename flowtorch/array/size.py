@@ -61,3 +61,14 @@ Size.__module__ = "flowtorch"
 def make_size(shape: tuple) -> Size:
     """``Size(shape)`` without checks, for shapes that come from an array."""
     return tuple.__new__(Size, shape)
+
+
+known_sizes: dict[tuple, Size] = {}         # by the shapes of arrays: finding one takes half as long as making it
+
+
+def note_size(shape: tuple) -> Size:
+    """The Size of a new shape, kept in ``known_sizes``."""
+    if len(known_sizes) > 4096:             # shapes that come and go must not stay for ever
+        known_sizes.clear()
+    size = known_sizes[shape] = make_size(shape)
+    return size

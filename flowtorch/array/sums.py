@@ -14,6 +14,7 @@ import numpy as np
 
 CHUNK = 1024
 ROWS = 256  # of columns' sums, where BLAS adds row to row
+SHORT = 16  # columns that are summed as fast as one
 FEW = 2048  # fewer elements are not worth the look
 _add_reduce: Any = np.add.reduce
 
@@ -22,6 +23,15 @@ _add_reduce: Any = np.add.reduce
 def ones(n: int, char: str) -> np.ndarray:
     """A vector of ones, to be read only."""
     return np.ones(n, char)
+
+
+@lru_cache(maxsize=256)
+def spread(n: int, char: str) -> np.ndarray:
+    """What multiplies rows of ``n`` numbers to their sums: in a column, or for short rows in each of ``n`` columns.
+
+    The latter costs hardly more, and what follows needs no broadcasting, which would cost small arrays twice as much.
+    """
+    return np.ones((n, n if n <= SHORT else 1), char)
 
 
 def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = False) -> Any:

@@ -89,8 +89,21 @@ def new_array(shape: tuple, numpy_dtype: np.dtype, device: Any, fill: Any = None
     return np.full(shape, fill, numpy_dtype)
 
 
+def _filled_plainly(fill: Any, sizes: tuple, type_: Any) -> Tensor | None:
+    """A tensor of these sizes in ordinary memory; None where the complete path has more to look at."""
+    if type(sizes[0]) is not int or not type_.simple:
+        return None
+    try:
+        array = np.zeros(sizes, type_.numpy) if fill == 0 else np.empty(sizes, type_.numpy)
+    except (TypeError, ValueError):         # the complete path does it again, and says what is wrong
+        return None
+    if fill:
+        array.fill(fill)
+    return wrap(array, type_)
+
+
 def _filled(name: str, fill: Any, doc: str) -> Any:
-    quick: Any = getattr(calls.module, "filled", None)                  # does the same for plain sizes
+    quick: Any = getattr(calls.module, "filled", None) or _filled_plainly           # for plain sizes
 
     def make(
         *sizes: Any,
@@ -104,7 +117,7 @@ def _filled(name: str, fill: Any, doc: str) -> Any:
         memory_format: Any = None,
         names: Any = None,
     ) -> Tensor:
-        if (quick is not None and layout is size is out is memory_format is None and sizes
+        if (layout is size is out is memory_format is None and sizes
                 and not (requires_grad or pin_memory) and (dtype is None or dtype.__class__ is dtypes.dtype)):
             made = quick(fill, sizes, default_type(dtype, device))
             if made is not None:

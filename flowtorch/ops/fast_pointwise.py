@@ -82,6 +82,16 @@ def unary(op: Op) -> Callable:
     return calls.pointwise("unary", op, call)
 
 
+def _laid_out(c: Any, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """A ufunc's result in PyTorch's order of dimensions (numpy resolves unlike orders otherwise), an array at any rate.
+    """
+    if type(c) is not _ndarray:
+        return _asarray(c)
+    if c.ndim < 2 or (a.flags.c_contiguous and b.flags.c_contiguous and c.flags.c_contiguous):
+        return c
+    return in_order(c, a, b)
+
+
 def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
     """Fast path of an op of two tensors, the second of which may be a Python number.
 
@@ -160,10 +170,9 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
             a = input._array
             b = other._array
             c = plan[0](a, b) if not reverse else plan[0](b, a)
-            if type(c) is not _ndarray:
-                c = _asarray(c)
-            if c.ndim > 1 and (a.strides != b.strides or input._view is not None):
-                c = in_order(c, a, b) if not reverse else in_order(c, b, a)    # numpy resolves unlike orders otherwise
+            steps = a.strides
+            if steps != b.strides or not steps or input._view is not None:
+                c = _laid_out(c, a, b) if not reverse else _laid_out(c, b, a)
             t = _new(Tensor)
             t._array = c
             t._type = plan[1]
@@ -213,6 +222,10 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
             return slow(input, other, {})
 
     name_function(call, op)
+    if operator:        # Python passes two operands: a parameter for a name alone would cost a look-up
+        code = call.__code__
+        call.__code__ = code.replace(co_argcount=3, co_kwonlyargcount=0)
+        call.__kwdefaults__, call.__defaults__ = None, (None,)      # type: ignore[assignment]
     if op.names[:2] != ("input", "other") and not reverse:  # torch.pow(x, exponent=2): the op's names for its operands
         code, own = call.__code__, dict(zip(("input", "other"), op.names[:2], strict=True))
         call.__code__ = code.replace(co_varnames=tuple(own.get(n, n) for n in code.co_varnames))

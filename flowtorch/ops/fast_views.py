@@ -29,7 +29,8 @@ def make(op, body, node_class, simple, differentiable):
             tx = input._type
             if not tx.fast:
                 return interpret(op, (input, ARGUMENTS), {})
-            a = body(input._array, ARGUMENTS)
+            array = input._array
+            a = VIEW
         except Exception:
             return interpret(op, (input, ARGUMENTS), {})
         t = new(Tensor)
@@ -42,42 +43,57 @@ def make(op, body, node_class, simple, differentiable):
         if type(counter) is int:
             counter = input._counter = [counter]
         t._counter = counter
+        arguments = (ARGUMENTS)
         recording = grad_enabled()
         parent = input._view
         if parent is None:
-            t._view = (input, None if recording else "no_grad", counter[0], None, call, (ARGUMENTS))
-        else:
-            t._view = (parent[0], parent[1] if recording else "no_grad", counter[0], parent, call, (ARGUMENTS))
-        if (input._requires_grad or parent is not None) and recording and differentiable:
-            e = view_edge(input) if parent is not None else input._node or input
-            if e is None:
+            t._view = (input, None if recording else "no_grad", counter[0], None, call, arguments)
+            if not input._requires_grad:
                 return t
-            if simple:
-                t._node = n = new(node_class)
-                n.seq = next_seq()
-                n.edges = (e,)
-                n.hooks = None
-                n.saved = ()
-                n.shape = a.shape
-                n.type = tx
-                n.shapes = ((input._array.shape, tx.dtype),)
-                n.params = (ARGUMENTS)
-                t._requires_grad = True
-            else:
-                record(op, op.bind((input, ARGUMENTS), {}), t)
+            e = input._node or input
+        else:
+            t._view = (parent[0], parent[1] if recording else "no_grad", counter[0], parent, call, arguments)
+            e = view_edge(input) if recording else None
+        if e is None or not recording or not differentiable:
+            return t
+        if simple:
+            t._node = n = new(node_class)
+            n.seq = next_seq()
+            n.edges = (e,)
+            n.hooks = None
+            n.saved = ()
+            n.shape = a.shape
+            n.type = tx
+            SHAPES
+            n.params = arguments
+            t._requires_grad = True
+        else:
+            record(op, op.bind((input, ARGUMENTS), {}), t)
         return t
     return call
 '''
-_DTYPE = "if p0 and type(p0[0]) in KINDS: return reinterpret(input, *p0)\n"
+# The bodies of the commonest views for the arrays that they meet most, written into the template to save a call. What
+# numpy refuses is an error of the complete path, too.
+_RESHAPED = "array.reshape(p0) if array.flags.c_contiguous else body(array, p0)"
+_WRITTEN_OUT = {
+    "view": _RESHAPED,
+    "reshape": _RESHAPED,
+    "permute": "array.transpose(p0)",
+    "transpose": "array.swapaxes(p0, p1)",
+    "t": "array.T if array.ndim < 3 else body(array)",
+}
+_DTYPE = "if type(p0[0]) in KINDS: return reinterpret(input, *p0)\n            "
 _makers: dict[Any, Callable] = {}
 
 
-def _maker(count: int, variadic: str | None, dtypes: bool, dim: int | None = None) -> Callable:
+def _maker(count: int, variadic: str | None, dtypes: bool, dim: int | None, view: str,
+           shapes: bool) -> Callable:
     """The compiled template for ``count`` parameters after the input, the ``dim``-th of which is also ``axis``.
 
-    ``dtypes``: a dtype may stand for the size, as in ``x.view(dtype)``.
+    ``dtypes``: a dtype may stand for the size, as in ``x.view(dtype)``. ``view`` is the expression of the new array,
+    ``shapes`` whether the derivative asks for the input's shape.
     """
-    key = (count, variadic, dtypes, dim)
+    key = (count, variadic, dtypes, dim, view, shapes)
     if key not in _makers:
         names = [f"p{i}" for i in range(count)]
         normalize = "pass"
@@ -90,11 +106,13 @@ def _maker(count: int, variadic: str | None, dtypes: bool, dim: int | None = Non
             parameters = f"*p0, {variadic}=None" + ", dtype=None" * dtypes
             normalize = f"if {variadic} is not None: p0 = ({variadic},)\n"
             normalize += "        if dtype is not None: p0 = (dtype,)\n" * dtypes
-            normalize += f"        {_DTYPE}" * dtypes
-            normalize += "        p0 = p0[0] if p0 and isinstance(p0[0], (tuple, list)) else p0"
-        source = (_TEMPLATE.replace("PARAMETERS", parameters).replace("NORMALIZE", normalize)
+            normalize += f"        if p0 and type(p0[0]) is not int:\n            {_DTYPE * dtypes}"
+            normalize += "p0 = p0[0] if isinstance(p0[0], (tuple, list)) else p0"
+        source = (_TEMPLATE.replace("PARAMETERS", parameters).replace("NORMALIZE", normalize).replace("VIEW", view)
+                  .replace("SHAPES", "n.shapes = ((array.shape, tx.dtype),)" if shapes else "pass")
                   .replace("ARGUMENTS", "".join(n + ", " for n in names)))
-        filename = f"<view op of {'variadic' if variadic else count} parameters{', or a dtype' * dtypes}>"
+        filename = (f"<view op of {'variadic' if variadic else count} parameters{', or a dtype' * dtypes}"
+                    f"{', shape kept' * shapes}: {view}>")
         linecache.cache[filename] = (len(source), None, source.splitlines(True), filename)
         scope = {
             "active": overrides.active,
@@ -134,7 +152,8 @@ def closure(op: Op) -> Callable:
     variadic = op.variadic is not None
     simple = op.joint is None and not any(op.savers) and not op.wants_out
     dim = params.index("dim") if "dim" in params and not variadic else None
-    call: Any = _maker(1 if variadic else len(params), op.variadic, op.name == "view", dim)(
+    view = _WRITTEN_OUT.get(op.name, "body(array, ARGUMENTS)")
+    call: Any = _maker(1 if variadic else len(params), op.variadic, op.name == "view", dim, view, op.wants_shapes)(
         op, op.body, op.node_class, simple, op.differentiable)
     if not variadic:
         names = call.__code__.co_varnames

@@ -150,8 +150,10 @@ def getitem(self: Any, index: Any) -> Any:
             elif kind is slice:
                 a = self._array[index] if index.step is None else _stepping(self._array, index)
             elif kind is tuple:
-                if any(item is None for item in index):  # not "in", which compares arrays
-                    a = _inserting(self._array, index)
+                for item in index:
+                    if item is None:        # not "in", which compares arrays
+                        a = _inserting(self._array, index)
+                        break
                 else:
                     a = self._array[_simple(index)]
             elif index is None and (a := self._array).flags.c_contiguous and 1 not in a.shape:

@@ -123,7 +123,7 @@ def _record_join(op: Op, tensors: Any, dim: int, t: Any) -> None:
     edges = tuple(
         [view_edge(x) if x._view is not None else (x._node or x) if x._requires_grad else None for x in tensors]
     )
-    if not any(e is not None for e in edges) or t._type.dtype.rank < 2:
+    if not any([e is not None for e in edges]) or t._type.dtype.rank < 2:
         return
     n: Any = _new(op.node_class)
     t._node = n
@@ -157,10 +157,10 @@ def cat(tensors: Any, dim: Any = 0, *, out: Any = None, axis: Any = None) -> Any
             if len(arrays) == len(tensors) and tx.fast and (
                     type(tensors) is not Tensor):
                 a = copies.concatenate(arrays, dim)
+                if not a.flags.c_contiguous or a.ndim > 3:
+                    a = _in_format(a, arrays)
                 if a.size == 0:
                     return interpret(_cat, (tensors, dim), {})
-                if a.ndim > 3 or not a.flags.c_contiguous:
-                    a = _in_format(a, arrays)
                 result = wrap(a, tx)
                 if grad_enabled():
                     for t in tensors:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.sums import CHUNK, of_rows, ones
+from flowtorch.array.sums import CHUNK, of_rows, ones, spread
 from flowtorch.dtypes import int64
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
@@ -16,6 +16,7 @@ from flowtorch.tensor import Tensor
 
 _add_reduce = np.add.reduce
 _FEW = 64  # numbers that Python's own list compares faster
+_FEW_LOGITS = 1024  # numbers for which a reduction over rows costs more than double precision
 
 
 def _weights(target: np.ndarray, weight: Any, ignore_index: int, classes: int, dtype: np.dtype) -> tuple:
@@ -169,13 +170,13 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
 def _cross_entropy(input, target, weight=None, reduction="mean", ignore_index=-100):
     """The cross entropy of (N, C, *) logits at (N, *) class indices: log_softmax and nll_loss without their results."""
     if _simple_rows(input, target, weight, ignore_index):
-        e, picked = _exponentials(input, target)
-        losses = np.log(of_rows(e)[:, 0] if e.flags.c_contiguous else np.add.reduce(e, axis=1))
+        e, total, picked = _exponentials(input, target)
+        losses = np.log(total[:, 0])
         losses -= picked
         if reduction == "none":
-            return losses
-        total = np.add.reduce(losses) if len(losses) > CHUNK else losses.dot(ones(len(losses), e.dtype.char))
-        return total / input.dtype.type(len(target)) if reduction == "mean" else total
+            return losses.astype(input.dtype, copy=False)
+        loss = np.add.reduce(losses) if len(losses) > CHUNK else losses.dot(ones(len(losses), e.dtype.char))
+        return np.array(loss / len(target) if reduction == "mean" else loss, input.dtype)
     return _cross_entropy_parts(input, target, weight, reduction, ignore_index)[0]
 
 
@@ -184,10 +185,15 @@ def _simple_rows(input: np.ndarray, target: np.ndarray, weight: Any, ignore_inde
     classes = input.shape[1]
     if input.ndim != 2 or weight is not None or 0 <= ignore_index < classes or target.size == 0:
         return False
-    if target.size <= _FEW:
-        known = target.tolist()
-        return min(known) >= 0 and max(known) < classes
+    if target.size <= _FEW and classes <= _FEW_LOGITS:
+        return _below(classes).issuperset(target.tolist())
     return np.minimum.reduce(target) >= 0 and np.maximum.reduce(target) < classes
+
+
+@lru_cache(maxsize=64)
+def _below(n: int) -> frozenset:
+    """The numbers below ``n``."""
+    return frozenset(range(n))
 
 
 @lru_cache(maxsize=64)
@@ -197,10 +203,22 @@ def _count_up(n: int) -> np.ndarray:
 
 
 def _exponentials(input: np.ndarray, target: np.ndarray) -> tuple:
-    """(exp of the logits less their row maximum, those differences at the target)."""
+    """(exp of the logits, its sum over each row as ``spread`` lays it out, the logits at the target).
+
+    The logits are shifted by their row's maximum, but for a few numbers: double precision holds what those give.
+    """
+    places = _count_up(len(target)), target
+    if input.size <= _FEW_LOGITS and input.dtype.char == "f":
+        wide = input.astype(np.float64)
+        e = np.exp(wide)
+        total = e.dot(spread(e.shape[1], "d"))
+        known = total[:, 0].tolist()
+        if min(known) > 1e-200 and max(known) < 1e200:
+            return e, total, wide[places]
     e = np.subtract(input, np.maximum.reduce(input, axis=1, keepdims=True))
-    picked = e[_count_up(len(target)), target]
-    return np.exp(e, e), picked
+    picked = e[places]
+    np.exp(e, e)
+    return e, of_rows(e) if e.flags.c_contiguous else np.add.reduce(e, axis=1, keepdims=True), picked
 
 
 def _cross_entropy_parts(input: Any, target: Any, weight: Any, reduction: str, ignore_index: int) -> tuple:
@@ -234,11 +252,12 @@ def _(g, input, target, weight, reduction, ignore_index):
 def _cross_entropy_backward(grad, input, target, weight=None, reduction="mean", ignore_index=-100):
     """The gradient of ``_cross_entropy``: (softmax - one-hot) times the weight of each place."""
     if _simple_rows(input, target, weight, ignore_index):
-        e, _ = _exponentials(input, target)
-        e /= of_rows(e) if e.flags.c_contiguous else np.add.reduce(e, axis=1, keepdims=True)
+        e, total, _ = _exponentials(input, target)
+        np.divide(e, total, e)
         e[_count_up(len(target)), target] -= e.dtype.type(1)
-        e *= grad / e.dtype.type(len(target)) if reduction == "mean" else grad if grad.ndim == 0 else grad[:, None]
-        return e
+        scale = grad / len(target) if reduction == "mean" else grad if grad.ndim == 0 else grad[:, None]
+        np.multiply(e, np.asarray(scale, e.dtype), e)
+        return e.astype(input.dtype, copy=False)
     _, e, sums, safe, w, total = _cross_entropy_parts(input, target, weight, reduction, ignore_index)
     e /= np.expand_dims(sums, 1)
     at = np.expand_dims(safe, 1)

@@ -125,14 +125,14 @@ _shares: dict = {}
 
 
 def _share(n: int, dtype: np.dtype) -> np.ndarray:
-    """A vector of ``n`` times 1 / n: its product with rows is their means, faster than a reduction for short rows."""
+    """What multiplies rows to their means, laid out like ``sums.spread``: faster than a reduction for short rows."""
     key = (n, dtype.char)
     try:
         return _shares[key]
     except KeyError:
         if len(_shares) > 64:
             _shares.clear()
-        value = _shares[key] = np.full((n, 1), 1 / n, dtype)
+        value = _shares[key] = sums.spread(n, dtype.char) * dtype.type(1 / n)
         return value
 
 
@@ -143,7 +143,7 @@ def _number(value: float, char: str) -> np.ndarray:
 
 
 def _standard_rows(input: np.ndarray, n: int, eps: float) -> tuple:
-    """(standardised rows, 1 / standard deviation of each as a column)."""
+    """(standardised rows, 1 / standard deviation of each as a column or in every column)."""
     rows = np.ascontiguousarray(input if input.ndim == 2 and input.shape[1] == n else input.reshape(-1, n))
     d = rows.dtype
     if n <= 256 and d.kind == "f" and n:

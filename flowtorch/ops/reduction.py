@@ -142,6 +142,9 @@ def along(dim: int, ndim: int) -> int:
     return normalize_dim(dim, ndim)
 
 
+_PLAIN = "fdilqILQ"         # dtypes whose numbers Python's own hold
+
+
 def _need_elements(array: np.ndarray, dim: Any, name: str) -> None:
     """Extrema of nothing do not exist: PyTorch's errors for reductions over a dimension of size 0."""
     if array.size:
@@ -222,6 +225,8 @@ def _even(g, input, out, dim, keepdim):
 )
 def amax(input, dim=(), keepdim=False):
     """The largest element over ``dim``; ties share the gradient."""
+    if dim == () and 0 < input.size <= sums.FEW and not keepdim and input.dtype.char in _PLAIN:
+        return np.array(input.item(input.argmax()), input.dtype)        # a reduction takes twice as long to begin
     _need_elements(input, dim if dim != () else None, "amax")
     return np.maximum.reduce(input, axis=normalize_dims(dim, input.ndim) if dim != () else None, keepdims=keepdim)
 
@@ -231,6 +236,8 @@ def amax(input, dim=(), keepdim=False):
 )
 def amin(input, dim=(), keepdim=False):
     """The smallest element over ``dim``; ties share the gradient."""
+    if dim == () and 0 < input.size <= sums.FEW and not keepdim and input.dtype.char in _PLAIN:
+        return np.array(input.item(input.argmin()), input.dtype)        # a reduction takes twice as long to begin
     _need_elements(input, dim if dim != () else None, "amin")
     return np.minimum.reduce(input, axis=normalize_dims(dim, input.ndim) if dim != () else None, keepdims=keepdim)
 
@@ -309,8 +316,10 @@ def _overloads(name: str, along: Any, whole: Any, pairwise: Any, doc: str) -> An
     everything = f"{name.capitalize()}Backward1"
 
     def call(input: Any, *args: Any, out: Any = None, **kwargs: Any) -> Any:
-        if not args and not kwargs and out is None and isinstance(input, Tensor) and input.numel():
-            return recorded_as(whole(input), everything)
+        if out is None and not args and not kwargs and isinstance(input, Tensor) and (
+                input._array.size if input._type.fast else input.numel()):
+            result = whole(input)
+            return result if type(result) is Tensor and result._node is None else recorded_as(result, everything)
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
         if kwargs:

@@ -11,7 +11,7 @@ from flowtorch.ops.reduction import along
 
 _add_reduce = np.add.reduce
 _NEAR = 32.0  # beyond, the logarithm of a sum loses digits to a shift that is added to it
-_TINY = 64  # elements
+_TINY = 512  # elements
 _FAR = 0.1  # a row whose sum of exponentials is less lies too far below the largest element for its digits
 
 
@@ -73,23 +73,31 @@ def _softmax_kernel(input: np.ndarray, d: int) -> np.ndarray:
         input = np.ascontiguousarray(input)
     if _in_rows(d, input):
         return by_rows(_softmax_rows, input)
-    if input.ndim == 2 and d != 0 and input.size <= _TINY and input.dtype.char in "fd":
-        e = np.exp(input)
-        total = e.dot(sums.ones(input.shape[1], input.dtype.char))
-        known = total.tolist()
-        if min(known) > _FAR and max(known) < 1e30:     # no shift is needed, and numpy's reductions take longest
-            e /= total[:, None]
-            return e
     e = np.subtract(input, np.maximum.reduce(input, axis=d, keepdims=True))
     np.exp(e, e)
     e /= _add_reduce(e, axis=d, keepdims=True)
     return e
 
 
+def _softmax_few(input: np.ndarray) -> np.ndarray | None:
+    """Softmax of short rows of numbers that need no shift (numpy's reductions take longest), else None."""
+    char = input.dtype.char
+    if char not in "fd" or not input.flags.c_contiguous:
+        return None
+    e = np.exp(input)
+    total = e.dot(sums.spread(input.shape[1], char))
+    known = total[:, 0].tolist()
+    return np.divide(e, total, e) if min(known) > _FAR and max(known) < 1e30 else None
+
+
 @op(name="_softmax", tensors=("input",), method=False, node="SoftmaxBackward0", rejects=("integer", "bool", "complex"),
     vjp=(lambda g, out, dim: _softmax_backward(g, out, dim),))
 def _softmax(input, dim):
     """Scale the slices of ``input`` along ``dim`` to be positive and sum to one."""
+    if input.ndim == 2 and (dim == -1 or dim == 1) and 0 < input.size <= _TINY:
+        result = _softmax_few(input)
+        if result is not None:
+            return result
     if input.ndim == 0:
         normalize_dims(dim, 0)
         return np.exp(input - input)             # 1, but nan for nan and infinities
@@ -164,23 +172,30 @@ def softmax(input, dim, dtype=None):
     tensor([[0.5000, 0.5000],
             [0.0000, 1.0000]])
     """
-    return _unless_empty(_softmax, input if dtype is None else input.to(dtype), dim)
-
-
-def _unless_empty(f, input, dim):
-    """``f``; without elements, PyTorch looks neither at the dtype nor for a kernel."""
+    if dtype is not None:
+        input = input.to(dtype)
     try:
-        return f(input, dim)
+        return _softmax(input, dim)
     except NotImplementedError:
-        if input.numel():
-            raise
-        if input.requires_grad:
-            raise RuntimeError(f"{f.__name__} does not support automatic differentiation for outputs with complex "
-                               "dtype.") from None
-        return input.clone()
+        return _of_nothing(_softmax, input)
+
+
+def _of_nothing(f, input):
+    """What ``f`` refuses to do: without elements, PyTorch looks neither at the dtype nor for a kernel."""
+    if input.numel():
+        raise
+    if input.requires_grad:
+        raise RuntimeError(f"{f.__name__} does not support automatic differentiation for outputs with complex "
+                           "dtype.") from None
+    return input.clone()
 
 
 @composite(method=True, out=True)
 def log_softmax(input, dim, dtype=None):
     """The logarithm of softmax along ``dim``."""
-    return _unless_empty(_log_softmax, input if dtype is None else input.to(dtype), dim)
+    if dtype is not None:
+        input = input.to(dtype)
+    try:
+        return _log_softmax(input, dim)
+    except NotImplementedError:
+        return _of_nothing(_log_softmax, input)
