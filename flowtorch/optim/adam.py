@@ -111,9 +111,10 @@ def _adam(param: Any, grad: Any, exp_avg: Any, exp_avg_sq: Any, max_exp_avg_sq: 
     largest = exp_avg_sq
     if max_exp_avg_sq is not None:
         largest = max_exp_avg_sq = maximum(max_exp_avg_sq, exp_avg_sq)
-    step_size = lr / (1 - beta1 ** step)
-    denom = largest.sqrt().div((1 - beta2 ** step) ** 0.5).add(eps)
-    return addcdiv(param, exp_avg, denom, -step_size), exp_avg, exp_avg_sq, max_exp_avg_sq
+    correction = (1 - beta2 ** step) ** 0.5      # a factor of the square root, and so of the whole quotient
+    step_size = lr / (1 - beta1 ** step) * correction
+    return (addcdiv(param, exp_avg, largest.sqrt().add(eps * correction), -step_size), exp_avg, exp_avg_sq,
+            max_exp_avg_sq)
 
 
 def _read(group: dict[str, Any]) -> tuple:

@@ -1,7 +1,8 @@
 """Runs update formulas over many parameters.
 
 Ordinary CPU tensors are updated in place by the formula's kernel. A large parameter goes to machine code, or
-is walked in blocks that fit the cache, so that a long formula reads and writes main memory once. Small
+is walked in blocks that fit the cache, so that a long formula reads and writes main memory once, and with
+as few passes over them as BLAS allows (`combined`), which rounds in other places. Small
 parameters cost more in calls than in arithmetic: they are copied side by side into one block, updated
 together and copied back. Everything else (other devices and dtypes, subclasses, odd layouts, differentiable
 steps) runs the formula on tensors.
@@ -24,7 +25,7 @@ from . import native
 from .formula import Formula
 from .kernel import Kernel
 
-BLOCK = 32768           # elements: the arrays of one block stay in a second-level cache
+BLOCK = 49152           # elements: the arrays of one block stay in a second-level cache
 SMALL = 1024            # rows of at most this many elements are cheaper to copy than to treat alone
 PACK_COST = 4           # calls per row that packing must save to be worth its copies
 
@@ -218,7 +219,7 @@ class _Plan:
         n = flat[0].size
         blocks = [slice(k, min(k + BLOCK, n)) for k in range(0, n, BLOCK)]
         work = [[w[:block.stop - block.start] for block in blocks] for w in self.work]
-        self.kernel.run(*[[a[block] for block in blocks] for a in flat], *work, *self.constants)
+        self.kernel.run_blocks(*[[a[block] for block in blocks] for a in flat], *work, *self.constants)
         return True
 
 

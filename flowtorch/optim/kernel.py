@@ -18,7 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from .combined import combine
 from .native import Native
+from .passes import LONG, lerp
 
 _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "neg": np.negative,
            "sqrt": np.sqrt, "abs": np.absolute, "maximum": np.maximum, "minimum": np.minimum,
@@ -26,18 +28,7 @@ _UFUNCS = {"add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true
 _COMPARISONS = {"gt", "lt", "eq"}
 
 
-def _lerp(start: np.ndarray, end: np.ndarray, weight: np.ndarray, work: np.ndarray, out: np.ndarray) -> None:
-    # As PyTorch, from the nearer end: exact at weight 0 and at weight 1.
-    np.subtract(end, start, work)
-    if abs(weight) < 0.5:
-        np.multiply(work, weight, work)
-        np.add(start, work, out)
-    else:
-        np.multiply(work, 1 - weight, work)
-        np.subtract(end, work, out)
-
-
-_FUNCTIONS = {**_UFUNCS, "lerp": _lerp, "copyto": np.copyto}
+_FUNCTIONS = {**_UFUNCS, "lerp": lerp, "copyto": np.copyto}
 
 
 class Kernel:
@@ -46,13 +37,15 @@ class Kernel:
     ``run(*arrays, *work, *numbers)`` takes one list of equally shaped arrays per array of the formula that is
     present and per work array, and the numbers as 0-d arrays. ``numbers(**values)`` gives those numbers from
     the formula's arguments. ``writes`` are the positions, among the arrays present, of those that change.
+    ``run_blocks`` is ``run`` for the blocks of long rows, with fewer passes over memory and another rounding.
     """
 
-    __slots__ = ("booleans", "cost", "floats", "name", "native", "numbers", "run", "source", "writes")
+    __slots__ = ("booleans", "cost", "floats", "name", "native", "numbers", "run", "run_blocks", "source", "writes")
 
     name: str
     source: str             # of ``run``
     run: Callable[..., None]
+    run_blocks: Callable[..., None]
     numbers: Callable[..., tuple]
     writes: tuple[int, ...]
     floats: int             # work arrays of the compute dtype; they come first
@@ -64,34 +57,43 @@ class Kernel:
 def compile_kernel(name: str, present: Sequence[bool], outputs: dict[int, Any],
                    arguments: tuple[str, ...]) -> Kernel:
     """The kernel that computes ``outputs`` (terms by array index)."""
-    program = _Program(outputs)
+    constants: dict[str, int] = {}               # text of a number: its index
+    program = _Program(outputs, constants)
+    blocks = _Program(combine(outputs), constants)
     position = {i: k for k, i in enumerate(i for i, there in enumerate(present) if there)}
-    lists = [f"A{i}" for i in position] + [f"W{k}" for k in range(program.floats)] \
-        + [f"B{k}" for k in range(program.booleans)]
-    constants = [f"c{k}" for k in range(len(program.constants))]
-    items = ", ".join(text.lower() for text in lists)
     kernel = Kernel()
     kernel.name = name
-    kernel.source = "\n".join([f"def run({', '.join(lists + constants)}):",
-                               f"    for {items}, in zip({', '.join(lists)}):",
-                               *(f"        {line}" for line in program.lines or ["pass"])])
-    scope: dict[str, Any] = dict(_FUNCTIONS)
-    exec(kernel.source, scope)                   # our own text, made above from our own terms
-    kernel.run = scope["run"]
-    tuple_text = "".join(f"{text}, " for text in program.constants)
+    kernel.floats, kernel.booleans = max(program.floats, blocks.floats), max(program.booleans, blocks.booleans)
+    lists = [f"A{i}" for i in position] + [f"W{k}" for k in range(kernel.floats)] \
+        + [f"B{k}" for k in range(kernel.booleans)]
+    kernel.source, kernel.run = _function(lists, constants, program.lines, _FUNCTIONS)
+    _, kernel.run_blocks = _function(lists, constants, blocks.lines, _FUNCTIONS | LONG)
+    tuple_text = "".join(f"{text}, " for text in constants)
     kernel.numbers = eval(f"lambda {', '.join(arguments)}: ({tuple_text})")
     kernel.writes = tuple(position[i] for i in outputs)
-    kernel.floats, kernel.booleans, kernel.cost = program.floats, program.booleans, len(program.lines)
-    kernel.native = Native(outputs, present, list(program.constants))
+    kernel.cost = len(program.lines)
+    kernel.native = Native(outputs, present, list(constants))
     return kernel
+
+
+def _function(lists: list[str], constants: dict[str, int], lines: list[str],
+              names: dict[str, Any]) -> tuple[str, Callable[..., None]]:
+    """A function that runs ``lines`` for each row of the lists of arrays, and its source."""
+    numbers = [f"c{k}" for k in range(len(constants))]
+    items = ", ".join(text.lower() for text in lists)
+    source = "\n".join([f"def run({', '.join(lists + numbers)}):", f"    for {items}, in zip({', '.join(lists)}):",
+                        *(f"        {line}" for line in lines or ["pass"])])
+    scope = dict(names)
+    exec(source, scope)                          # our own text, made above from our own terms
+    return source, scope["run"]
 
 
 class _Program:
     """Straight-line code for some outputs, with a place in memory for every intermediate result."""
 
-    def __init__(self, outputs: dict[int, Any]) -> None:
+    def __init__(self, outputs: dict[int, Any], constants: dict[str, int]) -> None:
         self.lines: list[str] = []
-        self.constants: dict[str, int] = {}      # text of a number: its index
+        self.constants = constants
         self.floats = self.booleans = 0
         self._free: dict[str, list[str]] = {"w": [], "b": []}
         self._place: dict[Any, str] = {}         # where a term lies while it is alive
@@ -126,10 +128,10 @@ class _Program:
             place = self._new_place(k, term, dead_now=k - 1)
             self.lines += [f"copyto({place}, {operands[2]})",
                            f"copyto({place}, {operands[1]}, where={operands[0]})"]
-        elif term.op == "lerp":
+        elif term.op in LONG:
             work = self._take("w")
             place = self._new_place(k, term, dead_now=k, candidates=[self._place[arg] for arg in dying])
-            self.lines.append(f"lerp({', '.join(operands)}, {work}, {place})")
+            self.lines.append(f"{term.op}({', '.join(operands)}, {work}, {place})")
             self._free["w"].append(work)
         else:
             place = self._new_place(k, term, dead_now=k, candidates=[self._place[arg] for arg in dying])
@@ -183,7 +185,7 @@ def _bound_for(order: list[Any], final: dict[Any, int]) -> dict[Any, int]:
                 users.setdefault(arg, []).append(term)
     bound: dict[Any, int] = {}
     for term in reversed(order):
-        if term in final and term.op not in ("where", "lerp"):
+        if term in final and term.op != "where" and term.op not in LONG:
             for arg in term.args:
                 if _is_term(arg) and arg.op not in _COMPARISONS and arg not in final \
                         and users[arg] == [term] and final[term] not in bound.values():

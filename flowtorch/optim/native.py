@@ -1,9 +1,9 @@
 """Update kernels as machine code, where there is a C compiler.
 
 The terms that become numpy calls go through the code generator instead, and the C that comes out computes the
-whole formula in one pass over memory, for all rows in one call, with the same result to the last bit. It is
-built in the background, once a kernel has had enough work to make that worth while; until then, and without a
-compiler, numpy does the work.
+whole formula in one pass over memory, for all rows in one call: what the formula says, to the last bit, where
+numpy rounds elsewhere in rows that it walks in blocks. It is built in the background, once a kernel has had
+enough work to make that worth while; until then, and without a compiler, numpy does the work.
 """
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import torch
 from twins import SHAPES, Twins, close
 
 import flowtorch as ft
+from flowtorch.array import scaled
 from flowtorch.optim import blocked
 
 
@@ -80,8 +81,10 @@ def test_complex_steps(name):
     twins.check(rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("few", [0, scaled.FEW], ids=["BLAS", "numpy"])
 @pytest.mark.parametrize("name", CASES)
-def test_sizes_above_and_below_a_block(name, monkeypatch):
+def test_sizes_above_and_below_a_block(name, few, monkeypatch):
+    monkeypatch.setattr(scaled, "FEW", few)
     monkeypatch.setattr(blocked, "BLOCK", 64)
     monkeypatch.setattr(blocked, "SMALL", 10)
     blocked._memory.__dict__.clear()
