@@ -1,10 +1,9 @@
-/* What the two ways of convolving share: the geometry, and the padded planes that both read the input from. */
+/* What the ways of convolving share: the geometry, the padded planes that they read the input from, and their tasks. */
 #ifndef FLOWTORCH_CONV_H
 #define FLOWTORCH_CONV_H
 #include "rows.h"
 
-#define CHUNK 512 /* output positions that are computed before they are stored */
-#define SLACK (2 * CHUNK) /* numbers behind the planes that may be read */
+#define SLACK 1024 /* numbers behind the planes that may be read */
 
 typedef struct {
     Index n, groups, c, f; /* images; channels in and out of each group */
@@ -13,22 +12,35 @@ typedef struct {
     uint64_t read[2]; /* bits: which remainders a tap reads */
 } Geometry;
 
-typedef struct { const Geometry *g; const float *x; float *planes; } Fill;
+/* y[f][p] = bias[f] + sum over k of w[f][k] * x[off[k] + p], for positions p in `rows` of `columns`, `pitch` apart. */
+typedef struct {
+    const float *x, *w, *bias; /* w: [group][f][k]; the bias may be missing */
+    float *y;
+    const int32_t *off;
+    Index k, f, groups, pitch, rows, columns;
+    Index x_image, x_group; /* steps, in numbers */
+    Index y_image, y_channel, y_row, y_column;
+} Correlation;
 
-/* The planes of channels [begin, end). */
-void fill_planes(void *context, Index begin, Index end);
+/* sums[f][k] += sum over images and positions p of grad[f][p] * planes[off[k] + p]. */
+typedef struct {
+    const float *grad, *planes; /* grad: [image][group][f][line][column] */
+    const int32_t *off;
+    Index images, k, f, groups, lines, columns, pitch;
+    Index plane_image, plane_group;
+} Products;
 
-/* Where tap (i, j) of a channel lies in its planes. */
-static inline Index tap(const Geometry *g, Index i, Index j) {
-    Index y = i * g->dilation[0], x = j * g->dilation[1], sy = g->stride[0], sx = g->stride[1];
-    return ((y % sy * sx + x % sx) * g->rows + y / sy) * g->pitch + x / sx;
-}
+/* ---- few channels (conv_direct.c); 0 means that there is no memory */
+int correlate_direct(const Correlation *w, Index images);
+int products_direct(const Products *w, double *sums);
 
-/* ---- convolution as products of matrices (conv_columns.c): the result in `out`; 0 with an exception set */
+/* ---- many channels (conv_panels.c); 0 means that there is no memory */
 
-/* Whether products are the faster way: the runs of memory are short, or each weight meets few positions. */
-int columns_suit(const Geometry *g);
-int columns_forward(const Geometry *g, const float *x, PyArrayObject *weight, const float *bias, float *out);
-int columns_input(const Geometry *g, const float *grad, PyArrayObject *weight, float *out);
-int columns_weight(const Geometry *g, const float *grad, const float *x, PyArrayObject *out);
+/* Whether panels are the faster way. */
+int panels_suit(Index channels, Index positions);
+int correlate_panels(const Correlation *w, Index images);
+/* The sums are made when there are none (NULL), and are in an order of their own. */
+int products_panels(const Products *w, float **sums);
+/* Puts the sums in order: [group][f][k]. */
+void order_sums(const Products *w, const float *sums, float *out);
 #endif

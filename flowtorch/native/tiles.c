@@ -1,0 +1,90 @@
+/* The innermost loops of products, see tiles.h. */
+#include "tiles.h"
+
+#define AHEAD 8 /* rows of a panel that are asked for before they are read */
+
+INLINE void product(const int F, const int V, const TileRows *r, const float *b, float *c, int add) {
+    vf s[TILE_ROWS][PANEL_VECTORS]; /* sizes that are no parameters, so that all of it goes to registers */
+    const float *row[TILE_ROWS];
+#pragma GCC unroll 16
+    for (int f = 0; f < F; f++) {
+        row[f] = r->a + r->off[f];
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) s[f][v] = v_all(0);
+    }
+    for (Index n = 0; n < r->images; n++)
+        for (Index y = 0; y < r->lines; y++) {
+            Index k = n * r->image + y * r->line;
+            for (Index end = k + r->columns; k < end; k++, b += V * LANES) {
+                vf x[PANEL_VECTORS];
+#pragma GCC unroll 4
+                for (int v = 0; v < V; v++) {
+                    x[v] = v_load(b + v * LANES);
+                    __builtin_prefetch(b + (AHEAD * V + v) * LANES);
+                }
+#pragma GCC unroll 16
+                for (int f = 0; f < F; f++) {
+                    vf w = v_all(row[f][k]);
+#pragma GCC unroll 4
+                    for (int v = 0; v < V; v++) s[f][v] = v_fma(w, x[v], s[f][v]);
+                }
+            }
+        }
+#pragma GCC unroll 16
+    for (int f = 0; f < F; f++)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; v++) {
+            float *to = c + f * PANEL + v * LANES;
+            v_store(to, add ? v_load(to) + s[f][v] : s[f][v]);
+        }
+}
+
+#define PRODUCT(F, V) case F * 4 + V: product(F, V, rows, panel, c, add); break;
+#define PRODUCTS(F) PRODUCT(F, 1) PRODUCT(F, 2) PRODUCT(F, 3)
+
+void tile_product(Index count, Index vectors, const TileRows *rows, const float *panel, float *c, int add) {
+    switch (count * 4 + vectors) {
+        PRODUCTS(1) PRODUCTS(2) PRODUCTS(3) PRODUCTS(4)
+#if WIDE
+        PRODUCTS(5) PRODUCTS(6) PRODUCTS(7) PRODUCTS(8) PRODUCTS(9)
+#endif
+    }
+}
+
+/* A square of vectors: in round s, the blocks of s numbers off the diagonal change places. */
+INLINE void transpose_square(vf *r) {
+#pragma GCC unroll 4
+    for (int s = 1; s < LANES; s *= 2) {
+        vi upper, lower;
+        for (int j = 0; j < LANES; j++) {
+            upper[j] = j & s ? LANES + j - s : j;
+            lower[j] = j & s ? LANES + j : j + s;
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) {
+            if (i & s) continue;
+            vf a = r[i], b = r[i + s];
+            r[i] = __builtin_shuffle(a, b, upper);
+            r[i + s] = __builtin_shuffle(a, b, lower);
+        }
+    }
+}
+
+void transpose_into(float *to, Index to_line, const float *from, Index from_line, Index m, Index n) {
+    for (Index i = 0; i < m; i += LANES)
+        for (Index j = 0; j < n; j += LANES) {
+            vf r[LANES];
+            Index deep = m - i < LANES ? m - i : LANES, wide = n - j < LANES ? n - j : LANES;
+            const float *x = from + i * from_line + j;
+            if (deep == LANES && wide == LANES)
+                for (int k = 0; k < LANES; k++) r[k] = v_load(x + k * from_line);
+            else
+                for (int k = 0; k < LANES; k++) r[k] = k < deep ? v_load_part(x + k * from_line, wide, 0) : v_all(0);
+            transpose_square(r);
+            float *y = to + j * to_line + i;
+            if (deep == LANES && wide == LANES)
+                for (int k = 0; k < LANES; k++) v_store(y + k * to_line, r[k]);
+            else
+                for (int k = 0; k < wide; k++) v_store_part(y + k * to_line, r[k], deep);
+        }
+}
