@@ -75,21 +75,24 @@ def rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None):
 # ---------------------------------------------------------------- one direction of one layer
 
 
-def steps(kind: str, gates, *state_and_weights, batch_sizes, reverse: bool):
+def steps(kind: str, input, *state_and_weights, batch_sizes, reverse: bool):
     """The ops of ``flowtorch.ops.recurrent`` step by step: packed outputs and the last state(s)."""
     c: Any = None
-    w_hr = bias = None
+    w_hr = b_hh = None
+    h, *rest = state_and_weights
     if kind == "lstm":
-        h, c, w_hh, w_hr = state_and_weights
+        c, w_hh, w_ih, bias, w_hr = rest
+    elif kind == "gru":
+        w_hh, w_ih, bias, b_hh = rest
     else:
-        h, w_hh, *rest = state_and_weights
-        bias = rest[0] if rest else None
+        w_hh, w_ih, bias = rest
+    gates = input if w_ih is None else linear(input, w_ih, bias)
     inputs = gates.split(list(batch_sizes))
     outputs = []
     for x in reversed(inputs) if reverse else inputs:
         n = x.size(0)
         now, waiting = h[:n], h[n:]
-        from_hidden = linear(now, w_hh, bias)
+        from_hidden = linear(now, w_hh, b_hh)
         if kind == "lstm":
             now, cell = _lstm_step(x + from_hidden, c[:n])
             now = now if w_hr is None else linear(now, w_hr)
@@ -111,15 +114,16 @@ def _run_layer(kind: str, x, state, weights, has_biases: bool, batch_sizes, reve
     w_hr = rest[-1] if len(rest) in (1, 3) else None
     if kind != "gru" and b_ih is not None:  # the GRU's reset gate multiplies one of the biases
         b_ih = b_ih + b_hh
-    gates = linear(x, w_ih, b_ih)
+    if x.dtype.itemsize < 4 or torch.is_autocast_enabled("cpu"):  # the product is rounded before it is added
+        x, w_ih, b_ih = linear(x, w_ih, b_ih), None, None
     if kind == "lstm":
-        arguments = (gates, *state, w_hh, w_hr)
+        arguments = (x, *state, w_hh, w_ih, b_ih, w_hr)
     elif kind == "gru":
-        arguments = (gates, *state, w_hh, b_hh)
+        arguments = (x, *state, w_hh, w_ih, b_ih, b_hh)
     else:
-        arguments = (gates, *state, w_hh)
+        arguments = (x, *state, w_hh, w_ih, b_ih)
     # Under autocast the products are of low precision; the GRU's state is not.
-    if not ops.supported(*arguments) or (kind == "gru" and gates.dtype != state[0].dtype):
+    if not ops.supported(*arguments) or (kind == "gru" and x.dtype != state[0].dtype):
         output, *last = steps(kind, *arguments, batch_sizes=batch_sizes, reverse=reverse)
     elif kind == "lstm":
         output, *last = ops.lstm_layer(*arguments, batch_sizes=batch_sizes, reverse=reverse)[:3]

@@ -13,8 +13,14 @@ typedef struct {
 int read_sequence(PyObject *sizes, PyObject *reverse, PyArrayObject *state, Sequence *s);
 void free_sequence(Sequence *s);
 
-/* A float32 matrix of these sizes in C order, a new reference (a copy of one in another order); NULL: not for here. */
-PyArrayObject *matrix(PyObject *x, Index rows, Index columns);
+/* The arrays of a call, which are let go of together; `missing` says that one was not for here. */
+typedef struct { PyArrayObject *array[16]; int count, missing; } Held;
+PyArrayObject *hold(Held *held, PyArrayObject *a);
+void let_go(Held *held);
+
+/* The numbers of a float32 matrix of these sizes, or of a row, in C order: of a copy if they lie otherwise. */
+const float *take(Held *held, PyObject *x, Index rows, Index columns);
+const float *take_row(Held *held, PyObject *x, Index n);
 
 typedef enum { LSTM = 4, GRU = 3, TANH = 1, RELU = 2 } Kind; /* the gates, but for RELU */
 #define GATES(kind) ((kind) == RELU ? 1 : (kind))
@@ -28,6 +34,11 @@ typedef enum { LSTM = 4, GRU = 3, TANH = 1, RELU = 2 } Kind; /* the gates, but f
 
 /* y += A B: A has `rows` rows of n numbers, lda apart; B has n rows of `width` vectors; y and B lie without gaps. */
 void add_product(int rows, int width, Index n, const float *a, Index lda, const float *b, float *y);
+
+/* A matrix of n columns in panels, each with the same few columns of all rows: at a vector begins one of so many. */
+#define WIDTH 3
+int width_at(Index vector, Index vectors);
+void cut_columns(const float *b, Index rows, Index n, float *panels);
 
 /* Room for `vectors` vectors at the beginning of a line of the cache; free() takes *memory. */
 float *vectors_of_memory(Index vectors, void **memory);

@@ -5,15 +5,15 @@
 #include "recurrent.h"
 #include <stdlib.h>
 
-#define WIDTH 3 /* vectors of units whose sums are in registers at once */
-
 typedef struct {
     Kind kind;
     Index gates;
     Sequence s;
     const float *dy;                     /* NULL: none */
-    const float *active, *share, *cells, *squashed, *output, *h0, *c0, *panels;
-    float *dgates, *dhidden, *dh, *dc;   /* dh: what reaches a state beside the product */
+    const float *active, *share, *cells, *squashed, *output, *h0, *c0;
+    const float *w_hh, *w_ih;            /* panels; NULL where the input needs no gradient */
+    Index inputs;
+    float *dgates, *dhidden, *dinput, *dh, *dc; /* dh: what reaches a state beside the product */
 } Backward;
 
 /* m of the units of a sequence: its packed row, and its row of the batch. e is the gradient of its state. */
@@ -89,14 +89,26 @@ static void some_rows(const Backward *w, Index k, Index begin, Index end, Index 
             Index unit = (vector + i % width) * LANES, m = units - unit < LANES ? units - unit : LANES;
             v_store(sums + i * LANES, v_load_part(w->dh + (r + i / width) * units + unit, m, 0));
         }
-        if (d) add_product(rows, width, wide, d + r * wide, wide, w->panels + vector * LANES * wide, sums);
+        if (d) add_product(rows, width, wide, d + r * wide, wide, w->w_hh + vector * LANES * wide, sums);
         for (int i = 0; i < rows; i++) pass_on(w, k, r + i, vector, width, sums + i * width * LANES);
     }
 }
 
-static int width_at(Index vector, Index vectors) {
-    Index left = vectors - vector;
-    return left == 4 ? 2 : left < WIDTH ? (int)left : WIDTH;
+/* The gradient of the input for rows whose gates have theirs. */
+static void input_rows(const Backward *w, Index begin, Index end) {
+    Index n = w->inputs, vectors = VECTORS(n), wide = w->gates * w->s.units;
+    float sums[MOST_ROWS * WIDTH * LANES] __attribute__((aligned(64)));
+    for (Index v = 0; v < vectors; v += width_at(v, vectors)) {
+        int width = width_at(v, vectors), tall = ROWS_OF(width);
+        Index columns = n - v * LANES < width * LANES ? n - v * LANES : width * LANES;
+        for (Index r = begin; r < end; r += tall) {
+            int rows = end - r < tall ? (int)(end - r) : tall;
+            memset(sums, 0, rows * width * LANES * sizeof(float));
+            add_product(rows, width, wide, w->dgates + r * wide, wide, w->w_ih + v * LANES * wide, sums);
+            for (int i = 0; i < rows; i++)
+                memcpy(w->dinput + (r + i) * n + v * LANES, sums + i * width * LANES, columns * sizeof(float));
+        }
+    }
 }
 
 static void all_steps(void *context, Index begin, Index end) {
@@ -113,113 +125,118 @@ static void all_steps(void *context, Index begin, Index end) {
             if (after > begin) some_rows(w, k, begin, after, v, width, w->dhidden + s->start[k + 1] * wide);
             some_rows(w, k, fresh, here, v, width, NULL);
         }
+        if (w->w_ih && here > begin) input_rows(w, s->start[k] + begin, s->start[k] + here);
     }
 }
 
-/* The columns of some vectors of units side by side. */
-static void cut_weights(const Backward *w, const float *weights, float *panels) {
-    Index units = w->s.units, vectors = VECTORS(units), wide = w->gates * units;
-    for (Index v = 0; v < vectors; v += width_at(v, vectors)) {
-        Index width = width_at(v, vectors) * LANES, unit = v * LANES, here = units - unit < width ? units - unit : width;
-        for (Index k = 0; k < wide; k++, panels += width) {
-            memcpy(panels, weights + k * units + unit, here * sizeof(float));
-            memset(panels + here, 0, (width - here) * sizeof(float));
-        }
-    }
-}
-
-static void compute(Backward *w, const float *weights) {
-    Index vectors = VECTORS(w->s.units) * w->gates * w->s.units;
+static void compute(Backward *w, const float *w_hh, const float *w_ih) {
+    Index units = w->s.units, wide = w->gates * units, vectors = VECTORS(units), more = w_ih ? VECTORS(w->inputs) : 0;
     void *memory;
-    float *panels = vectors_of_memory(vectors, &memory);
+    float *panels = vectors_of_memory((vectors + more) * wide, &memory);
     if (memory == NULL) {
         PyErr_NoMemory();
         return;
     }
-    cut_weights(w, weights, panels);
-    w->panels = panels;
+    cut_columns(w_hh, wide, units, panels);
+    w->w_hh = panels, panels += vectors * wide * LANES;
+    if (w_ih) cut_columns(w_ih, wide, w->inputs, panels), w->w_ih = panels;
     Index groups = (w->s.batch + MOST_ROWS - 1) / MOST_ROWS;
-    parallel_for(groups, GROUPS(MOST_ROWS, w->s.steps * vectors * LANES), all_steps, w);
+    parallel_for(groups, GROUPS(MOST_ROWS, w->s.steps * (vectors + more) * wide * LANES), all_steps, w);
     free(memory);
 }
 
-/* A copy of the gradient that a last state has, to work in; zeros for None. */
-static PyArrayObject *gradient_of_last(PyObject *g, Index rows, Index columns) {
-    if (g == Py_None) return (PyArrayObject *)PyArray_ZEROS(2, ((Index[]){rows, columns}), NPY_FLOAT, 0);
-    PyArrayObject *a = matrix(g, rows, columns);
-    if (a == NULL) return NULL;
-    PyArrayObject *copy = (PyArrayObject *)PyArray_NewCopy(a, NPY_CORDER);
-    Py_DECREF(a);
-    return copy;
-}
-
-/* What a call holds: references to let go of. */
-typedef struct { PyArrayObject *array[12]; int count, missing; } Held;
-
-static PyArrayObject *hold(Held *held, PyArrayObject *a) {
-    if (a == NULL) held->missing = 1;
-    else held->array[held->count++] = a;
-    return a;
-}
-static const float *take(Held *held, PyObject *x, Index rows, Index columns) {
-    PyArrayObject *a = hold(held, matrix(x, rows, columns));
+static float *held_memory(Held *held, Index rows, Index columns) {
+    PyArrayObject *a = hold(held, new_array(NPY_FLOAT, 2, (Index[]){rows, columns}));
     return a ? floats(a) : NULL;
 }
 
-/* The arguments of all three begin with the gradients of the results, and end with batch_sizes and reverse. */
-static PyObject *run(Backward *w, PyObject *const *args, Py_ssize_t count, PyObject *const *saved, PyObject *h0,
-                     PyObject *c0, PyObject *weights) {
-    PyArrayObject *state = (PyArrayObject *)h0, *dgates, *dhidden = NULL, *dh, *dc = NULL;
-    if (!is_array(h0) || !read_sequence(args[count - 2], args[count - 1], state, &w->s)) return NULL;
+/* A copy of the gradient that a last state has, to work in; zeros for None. */
+static float *gradient_of_last(Held *held, PyObject *g, Index rows, Index columns) {
+    Held its = {0};
+    const float *from = g == Py_None ? NULL : take(&its, g, rows, columns);
+    float *to = its.missing ? NULL : held_memory(held, rows, columns);
+    if (to && from) memcpy(to, from, rows * columns * sizeof(float));
+    else if (to) memset(to, 0, rows * columns * sizeof(float));
+    held->missing |= its.missing;
+    let_go(&its);
+    return to;
+}
+
+/* Where the arguments of a call are: the same in all three up to what the kinds do not have. */
+typedef struct { PyObject *dy, *dh, *dc, *output, *active, *share, *cells, *squashed, *h0, *c0, *w_hh, *w_ih; } Arguments;
+
+static void read_arguments(Backward *w, const Arguments *a, Held *held) {
+    Index total = w->s.total, batch = w->s.batch, units = w->s.units, wide = w->gates * units;
+    if (a->dy != Py_None) w->dy = take(held, a->dy, total, units);
+    w->output = take(held, a->output, total, units), w->h0 = take(held, a->h0, batch, units);
+    if (a->active) w->active = take(held, a->active, total, wide);
+    if (a->share) w->share = take(held, a->share, total, units);
+    if (a->cells == NULL) return;
+    w->cells = take(held, a->cells, total, units), w->squashed = take(held, a->squashed, total, units);
+    w->c0 = take(held, a->c0, batch, units);
+}
+
+/* The results begin with the gradients of the gates and of the first h; then come, as far as there are any, those of
+ * the first c, of the hidden share, and of the input (None if it needs none); an LSTM's end with None. */
+static PyObject *make_results(const Backward *w, Held *held, int first, int dinput) {
+    PyObject *found[5];
+    int n = 0;
+    for (; first + n < held->count; n++) found[n] = (PyObject *)held->array[first + n];
+    if (!dinput) found[n++] = Py_None;
+    if (w->kind == LSTM) found[n++] = Py_None;
+    PyObject *results = PyTuple_New(n);
+    for (int k = 0; results && k < n; k++) PyTuple_SET_ITEM(results, k, Py_NewRef(found[k]));
+    return results;
+}
+
+static PyObject *run(Backward *w, const Arguments *a, PyObject *const *ending) {
+    PyArrayObject *w_ih = (PyArrayObject *)a->w_ih;
+    int dinput = a->w_ih != Py_None;
+    if (!is_array(a->h0) || (dinput && (!is_array(a->w_ih) || PyArray_NDIM(w_ih) != 2)) ||
+        !read_sequence(ending[0], ending[1], (PyArrayObject *)a->h0, &w->s)) return NULL;
     Index total = w->s.total, batch = w->s.batch, units = w->s.units, wide = (w->gates = GATES(w->kind)) * units;
     Held held = {0};
     PyObject *results = NULL;
-    if (args[0] != Py_None) w->dy = take(&held, args[0], total, units);
-    w->output = take(&held, saved[0], total, units), w->h0 = take(&held, h0, batch, units);
-    const float *first = take(&held, weights, wide, units);
-    if (w->gates > 1) w->active = take(&held, saved[1], total, wide);
-    if (w->kind == GRU) w->share = take(&held, saved[2], total, units);
-    if (c0) {
-        w->cells = take(&held, saved[2], total, units), w->squashed = take(&held, saved[3], total, units);
-        w->c0 = take(&held, c0, batch, units);
+    w->inputs = dinput ? PyArray_DIM(w_ih, 1) : 0;
+    read_arguments(w, a, &held);
+    const float *hidden = take(&held, a->w_hh, wide, units), *input = dinput ? take(&held, a->w_ih, wide, w->inputs) : NULL;
+    int first = held.count;
+    w->dgates = w->dhidden = held_memory(&held, total, wide);
+    w->dh = gradient_of_last(&held, a->dh, batch, units);
+    if (a->c0) w->dc = gradient_of_last(&held, a->dc, batch, units);
+    if (w->kind == GRU) w->dhidden = held_memory(&held, total, wide);
+    if (dinput) w->dinput = held_memory(&held, total, w->inputs);
+    if (!held.missing) {
+        compute(w, hidden, input);
+        if (!PyErr_Occurred()) results = make_results(w, &held, first, dinput);
     }
-    if (held.missing) goto done;
-    dh = hold(&held, gradient_of_last(args[1], batch, units));
-    if (c0) dc = hold(&held, gradient_of_last(args[2], batch, units));
-    dgates = hold(&held, new_array(NPY_FLOAT, 2, (Index[]){total, wide}));
-    if (w->kind == GRU) dhidden = hold(&held, new_array(NPY_FLOAT, 2, (Index[]){total, wide}));
-    if (held.missing) goto done;
-    w->dh = floats(dh), w->dgates = floats(dgates);
-    w->dhidden = dhidden ? floats(dhidden) : w->dgates;
-    if (dc) w->dc = floats(dc);
-    compute(w, first);
-    if (!PyErr_Occurred())
-        results = c0        ? PyTuple_Pack(4, dgates, dh, dc, Py_None)
-                  : dhidden ? PyTuple_Pack(3, dgates, dh, dhidden)
-                            : PyTuple_Pack(2, dgates, dh);
-done:
-    while (held.count) Py_DECREF(held.array[--held.count]);
+    let_go(&held);
     free_sequence(&w->s);
     return results;
 }
 
-/* lstm_backward(dy, dh, dc, output, gates, cells, squashed, h0, c0, w_hh, w_hr, batch_sizes, reverse) */
+/* lstm_backward(dy, dh, dc, output, gates, cells, squashed, h0, c0, w_hh, w_ih, w_hr, batch_sizes, reverse) */
 static PyObject *lstm_backward(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     Backward w = {.kind = LSTM};
-    return count == 13 && !names && args[10] == Py_None ? run(&w, args, count, args + 3, args[7], args[8], args[9]) : NULL;
+    if (count != 14 || names || args[11] != Py_None) return NULL;
+    Arguments a = {args[0], args[1], args[2], args[3], args[4], NULL, args[5], args[6], args[7], args[8], args[9], args[10]};
+    return run(&w, &a, args + 12);
 }
 
-/* gru_backward(dy, dh, output, gates, share, h0, w_hh, batch_sizes, reverse) */
+/* gru_backward(dy, dh, output, gates, share, h0, w_hh, w_ih, batch_sizes, reverse) */
 static PyObject *gru_backward(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     Backward w = {.kind = GRU};
-    return count == 9 && !names ? run(&w, args, count, args + 2, args[5], NULL, args[6]) : NULL;
+    if (count != 10 || names) return NULL;
+    Arguments a = {args[0], args[1], NULL, args[2], args[3], args[4], NULL, NULL, args[5], NULL, args[6], args[7]};
+    return run(&w, &a, args + 8);
 }
 
-/* rnn_backward(dy, dh, output, h0, w_hh, relu, batch_sizes, reverse) */
+/* rnn_backward(dy, dh, output, h0, w_hh, w_ih, relu, batch_sizes, reverse) */
 static PyObject *rnn_backward(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    if (count != 8 || names || !PyBool_Check(args[5])) return NULL;
-    Backward w = {.kind = args[5] == Py_True ? RELU : TANH};
-    return run(&w, args, count, args + 2, args[3], NULL, args[4]);
+    if (count != 9 || names || !PyBool_Check(args[6])) return NULL;
+    Backward w = {.kind = args[6] == Py_True ? RELU : TANH};
+    Arguments a = {args[0], args[1], NULL, args[2], NULL, NULL, NULL, NULL, args[3], NULL, args[4], args[5]};
+    return run(&w, &a, args + 7);
 }
 
 const Entry recurrent_backward_entries[] = {

@@ -22,12 +22,25 @@ int read_sequence(PyObject *sizes, PyObject *reverse, PyArrayObject *state, Sequ
 
 void free_sequence(Sequence *s) { PyMem_Free(s->start); }
 
-PyArrayObject *matrix(PyObject *x, Index rows, Index columns) {
-    PyArrayObject *a = (PyArrayObject *)x;
-    if (!is_array(x) || PyArray_TYPE(a) != NPY_FLOAT || PyArray_NDIM(a) != 2 || PyArray_DIM(a, 0) != rows ||
-        PyArray_DIM(a, 1) != columns) return NULL;
-    return PyArray_GETCONTIGUOUS(a);
+PyArrayObject *hold(Held *held, PyArrayObject *a) {
+    if (a == NULL) held->missing = 1;
+    else held->array[held->count++] = a;
+    return a;
 }
+
+void let_go(Held *held) {
+    while (held->count) Py_DECREF(held->array[--held->count]);
+}
+
+static const float *numbers(Held *held, PyObject *x, int ndim, Index rows, Index columns) {
+    PyArrayObject *a = (PyArrayObject *)x;
+    int fits = is_array(x) && PyArray_TYPE(a) == NPY_FLOAT && PyArray_NDIM(a) == ndim &&
+               PyArray_DIM(a, ndim - 1) == columns && (ndim == 1 || PyArray_DIM(a, 0) == rows);
+    a = hold(held, fits ? PyArray_GETCONTIGUOUS(a) : NULL);
+    return a ? floats(a) : NULL;
+}
+const float *take(Held *held, PyObject *x, Index rows, Index columns) { return numbers(held, x, 2, rows, columns); }
+const float *take_row(Held *held, PyObject *x, Index n) { return numbers(held, x, 1, 1, n); }
 
 float *vectors_of_memory(Index vectors, void **memory) {
     *memory = malloc((vectors * LANES + 16) * sizeof(float));
@@ -58,14 +71,29 @@ INLINE void product(const int rows, const int width, Index n, const float *a, In
 }
 
 void add_product(int rows, int width, Index n, const float *a, Index lda, const float *b, float *y) {
-#define ROWS(r, width) case r: product(r, width, n, a, lda, b, y); break;
-#define SOME_ROWS(width) ROWS(1, width) ROWS(2, width) ROWS(3, width)
-#define MORE_ROWS(width) SOME_ROWS(width) ROWS(4, width) ROWS(5, width) ROWS(6, width)
-#define ALL_ROWS(width) MORE_ROWS(width) ROWS(7, width) ROWS(8, width)
+#define BY(r, width) case r: product(r, width, n, a, lda, b, y); break;
+#define MORE_ROWS(width) BY(1, width) BY(2, width) BY(3, width) BY(4, width) BY(5, width) BY(6, width)
+#define ALL_ROWS(width) MORE_ROWS(width) BY(7, width) BY(8, width)
     switch (width) {
         case 1: switch (rows) { ALL_ROWS(1) } break;
         case 2: switch (rows) { ALL_ROWS(2) } break;
         case 3: switch (rows) { ALL_ROWS(3) } break;
         default: switch (rows) { MORE_ROWS(4) } break;
+    }
+}
+
+int width_at(Index vector, Index vectors) {
+    Index left = vectors - vector;
+    return left == 4 ? 2 : left < WIDTH ? (int)left : WIDTH;
+}
+
+void cut_columns(const float *b, Index rows, Index n, float *panels) {
+    Index vectors = VECTORS(n);
+    for (Index v = 0; v < vectors; v += width_at(v, vectors)) {
+        Index width = width_at(v, vectors) * LANES, first = v * LANES, here = n - first < width ? n - first : width;
+        for (Index k = 0; k < rows; k++, panels += width) {
+            memcpy(panels, b + k * n + first, here * sizeof(float));
+            memset(panels + here, 0, (width - here) * sizeof(float));
+        }
     }
 }

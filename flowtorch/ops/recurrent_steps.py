@@ -43,8 +43,19 @@ def _filled(row: np.ndarray, n: int) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(row, (n, row.size)))
 
 
-def lstm_forward(gates, h0, c0, w_hh, w_hr, sizes, reverse):
+def _gates_of(input: np.ndarray, w_ih: np.ndarray | None, bias: np.ndarray | None) -> np.ndarray:
+    """The input's share of the gates: the input itself without weights."""
+    if w_ih is None:
+        return input
+    gates = input @ w_ih.T
+    if bias is not None:
+        gates += bias
+    return gates
+
+
+def lstm_forward(input, h0, c0, w_hh, w_ih, bias, w_hr, sizes, reverse):
     """Packed outputs, last h and c; for backward the gates, cells and their tanh."""
+    gates = _gates_of(input, w_ih, bias)
     total, hidden = gates.shape[0], c0.shape[1]
     third = slice(2 * hidden, 3 * hidden)
     # One tanh serves all gates: sigmoid(x) = tanh(x / 2) / 2 + 1 / 2. The first half goes into the weights.
@@ -74,8 +85,8 @@ def lstm_forward(gates, h0, c0, w_hh, w_hr, sizes, reverse):
     return output, h, c, active, cells, squashed
 
 
-def lstm_backward(dy, dh, dc, output, gates, cells, squashed, h0, c0, w_hh, w_hr, sizes, reverse):
-    """The gradients of the gates, of the first h and c, and of what was projected (None without a projection)."""
+def lstm_backward(dy, dh, dc, output, gates, cells, squashed, h0, c0, w_hh, w_ih, w_hr, sizes, reverse):
+    """The gradients of the gates, of the first h and c, of the input (None without ``w_ih``), of what was projected."""
     hidden = c0.shape[1]
     before = previous(cells, c0, sizes, reverse)
     dh, dc = _gradient_of_last(dh, h0), _gradient_of_last(dc, c0)
@@ -106,11 +117,14 @@ def lstm_backward(dy, dh, dc, output, gates, cells, squashed, h0, c0, w_hh, w_hr
         cell *= a[:, hidden : 2 * hidden]
         d *= slope
         np.matmul(d, w_hh, dh[:n])
-    return dgates, dh, dc, dprojected
+    return dgates, dh, dc, None if w_ih is None else dgates @ w_ih, dprojected
 
 
-def gru_forward(gates, h0, w_hh, b_hh, sizes, reverse):
+def gru_forward(input, h0, w_hh, w_ih, b_ih, b_hh, sizes, reverse):
     """Packed outputs, last h; for backward the gates and the new gate's hidden share."""
+    gates = _gates_of(input, w_ih, b_ih)
+    if b_hh is None:
+        b_hh = np.zeros(len(w_hh), gates.dtype)
     total, hidden = gates.shape[0], h0.shape[1]
     two = 2 * hidden
     active = np.empty_like(gates, order="C")
@@ -140,8 +154,8 @@ def gru_forward(gates, h0, w_hh, b_hh, sizes, reverse):
     return output, h, active, share
 
 
-def gru_backward(dy, dh, output, gates, share, h0, w_hh, sizes, reverse):
-    """The gradients of the input's share of the gates, of the first h, and of the hidden share."""
+def gru_backward(dy, dh, output, gates, share, h0, w_hh, w_ih, sizes, reverse):
+    """The gradients of the input's share of the gates, of the first h, of the hidden share, and of the input."""
     hidden = h0.shape[1]
     two = 2 * hidden
     before = previous(output, h0, sizes, reverse)
@@ -163,11 +177,12 @@ def gru_backward(dy, dh, output, gates, share, h0, w_hh, sizes, reverse):
         d *= z
         d += b @ w_hh
         dh[:n] = d
-    return dinput, dh, dhidden
+    return dinput, dh, dhidden, None if w_ih is None else dinput @ w_ih
 
 
-def rnn_forward(gates, h0, w_hh, relu, sizes, reverse):
+def rnn_forward(input, h0, w_hh, w_ih, bias, relu, sizes, reverse):
     """Packed outputs and the last h."""
+    gates = _gates_of(input, w_ih, bias)
     output = np.empty_like(gates, order="C")
     h = h0.copy()
     w = np.ascontiguousarray(w_hh.T)
@@ -182,8 +197,8 @@ def rnn_forward(gates, h0, w_hh, relu, sizes, reverse):
     return output, h
 
 
-def rnn_backward(dy, dh, output, h0, w_hh, relu, sizes, reverse):
-    """The gradients of the gates and of the first h."""
+def rnn_backward(dy, dh, output, h0, w_hh, w_ih, relu, sizes, reverse):
+    """The gradients of the gates, of the first h and of the input."""
     slope = (output > 0).astype(output.dtype) if relu else 1 - output * output
     dh = _gradient_of_last(dh, h0)
     dgates = np.empty_like(output)
@@ -191,4 +206,4 @@ def rnn_backward(dy, dh, output, h0, w_hh, relu, sizes, reverse):
         a = dgates[rows]
         np.multiply(dh[:n] + (0 if dy is None else dy[rows]), slope[rows], a)
         dh[:n] = a @ w_hh
-    return dgates, dh
+    return dgates, dh, None if w_ih is None else dgates @ w_ih

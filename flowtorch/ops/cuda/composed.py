@@ -57,26 +57,27 @@ def public(name: str) -> Callable:
 # ---------------------------------------------------------------- recurrent layers
 
 @composed("lstm_layer")
-def lstm_layer(gates, h0, c0, w_hh, w_hr=None, batch_sizes=(), reverse=False):
+def lstm_layer(input, h0, c0, w_hh, w_ih=None, bias=None, w_hr=None, batch_sizes=(), reverse=False):
     from flowtorch.functional_recurrent import steps
 
-    found = steps("lstm", gates, h0, c0, w_hh, w_hr, batch_sizes=batch_sizes, reverse=reverse)
+    found = steps("lstm", input, h0, c0, w_hh, w_ih, bias, w_hr, batch_sizes=batch_sizes, reverse=reverse)
     return *found, *[found[0][:0]] * 3
 
 
 @composed("gru_layer")
-def gru_layer(gates, h0, w_hh, b_hh=None, batch_sizes=(), reverse=False):
+def gru_layer(input, h0, w_hh, w_ih=None, b_ih=None, b_hh=None, batch_sizes=(), reverse=False):
     from flowtorch.functional_recurrent import steps
 
-    found = steps("gru", gates, h0, w_hh, b_hh, batch_sizes=batch_sizes, reverse=reverse)
+    found = steps("gru", input, h0, w_hh, w_ih, b_ih, b_hh, batch_sizes=batch_sizes, reverse=reverse)
     return *found, *[found[0][:0]] * 2
 
 
 @composed("rnn_layer")
-def rnn_layer(gates, h0, w_hh, batch_sizes=(), reverse=False, relu=False):
+def rnn_layer(input, h0, w_hh, w_ih=None, bias=None, batch_sizes=(), reverse=False, relu=False):
     from flowtorch.functional_recurrent import steps
 
-    return steps("rnn_relu" if relu else "rnn_tanh", gates, h0, w_hh, batch_sizes=batch_sizes, reverse=reverse)
+    kind = "rnn_relu" if relu else "rnn_tanh"
+    return steps(kind, input, h0, w_hh, w_ih, bias, batch_sizes=batch_sizes, reverse=reverse)
 
 
 # ---------------------------------------------------------------- distances, local norms, a classifier's loss
