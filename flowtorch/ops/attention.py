@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -63,7 +64,10 @@ def _room(query: np.ndarray, weights: np.ndarray, value: np.ndarray) -> np.ndarr
 
 
 _FAR = 1e-3  # smaller than for softmax alone: the first rows of causal attention see few scores
-_ROWS = 128  # rows of the weights that are computed at a time
+_ROWS = 64  # rows of the weights that are computed at a time: fewer see less of what causal attention hides
+_SCORES = 1 << 16  # of several heads, computed at a time
+_SMALL = 40.0  # exponentials of numbers up to this need no shift
+_WORTH = 1 << 21  # multiplications that take long enough for another thread
 
 
 def _in_blocks(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> bool:
@@ -90,28 +94,70 @@ def _by_heads(query: np.ndarray, key: np.ndarray, value: np.ndarray, is_causal: 
     return out, weights
 
 
+def _each_group(work: Callable[..., None], shape: tuple, width: int) -> None:
+    """Call ``work`` on the places of groups of heads, on several threads where there is much to do."""
+    from flowtorch.array.spread import spread  # needed only where there is so much to do
+
+    *lead, heads, length, steps = shape
+    count = max(1, min(heads, _SCORES // (min(length, _ROWS) * steps)))
+    groups = [(*at, slice(h, min(h + count, heads))) for at in np.ndindex(*lead) for h in range(0, heads, count)]
+
+    def some(first: int, last: int) -> None:
+        for where in groups[first:last]:
+            work(where)
+
+    spread(some, len(groups), 1 + _WORTH // (count * length * steps * width))
+
+
 def fill_heads(query, key, value, weights, out, is_causal, scale) -> None:
-    """Weights and output of every head, in blocks of rows."""
+    """Weights and output of every head, in blocks of heads and of rows."""
     length, steps = weights.shape[-2:]
     blocks = _blocks(length, steps, is_causal)
-    for head in np.ndindex(weights.shape[:-2]):
-        q, k, v, w, o = query[head], key[head].T, value[head], weights[head], out[head]
+
+    def some(where: tuple) -> None:
+        q, k, v, w, o = query[where] * scale, key[where].swapaxes(1, 2), value[where], weights[where], out[where]
+        small = _small(q) * _small(key[where]) <= _SMALL
+        room = np.empty(w.shape[0] * _ROWS * steps, w.dtype)
         for rows, seen in blocks:
-            part = w[rows, seen]
-            np.matmul(q[rows], k[:, seen], part)
-            softmax_of_scores(part, scale, rows.start if is_causal else -1)
-            np.matmul(part, v[seen], o[rows])
-            w[rows, seen.stop :] = 0
+            part = w[:, rows, seen]
+            scores = room[: part.size].reshape(part.shape)
+            np.matmul(q[:, rows], k[..., seen], scores)
+            first = rows.start if is_causal else -1
+            if small:
+                np.exp(scores, scores)
+                if is_causal:                           # all are finite: nothing is left of what is hidden
+                    last = scores[..., min(first + 1, scores.shape[-1]) :]
+                    last *= _seen(*last.shape[-2:], last.dtype.char)
+                total = sums.of_rows(scores.reshape(-1, scores.shape[-1]))
+                np.divide(scores, total.reshape(*scores.shape[:-1], 1), part)
+            else:
+                softmax_of_scores(scores, 1, first)
+                part[...] = scores
+            np.matmul(part, v[:, seen], o[:, rows])
+            w[:, rows, seen.stop :] = 0
+
+    _each_group(some, weights.shape, query.shape[-1])
+
+
+def _small(vectors: np.ndarray) -> Any:
+    """The length of the longest vector; what two such allow bounds their products."""
+    return np.sqrt(np.maximum.reduce(np.vecdot(vectors, vectors), axis=None))
+
+
+def _hide(scores: np.ndarray, first: int) -> None:
+    """Hide from row i all but the first i + first + 1 scores, if first >= 0."""
+    if first >= 0:
+        length, steps = scores.shape[-2:]
+        seen = min(first + 1, steps)                    # by every row
+        np.copyto(scores[..., seen:], -np.inf, where=_hidden(length, steps - seen))
 
 
 def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
     """Scores times ``scale`` become their softmax by rows, in place; row i sees i + first + 1 of them if first >= 0."""
     if scale != 1:
         scores *= scale
-    length, steps = scores.shape[-2:]
-    if first >= 0:
-        seen = min(first + 1, steps)                    # by every row
-        np.copyto(scores[..., seen:], -np.inf, where=_hidden(length, steps - seen))
+    _hide(scores, first)
+    steps = scores.shape[-1]
     top = np.maximum.reduce(scores, axis=None)
     weights = scores - top
     np.exp(weights, weights)
@@ -126,6 +172,12 @@ def softmax_of_scores(scores: np.ndarray, scale: float, first: int) -> None:
     total = scores.sum(-1, keepdims=True)
     total[total == 0] = 1
     scores /= total
+
+
+@lru_cache(maxsize=64)
+def _seen(length: int, steps: int, char: str) -> np.ndarray:
+    """1 where row i sees step k, of which it sees i, else 0; to be read only."""
+    return np.tri(length, steps, -1, dtype=char)
 
 
 @lru_cache(maxsize=64)
@@ -172,26 +224,29 @@ def _heads_backward(g, weights, query, key, value, is_causal, scale):
 
 
 def fill_gradients(g, weights, query, key, value, dq, dk, dv, is_causal, scale) -> None:
-    """The gradients of every head, in blocks of rows and then of columns."""
+    """The gradients of every head, in blocks of heads, of rows and then of columns."""
     length, steps = weights.shape[-2:]
-    room = np.zeros((length, steps), weights.dtype)
-    blocks = _blocks(length, steps, is_causal)
-    for head in np.ndindex(weights.shape[:-2]):
-        q, k, v, e, w = query[head], key[head], value[head].T, g[head], weights[head]
+    blocks, columns = _blocks(length, steps, is_causal), _blocks(steps, length, is_causal)
+
+    def some(where: tuple) -> None:
+        q, k, v, e, w = query[where], key[where], value[where].swapaxes(1, 2), g[where], weights[where]
+        room = np.empty(w.shape, w.dtype)
         for rows, seen in blocks:
-            part = room[rows, seen]
-            np.matmul(e[rows], v[:, seen], part)
-            adjoint_of_scores(part, w[rows, seen], scale)
-            np.matmul(part, k[seen], dq[head][rows])
-        for seen, _ in _blocks(steps, length, is_causal):
+            part = room[:, rows, seen]
+            np.matmul(e[:, rows], v[..., seen], part)
+            adjoint_of_scores(part, w[:, rows, seen], scale)
+            np.matmul(part, k[:, seen], dq[where][:, rows])
+        for seen, _ in columns:
             rows = slice(min(seen.start, length), None) if is_causal else slice(None)
-            np.matmul(w[rows, seen].T, e[rows], dv[head][seen])
-            np.matmul(room[rows, seen].T, q[rows], dk[head][seen])
+            np.matmul(w[:, rows, seen].swapaxes(1, 2), e[:, rows], dv[where][:, seen])
+            np.matmul(room[:, rows, seen].swapaxes(1, 2), q[:, rows], dk[where][:, seen])
+
+    _each_group(some, weights.shape, query.shape[-1])
 
 
 def adjoint_of_scores(d: np.ndarray, weights: np.ndarray, scale: float) -> None:
     """The gradient of the weights becomes that of the scores before their scaling, in place."""
-    d -= np.matmul(d[..., None, :], weights[..., None])[..., 0]
+    d -= np.vecdot(d, weights)[..., None]
     d *= weights
     if scale != 1:
         d *= scale
