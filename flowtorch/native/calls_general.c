@@ -78,7 +78,7 @@ static PyObject *run_body(Call *self, PyObject **arrays) {
     if (body == NULL) return NULL;
     Py_ssize_t n = PyTuple_GET_SIZE(self->names);
     if (Py_TYPE(body) == &Kernel_Type && (self->code == REDUCTION || n == self->positional)) {
-        PyObject *c = ((Kernel *)body)->run((Kernel *)body, arrays, self->code == REDUCTION ? 3 : n, NULL);
+        PyObject *c = kernel_run((Kernel *)body, arrays, self->code == REDUCTION ? 3 : n, NULL);
         if (c != NULL || PyErr_Occurred()) return c;
         body = ((Kernel *)body)->fallback;
     }

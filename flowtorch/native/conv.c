@@ -332,7 +332,7 @@ static PyObject *adjoint_weight(Kernel *self, PyObject *const *args, Py_ssize_t 
 
 const Entry conv_entries[] = {
     {"convolution", forward},
-    {"convolution_input", adjoint_input},
-    {"convolution_weight", adjoint_weight},
+    {"convolution_input", adjoint_input, NULL, EXPANDED},
+    {"convolution_weight", adjoint_weight, NULL, EXPANDED},
     {NULL},
 };

@@ -29,11 +29,18 @@ struct Kernel {
     const void *data;     /* what `run` wants to know beside its operands */
     PyObject *fallback;   /* the numpy kernel */
     const char *name;
+    int written_out;      /* of its entry */
 };
 
 extern PyTypeObject Kernel_Type;
 
-typedef struct { const char *name; Run run; const void *data; } Entry;
+/* What the kernel gives, without its fallback: NULL without an exception set where it declines. */
+PyObject *kernel_run(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
+
+/* Operands that a declined call may be tried again with, written out row by row, since the kernel only reads them and
+ * its result lies the same way for all of them. */
+enum { AS_THEY_ARE, EXPANDED, ALL };
+typedef struct { const char *name; Run run; const void *data; int written_out; } Entry;
 
 /* Each file has one table of entries, closed by a name of NULL; module.c lists the tables. */
 extern const Entry pointwise_entries[], cast_entries[], row_entries[], norm_entries[], random_entries[],

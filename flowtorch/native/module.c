@@ -7,11 +7,42 @@ static const Entry *const tables[] = {pointwise_entries, cast_entries, row_entri
     norm_entries, random_entries, reduce_entries, conv_entries, loss_entries, scatter_entries, put_entries,
     extreme_entries, attention_entries, copy_entries, recurrent_entries, recurrent_backward_entries, NULL};
 
+/* Whether the elements of an array are read again along some dimension, or do not follow each other. */
+static int to_be_written_out(const Kernel *self, PyObject *x) {
+    if (Py_TYPE(x) != &PyArray_Type || PyArray_IS_C_CONTIGUOUS((PyArrayObject *)x)) return 0;
+    if (self->written_out == ALL) return 1;
+    for (int d = 0; d < PyArray_NDIM((PyArrayObject *)x); d++)
+        if (PyArray_STRIDE((PyArrayObject *)x, d) == 0 && PyArray_DIM((PyArrayObject *)x, d) > 1) return 1;
+    return 0;
+}
+
+/* A declined call once more, on copies of such operands: gradients of sums are expanded, and a copy is little beside the
+ * kernel. NULL if there are none. */
+static PyObject *again(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    enum { MOST = 16 };
+    PyObject *given[MOST], *result = NULL;
+    Py_ssize_t all = count + (names ? PyTuple_GET_SIZE(names) : 0), copied = 0, k;
+    if (all > MOST) return NULL;
+    for (k = 0; k < all; k++) {
+        given[k] = args[k];
+        if (!to_be_written_out(self, args[k])) Py_INCREF(args[k]);
+        else if ((given[k] = PyArray_NewCopy((PyArrayObject *)args[k], NPY_CORDER)) == NULL) break;
+        else copied++;
+    }
+    if (k == all && copied) result = self->run(self, given, count, names);
+    while (k--) Py_DECREF(given[k]);
+    return result;
+}
+
+PyObject *kernel_run(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+    PyObject *result = self->run(self, args, count, names);
+    return result || !self->written_out || PyErr_Occurred() ? result : again(self, args, count, names);
+}
+
 static PyObject *kernel_call(PyObject *callable, PyObject *const *args, size_t flags, PyObject *names) {
     Kernel *self = (Kernel *)callable;
-    PyObject *result = self->run(self, args, PyVectorcall_NARGS(flags), names);
-    if (result != NULL) return result;
-    if (PyErr_Occurred()) return NULL;
+    PyObject *result = kernel_run(self, args, PyVectorcall_NARGS(flags), names);
+    if (result != NULL || PyErr_Occurred()) return result;
     return PyObject_Vectorcall(self->fallback, args, flags, names);
 }
 
@@ -78,6 +109,7 @@ static PyObject *module_kernel(PyObject *module, PyObject *args) {
                 self->run = e->run;
                 self->data = e->data;
                 self->name = e->name;
+                self->written_out = e->written_out;
                 Py_INCREF(fallback);
                 self->fallback = fallback;
                 PyObject_GC_Track((PyObject *)self);

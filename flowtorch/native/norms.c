@@ -365,10 +365,10 @@ static PyObject *batch_norm_adjoint(Kernel *self, PyObject *const *args, Py_ssiz
 
 const Entry norm_entries[] = {
     {"_batch_norm", batch_norm},
-    {"_batch_norm_adjoint", batch_norm_adjoint},
-    {"_layer_norm", layer_norm},
-    {"_layer_norm_adjoint", layer_norm_adjoint},
+    {"_batch_norm_adjoint", batch_norm_adjoint, NULL, EXPANDED},
+    {"_layer_norm", layer_norm, NULL, ALL},
+    {"_layer_norm_adjoint", layer_norm_adjoint, NULL, ALL},
     {"_standardize", standardize},
-    {"_standardize_adjoint", standardize_adjoint},
+    {"_standardize_adjoint", standardize_adjoint, NULL, EXPANDED},
     {NULL},
 };

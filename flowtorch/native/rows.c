@@ -227,8 +227,8 @@ const Entry row_entries[] = {
     {"adjoint_of_scores", scores_run, NULL},
     {"_softmax", along_run, &softmax},
     {"_log_softmax", along_run, &log_softmax},
-    {"_softmax_backward", along_run, &softmax_backward},
-    {"_log_softmax_backward", along_run, &log_softmax_backward},
+    {"_softmax_backward", along_run, &softmax_backward, EXPANDED},
+    {"_log_softmax_backward", along_run, &log_softmax_backward, EXPANDED},
     {"cumsum", cumsum_run, &cumsum},
     {NULL},
 };
