@@ -14,6 +14,7 @@ import numpy as np
 from flowtorch.array.blocks import BLOCK, fill
 
 _TWO = np.full((), 2, np.float32)
+_LOG2E = math.log2(math.e)
 _LN2 = np.full((), math.log(2), np.float32)  # a twentieth of a unit off
 
 
@@ -34,6 +35,16 @@ def one_plus_exp(x: np.ndarray, out: np.ndarray) -> None:
     else:
         np.exp(x, out)
         out += 1
+
+
+def exp_of_multiple(x: np.ndarray, factor: float, out: np.ndarray) -> None:
+    """Write ``exp(factor * x)`` in single precision; the product is rounded, to a part in 10^7 of itself."""
+    if _has_vectors("exp2"):
+        np.multiply(x, factor * _LOG2E, out)
+        np.exp2(out, out)
+    else:
+        np.multiply(x, factor, out)
+        np.exp(out, out)
 
 
 def log(x: np.ndarray) -> np.ndarray:

@@ -213,7 +213,8 @@ def _silu_backward(grad, input):
 
 def _silu_slope(part: np.ndarray, grad: np.ndarray, out: np.ndarray, s: np.ndarray) -> None:
     np.negative(part, s)
-    one_plus_exp(s, s)
+    np.exp(s, s)                                      # expm1 errs too much where what is left of one counts
+    s += 1
     np.reciprocal(s, s)
     np.subtract(1, s, out)
     out *= part

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from flowtorch.array.blocks import fill
-from flowtorch.array.vectors import one_plus_exp
+from flowtorch.array.vectors import exp_of_multiple, one_plus_exp
 from flowtorch.ops.order import astype
 
 # erf(x) = x * P(x^2) / Q(x^2) for |x| <= LIMIT with a relative error of 2e-9 (a fit by weighted least squares);
@@ -28,7 +28,7 @@ _ODDS = np.array([
     [1, 0.100647119, 0.00792531928, 0.000122296558, 1.44381676e-07],
 ], np.float32)  # fmt: skip
 _STEEP = np.float32(1e4)  # the square of an argument so large that ndtr is 0 or 1
-_MINUS_HALF = np.full((), -0.5, np.float32)
+_TINY = np.float32(1e-30)
 _LOWEST = np.float32(-3e38)
 _FAR = np.float32(40)  # where exp(-u^2 / 2) is zero in double precision
 _DENSITY = 1 / math.sqrt(2 * math.pi)
@@ -183,18 +183,15 @@ def _gelu_block(part: np.ndarray, out: np.ndarray, powers: np.ndarray, sums: np.
 
 def gelu_slope_from(x: np.ndarray, y: np.ndarray, grad: np.ndarray) -> np.ndarray:
     """``grad`` times the derivative of ``gelu`` at ``x`` in float32, from ``y / x``, where ``y`` is ``gelu(x)``."""
-    return fill(_slope_from_block, x, y, grad, rooms=(np.float32, np.bool_))
+    return fill(_slope_from_block, x, y, grad, rooms=(np.float32,))
 
 
-def _slope_from_block(x: np.ndarray, y: np.ndarray, grad: np.ndarray, out: np.ndarray, room: np.ndarray,
-                      small: np.ndarray) -> None:
+def _slope_from_block(x: np.ndarray, y: np.ndarray, grad: np.ndarray, out: np.ndarray, room: np.ndarray) -> None:
     np.divide(y, x, out)
-    np.less(np.abs(x, out=room), 1e-30, out=small)    # the quotient has no digits there, or no value
-    if small.any():
-        np.copyto(out, 0.5, where=small)
     np.multiply(x, x, room)
-    room *= _MINUS_HALF
-    np.exp(room, room)
+    if not room.min() > _TINY:                        # the quotient has no digits there, or no value
+        np.copyto(out, 0.5, where=np.abs(x) < 1e-15)
+    exp_of_multiple(room, -0.5, room)
     room *= _DENSITY
     room *= x
     out += room
