@@ -16,8 +16,9 @@ from flowtorch.array.tensortype import tensor_type
 from flowtorch.array.vectors import one_plus_exp
 from flowtorch.dtypes import float32
 from flowtorch.native import calls
+from flowtorch.ops import erf_blocks
 from flowtorch.ops.arguments import need_number
-from flowtorch.ops.erf import FEW, gelu_slope, gelu_slope_from
+from flowtorch.ops.erf import FEW, gelu_slope
 from flowtorch.ops.erf import gelu as gelu_of
 from flowtorch.ops.families import pointwise
 from flowtorch.ops.order import in_order
@@ -150,7 +151,7 @@ def _gelu_gradient(g, input, out):
     if (input._type is _SINGLE and g._type is _SINGLE and out._type is _SINGLE and by_hand(g, input, out)
             and not active and input._array.size >= FEW and g._array.shape == input._array.shape):
         x = input._array
-        return wrap(in_order(gelu_slope_from(x, out._array, g._array), x, g._array), g._type)
+        return wrap(in_order(erf_blocks.gelu_slope(x, out._array, g._array), x, g._array), g._type)
     return _gelu_backward(g, input)
 
 

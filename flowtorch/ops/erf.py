@@ -8,28 +8,14 @@ from collections.abc import Callable
 import numpy as np
 
 from flowtorch.array.blocks import fill
-from flowtorch.array.vectors import exp_of_multiple, one_plus_exp
+from flowtorch.ops import erf_blocks
 from flowtorch.ops.order import astype
 
-# erf(x) = x * P(x^2) / Q(x^2) for |x| <= LIMIT with a relative error of 2e-9 (a fit by weighted least squares);
-# beyond, it is 1 in single precision.
-P = (-1.279527073e-08, 4.608393957e-06, 0.0003767272821, 0.003838491597, 0.05424314545, 0.1851342867, 1.128379169)
-Q = (6.239129255e-05, 0.00130145604, 0.01542967326, 0.113872722, 0.4974043959, 1.0)
-LIMIT = 3.9192
 # erfcx(u / sqrt(2)) / 2 for 0 <= u <= 14.4 as a quotient of polynomials in u, with a relative error of 6e-9.
 _TAIL = np.array([
     [0.5, 0.43808627, 0.1830802, 0.040580902, 0.0041085146, 0],
     [1, 1.6740575, 1.2018603, 0.46906152, 0.101727754, 0.010298397],
 ])  # fmt: skip
-# The logarithm of ndtr(-x) / ndtr(x) is x times this quotient of polynomials in x^2: to 6e-9 / (ndtr(x) ndtr(-x)), and
-# to 6e-5 as far out as 9 (a minimax fit by linear programming). All terms of a polynomial have one sign.
-_ODDS = np.array([
-    [-1.59576896, -0.233281846, -0.0198852617, -0.000660712, -3.24141792e-06],
-    [1, 0.100647119, 0.00792531928, 0.000122296558, 1.44381676e-07],
-], np.float32)  # fmt: skip
-_STEEP = np.float32(1e4)  # the square of an argument so large that ndtr is 0 or 1
-_TINY = np.float32(1e-30)
-_LOWEST = np.float32(-3e38)
 _FAR = np.float32(40)  # where exp(-u^2 / 2) is zero in double precision
 _DENSITY = 1 / math.sqrt(2 * math.pi)
 _SIGN, _ONE = np.int32(-(2**31)), np.float32(1).view(np.int32)
@@ -43,30 +29,7 @@ def erf(x: np.ndarray) -> np.ndarray:
         from scipy.special import erf as general  # on first use: it costs more than all of flowtorch
 
         return general(x)
-    return fill(_rational, x, rooms=(np.float64,) * 4)
-
-
-def _rational(
-    part: np.ndarray, out: np.ndarray, x: np.ndarray, square: np.ndarray, p: np.ndarray, q: np.ndarray
-) -> None:
-    """Evaluate the fit in double precision, so that its rounding does not show in single."""
-    np.copyto(x, part)  # a cast of its own: ufuncs that cast on the way are slow
-    np.minimum(x, LIMIT, out=x)
-    np.maximum(x, -LIMIT, out=x)
-    np.multiply(x, x, square)
-    np.multiply(square, P[0], p)
-    np.multiply(square, Q[0], q)
-    for c in P[1:-1]:
-        p += c
-        p *= square
-    p += P[-1]
-    for c in Q[1:-1]:
-        q += c
-        q *= square
-    q += Q[-1]
-    p *= x
-    p /= q
-    np.copyto(out, p, casting="same_kind")
+    return erf_blocks.erf(x)
 
 
 def _squared(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -140,7 +103,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
         p = _lower_tail(x)
         p *= np.abs(np.minimum(x, 3e38))              # infinity keeps nothing of a product with zero
         return np.copysign(np.maximum(x, 0) - p, x, dtype=np.float32, casting="same_kind")
-    return fill(_gelu_block, x, rooms=((5, np.float32), (2, np.float32)))
+    return erf_blocks.gelu(x)
 
 
 def gelu_slope(x: np.ndarray) -> np.ndarray:
@@ -160,42 +123,6 @@ def _lower_tail(x: np.ndarray) -> np.ndarray:
     from scipy.special import ndtr as general
 
     return np.asarray(general(-np.abs(x.astype(np.float64))))
-
-
-def _gelu_block(part: np.ndarray, out: np.ndarray, powers: np.ndarray, sums: np.ndarray) -> None:
-    powers = powers.reshape(5, -1)
-    x, sums = part.reshape(-1), sums.reshape(2, -1)
-    one, square, fourth, sixth, eighth = powers
-    one.fill(1)
-    np.multiply(x, x, square)
-    if not square.max() < _STEEP:                     # powers of infinity have no quotient
-        np.minimum(square, _STEEP, out=square)
-        x = np.maximum(x, _LOWEST)
-    np.multiply(square, square, fourth)
-    np.multiply(square, fourth, sixth)
-    np.multiply(fourth, fourth, eighth)
-    odds, below = np.matmul(_ODDS, powers, out=sums)  # one call for both polynomials
-    odds /= below
-    odds *= x
-    one_plus_exp(odds, odds)
-    np.divide(x.reshape(part.shape), odds.reshape(part.shape), out)
-
-
-def gelu_slope_from(x: np.ndarray, y: np.ndarray, grad: np.ndarray) -> np.ndarray:
-    """``grad`` times the derivative of ``gelu`` at ``x`` in float32, from ``y / x``, where ``y`` is ``gelu(x)``."""
-    return fill(_slope_from_block, x, y, grad, rooms=(np.float32,))
-
-
-def _slope_from_block(x: np.ndarray, y: np.ndarray, grad: np.ndarray, out: np.ndarray, room: np.ndarray) -> None:
-    np.divide(y, x, out)
-    np.multiply(x, x, room)
-    if not room.min() > _TINY:                        # the quotient has no digits there, or no value
-        np.copyto(out, 0.5, where=np.abs(x) < 1e-15)
-    exp_of_multiple(room, -0.5, room)
-    room *= _DENSITY
-    room *= x
-    out += room
-    out *= grad
 
 
 def _slope_block(part: np.ndarray, out: np.ndarray, *room: np.ndarray) -> None:
