@@ -15,6 +15,8 @@ from flowtorch.array import blas
 from flowtorch.ops.conv_geometry import Geometry, each_image, offsets, partial_sums
 from flowtorch.ops.conv_moves import Moves
 
+_MANY = 2048  # outputs: for so many BLAS is faster by more than turning the result round costs
+
 
 class _Rows:
     """The copies of one image: for positions and channels, or with ``turned`` for channels and positions from the last.
@@ -92,15 +94,21 @@ def _multiply(x: np.ndarray, matrices: np.ndarray, g: Geometry, out: np.ndarray,
 
 def weight_gradient(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
     """(F, C, *kernel) of the gradient of ``forward`` and its input."""
-    own = grad.reshape(len(x), g.outputs, -1)
+    own, columns = grad.reshape(len(x), g.outputs, -1), prod(g.kernel[1:]) * g.channels
+    upright = own.size // g.outputs < _MANY
 
     def some(images: slice, total: np.ndarray) -> None:
         rows = _Rows(g, dtype)
         for image, gradient in zip(x[images], own[images], strict=True):
             rows.fill(image)
             for k in range(rows.count):
-                blas.multiply(rows.shifted(k), gradient.T, total[k], 1.0)
+                if upright:
+                    blas.multiply(gradient, rows.shifted(k).T, total[k], 1.0)
+                else:
+                    blas.multiply(rows.shifted(k), gradient.T, total[k], 1.0)
 
-    total = partial_sums(some, len(x), g, (g.kernel[0], prod(g.kernel[1:]) * g.channels, g.outputs), dtype)
-    total = total.reshape(*g.kernel, g.channels, g.outputs)
-    return np.ascontiguousarray(total.transpose(total.ndim - 1, total.ndim - 2, *range(total.ndim - 2)))
+    shape = (g.outputs, columns) if upright else (columns, g.outputs)
+    total = partial_sums(some, len(x), g, (g.kernel[0], *shape), dtype)
+    total = total if upright else total.swapaxes(1, 2)
+    total = total.reshape(g.kernel[0], g.outputs, *g.kernel[1:], g.channels)
+    return np.ascontiguousarray(total.transpose(1, total.ndim - 1, 0, *range(2, total.ndim - 1)))

@@ -98,12 +98,12 @@ def weight_gradient(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) ->
         for now, c in columns.of(images):
             own = together(grad[now], g.groups)
             if g.groups == 1:
-                blas.multiply(c[0], own[0].T, total[0], 1.0)
+                blas.multiply(own[0], c[0].T, total[0], 1.0)
             else:
-                total += np.matmul(c, own.swapaxes(1, 2))
+                total += np.matmul(own, c.swapaxes(1, 2))
 
-    total = partial_sums(some, len(x), g, (g.groups, g.channels * prod(g.kernel), g.outputs), dtype)
-    return total.swapaxes(1, 2).reshape(g.groups * g.outputs, g.channels, *g.kernel)
+    total = partial_sums(some, len(x), g, (g.groups, g.outputs, g.channels * prod(g.kernel)), dtype)
+    return total.reshape(g.groups * g.outputs, g.channels, *g.kernel)
 
 
 def scattered(grad: np.ndarray, weight: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
