@@ -9,6 +9,7 @@ import pytest
 
 import flowtorch
 from flowtorch.array import blas, blocks, spread
+from flowtorch.ops import normalization_blocks
 
 run = spread.spread
 
@@ -113,3 +114,19 @@ def test_blocks_give_the_same_on_any_number_of_threads():
     flowtorch.set_num_threads(3)
     assert all(np.array_equal(a, b) for a, b in zip(got, alone, strict=True))
     assert np.array_equal(alone[0], np.exp(x))
+
+
+def test_what_kernels_of_rows_return_stands_in_their_order():
+    x, results = np.arange(4 * 40 * blocks.BLOCK, dtype=np.float32).reshape(-1, 128), ["old"]
+    blocks.by_rows(lambda part, out: float(part[0, 0]), x, results=results)
+    assert len(results) > 30 and results == sorted(results) and results[0] == 0
+
+
+def test_gradients_of_layer_norm_are_the_same_on_any_number_of_threads():
+    rng = np.random.default_rng(0)
+    x, g, w = (rng.normal(size=shape).astype(np.float32) for shape in ((40000, 33), (40000, 33), 33))
+    got = normalization_blocks.rows_adjoint(g, x, w, 33, 1e-5, True)
+    flowtorch.set_num_threads(1)
+    alone = normalization_blocks.rows_adjoint(g, x, w, 33, 1e-5, True)
+    flowtorch.set_num_threads(3)
+    assert all(np.array_equal(a, b) for a, b in zip(got, alone, strict=True))

@@ -49,25 +49,28 @@ def _length(arrays: Sequence[np.ndarray], rooms: Sequence[Any]) -> int:
     return max(CACHE // each // 1024, 1) * 1024
 
 
-def by_rows(kernel: Callable, *inputs: np.ndarray, rooms: int = 0) -> np.ndarray:
+def by_rows(kernel: Callable, *inputs: np.ndarray, rooms: int = 0, results: list | None = None) -> np.ndarray:
     """A new array like the first input, written by ``kernel(*rows, out_rows, *rooms)`` some rows at a time.
 
-    All inputs are contiguous and of one shape; a row lies along the last dimension.
+    All inputs are contiguous and of one shape; a row lies along the last dimension. What the kernel returns is put into
+    ``results``, in the order of the rows; several threads may run it at once.
     """
     n = inputs[0].shape[-1]
     out = np.empty(inputs[0].shape, inputs[0].dtype)
     matrices = [a.reshape(-1, n) for a in (*inputs, out)]
     step = max(4 * BLOCK // n, 1)  # what is done to each row costs more than what leaves the first cache
     length = len(matrices[0])
+    results = [] if results is None else results
+    results[:] = [None] * -(-length // step)
 
     def some(first: int, last: int) -> None:
         space = [np.empty((step, n), out.dtype) for _ in range(rooms)]
         for start in range(first * step, min(last * step, length), step):
             parts = [a[start : start + step] for a in matrices]
             count = len(parts[0])
-            kernel(*parts, *(space if count == step else [s[:count] for s in space]))
+            results[start // step] = kernel(*parts, *(space if count == step else [s[:count] for s in space]))
 
-    _spread(some, -(-length // step), max(_GRAIN * BLOCK // (step * n), 1))
+    _spread(some, len(results), max(_GRAIN * BLOCK // (step * n), 1))
     return out
 
 

@@ -52,22 +52,24 @@ def rows(input: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, 
 def rows_adjoint(grad: np.ndarray, input: np.ndarray, weight: np.ndarray | None, count: int, eps: float,
                  affine: bool) -> tuple:
     """The gradients of ``rows`` in input, weight and bias; the last two empty unless ``affine``."""
-    dtype, sides = input.dtype, []
+    dtype = input.dtype
+    sides: list = []
     scale = sums.ones(count, dtype.char) if weight is None else weight.reshape(-1)
     share = scale / dtype.type(count)
 
-    def kernel(g: np.ndarray, part: np.ndarray, out: np.ndarray, deviation: np.ndarray) -> None:
+    def kernel(g: np.ndarray, part: np.ndarray, out: np.ndarray, deviation: np.ndarray) -> tuple:
         rstd = _deviations(part, deviation, eps)
         np.multiply(g, deviation, out)
-        if affine:
-            sides.append((rstd[:, 0].dot(out), sums.ones(len(g), dtype.char).dot(g)))
+        side = (rstd[:, 0].dot(out), sums.ones(len(g), dtype.char).dot(g)) if affine else ()
         deviation *= out.dot(share)[:, None] * rstd * rstd
         deviation += g.dot(share)[:, None]
         np.multiply(g, scale, out)
         out -= deviation
         out *= rstd
+        return side
 
-    dx = by_rows(kernel, grad.reshape(-1, count), input.reshape(-1, count), rooms=1).reshape(input.shape)
+    dx = by_rows(kernel, grad.reshape(-1, count), input.reshape(-1, count), rooms=1, results=sides)
+    dx = dx.reshape(input.shape)
     if not affine:
         return dx, np.empty(0, dtype), np.empty(0, dtype)
     return dx, *[np.add.reduce(np.stack(parts), axis=0) for parts in zip(*sides, strict=True)]

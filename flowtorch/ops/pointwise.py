@@ -9,6 +9,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.array import vectors
 from flowtorch.array.blocks import in_double
+from flowtorch.array.select import select
 from flowtorch.ops.families import pointwise, result_dtype
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.second_order import linked
@@ -195,7 +196,7 @@ _ZERO: dict = {}
            vjp=(lambda g, result: _relu_backward(g, result), None))
 def _relu_backward(grad, result):
     """``grad`` where ``result`` of relu is not zero."""
-    return np.where(result <= 0, _zero_of(grad.dtype), grad)
+    return select(result <= 0, _zero_of(grad.dtype), grad)
 
 
 @pointwise(out=False, expr="where(input <= 0, 0, input)",
