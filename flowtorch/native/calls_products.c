@@ -1,5 +1,6 @@
 /* Fast calls of matrix products, linear layers and concatenation. */
 #include "calls.h"
+#include "products.h"
 
 static int is_float(PyArrayObject *a) {
     int number = PyArray_TYPE(a);
@@ -72,7 +73,7 @@ static PyObject *matmul_call(PyObject *callable, PyObject *const *args, size_t n
         goto python;
     PyArrayObject *a = ARRAY(args[0]), *b = ARRAY(args[1]);
     if (PyArray_NDIM(a) != 2 || PyArray_NDIM(b) != 2 || PyArray_DIM(a, 1) != PyArray_DIM(b, 0)) goto python;
-    PyObject *c = PyArray_MatrixProduct2((PyObject *)a, (PyObject *)b, NULL);
+    PyObject *c = (PyObject *)matrix_product(a, b);
     if (c == NULL) goto python;
     return recorded(self, 0, new_tensor(c, SLOT(args[0], in_tensor.type)), args, 2);
 python:
@@ -116,7 +117,7 @@ static PyArrayObject *linear_array(PyArrayObject *a, PyArrayObject *weight, PyAr
     } else Py_INCREF(rows);
     PyArrayObject *transposed = (PyArrayObject *)PyArray_Transpose(weight, NULL);
     if (rows && transposed)
-        c = (PyArrayObject *)PyArray_MatrixProduct2((PyObject *)rows, (PyObject *)transposed, NULL);
+        c = matrix_product(rows, transposed);
     Py_XDECREF(rows);
     Py_XDECREF(transposed);
     if (c == NULL || (bias != NULL && !add_row(c, bias))) {

@@ -87,8 +87,8 @@ static void compute_panel(const Correlation *w, Index group, Index first, Index 
         for (Index tile = begin; tile < end; tile++) {
             Index f = tile_begin(w->f, tile), count = tile_begin(w->f, tile + 1) - f, channel = group * w->f + f;
             for (Index t = k; t < stop; t += TILE_SUM) {
-                TileRows rows = {w->w + channel * w->k + t, off, 1, 1, least(stop - t, TILE_SUM), 0, 0};
-                tile_product(count, vectors, &rows, panel + (t - k) * vectors * LANES, sums + f * PANEL, t > 0);
+                TileRows rows = {w->w + channel * w->k + t, off, 1, 1, least(stop - t, TILE_SUM), 0, 0, 1};
+                tile_product(count, vectors, &rows, panel + (t - k) * vectors * LANES, sums + f * PANEL, PANEL, t > 0);
             }
             if (slice == slices - 1) store_tile(w, channel, count, pieces, n, sums + f * PANEL);
         }
@@ -158,7 +158,7 @@ static void sum_tiles(const Gradients *s, TileRows *rows, Index part, Index pane
     for (Index tile = tiles_of(w->k) * part / s->parts; tile < last; tile++) {
         Index t = tile_begin(w->k, tile);
         rows->off = w->off + t;
-        tile_product(tile_begin(w->k, tile + 1) - t, panel_width(s, panel) / LANES, rows, at, sums + t * PANEL, 1);
+        tile_product(tile_begin(w->k, tile + 1) - t, panel_width(s, panel) / LANES, rows, at, sums + t * PANEL, PANEL, 1);
     }
 }
 
@@ -177,7 +177,8 @@ static void sum_gradients(void *context, Index begin, Index end) {
                 for (Index x = 0; x < w->columns; x += columns) {
                     TileRows rows = {.a = w->planes + n * w->plane_image + group * w->plane_group + y * w->pitch + x,
                                      .images = least(images, w->images - n), .lines = least(lines, w->lines - y),
-                                     .columns = least(columns, w->columns - x), .image = w->plane_image, .line = w->pitch};
+                                     .columns = least(columns, w->columns - x), .image = w->plane_image, .line = w->pitch,
+                                     .step = 1};
                     const float *at = turned + (n * s->area + y * w->columns + x) * panel_width(s, panel);
                     sum_tiles(s, &rows, part, panel, at, sums);
                 }

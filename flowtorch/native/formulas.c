@@ -2,6 +2,7 @@
 CPU. What a formula finds otherwise than it expects (hooks have packed it, it was written since, the graph was freed) it
 leaves to the node's `apply`, which says what is wrong. */
 #include "engine.h"
+#include "products.h"
 
 static PyObject *formulas;              /* class of nodes -> the address of a Formula */
 
@@ -180,7 +181,7 @@ static int derive_total(Formula *f, PyObject *node, PyObject *g, PyObject **grad
 static PyArrayObject *product(PyArrayObject *x, int turned, PyArrayObject *y, int other_turned) {
     PyArrayObject *a = x && turned ? (PyArrayObject *)PyArray_Transpose(x, NULL) : (PyArrayObject *)Py_XNewRef(x);
     PyArrayObject *b = y && other_turned ? (PyArrayObject *)PyArray_Transpose(y, NULL) : (PyArrayObject *)Py_XNewRef(y);
-    PyArrayObject *c = a && b ? (PyArrayObject *)PyArray_MatrixProduct2((PyObject *)a, (PyObject *)b, NULL) : NULL;
+    PyArrayObject *c = a && b ? matrix_product(a, b) : NULL;
     Py_XDECREF(a);
     Py_XDECREF(b);
     Py_XDECREF(x);

@@ -3,7 +3,7 @@
 
 #define AHEAD 8 /* rows of a panel that are asked for before they are read */
 
-INLINE void product(const int F, const int V, const TileRows *r, const float *b, float *c, int add) {
+INLINE void product(const int F, const int V, const TileRows *r, const float *b, float *c, Index c_line, int add) {
     vf s[TILE_ROWS][PANEL_VECTORS]; /* sizes that are no parameters, so that all of it goes to registers */
     const float *row[TILE_ROWS];
 #pragma GCC unroll 16
@@ -15,7 +15,7 @@ INLINE void product(const int F, const int V, const TileRows *r, const float *b,
     for (Index n = 0; n < r->images; n++)
         for (Index y = 0; y < r->lines; y++) {
             Index k = n * r->image + y * r->line;
-            for (Index end = k + r->columns; k < end; k++, b += V * LANES) {
+            for (Index end = k + r->columns * r->step; k < end; k += r->step, b += V * LANES) {
                 vf x[PANEL_VECTORS];
 #pragma GCC unroll 4
                 for (int v = 0; v < V; v++) {
@@ -34,15 +34,15 @@ INLINE void product(const int F, const int V, const TileRows *r, const float *b,
     for (int f = 0; f < F; f++)
 #pragma GCC unroll 4
         for (int v = 0; v < V; v++) {
-            float *to = c + f * PANEL + v * LANES;
+            float *to = c + f * c_line + v * LANES;
             v_store(to, add ? v_load(to) + s[f][v] : s[f][v]);
         }
 }
 
-#define PRODUCT(F, V) case F * 4 + V: product(F, V, rows, panel, c, add); break;
+#define PRODUCT(F, V) case F * 4 + V: product(F, V, rows, panel, c, c_line, add); break;
 #define PRODUCTS(F) PRODUCT(F, 1) PRODUCT(F, 2) PRODUCT(F, 3)
 
-void tile_product(Index count, Index vectors, const TileRows *rows, const float *panel, float *c, int add) {
+void tile_product(Index count, Index vectors, const TileRows *rows, const float *panel, float *c, Index c_line, int add) {
     switch (count * 4 + vectors) {
         PRODUCTS(1) PRODUCTS(2) PRODUCTS(3) PRODUCTS(4)
 #if WIDE
@@ -70,21 +70,26 @@ INLINE void transpose_square(vf *r) {
     }
 }
 
+/* A whole square, or the first `deep` rows and `wide` columns of one. */
+INLINE void transpose_part(float *to, Index to_line, const float *from, Index from_line, Index deep, Index wide, int whole) {
+    vf r[LANES];
+#pragma GCC unroll 16
+    for (int k = 0; k < LANES; k++)
+        r[k] = whole ? v_load(from + k * from_line) : k < deep ? v_load_part(from + k * from_line, wide, 0) : v_all(0);
+    transpose_square(r);
+#pragma GCC unroll 16
+    for (int k = 0; k < LANES; k++)
+        if (whole) v_store(to + k * to_line, r[k]);
+        else if (k < wide) v_store_part(to + k * to_line, r[k], deep);
+}
+
 void transpose_into(float *to, Index to_line, const float *from, Index from_line, Index m, Index n) {
     for (Index i = 0; i < m; i += LANES)
         for (Index j = 0; j < n; j += LANES) {
-            vf r[LANES];
             Index deep = m - i < LANES ? m - i : LANES, wide = n - j < LANES ? n - j : LANES;
             const float *x = from + i * from_line + j;
-            if (deep == LANES && wide == LANES)
-                for (int k = 0; k < LANES; k++) r[k] = v_load(x + k * from_line);
-            else
-                for (int k = 0; k < LANES; k++) r[k] = k < deep ? v_load_part(x + k * from_line, wide, 0) : v_all(0);
-            transpose_square(r);
             float *y = to + j * to_line + i;
-            if (deep == LANES && wide == LANES)
-                for (int k = 0; k < LANES; k++) v_store(y + k * to_line, r[k]);
-            else
-                for (int k = 0; k < wide; k++) v_store_part(y + k * to_line, r[k], deep);
+            if (deep == LANES && wide == LANES) transpose_part(y, to_line, x, from_line, LANES, LANES, 1);
+            else transpose_part(y, to_line, x, from_line, deep, wide, 0);
         }
 }

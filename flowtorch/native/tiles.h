@@ -12,15 +12,16 @@
 #endif
 #define TILE_SUM 256 /* products that are summed one after the other, at most: such sums are added up in memory */
 
-/* Row i begins at a + off[i] and goes on for `columns` numbers in each of `lines` lines of each of `images` images. */
+/* Row i begins at a + off[i]: `columns` numbers, `step` apart, in each of `lines` lines of each of `images` images. */
 typedef struct {
     const float *a;
     const int32_t *off;
-    Index images, lines, columns, image, line; /* the last two are steps, in numbers */
+    Index images, lines, columns, image, line, step; /* the last three are distances, in numbers */
 } TileRows;
 
-/* c[i][j] = (`add` ? c[i][j] : 0) + sum over k of row[i][k] * panel[k][j], for `count` rows and whole vectors of j. */
-void tile_product(Index count, Index vectors, const TileRows *rows, const float *panel, float *c, int add);
+/* c[i][j] = (`add` ? c[i][j] : 0) + sum over k of row[i][k] * panel[k][j], for `count` rows and whole vectors of j;
+ * the rows of c are `c_line` apart. */
+void tile_product(Index count, Index vectors, const TileRows *rows, const float *panel, float *c, Index c_line, int add);
 
 /* `to` (n, m), its rows `to_line` apart, becomes the transposed of `from` (m, n). */
 void transpose_into(float *to, Index to_line, const float *from, Index from_line, Index m, Index n);
