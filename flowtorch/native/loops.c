@@ -1105,6 +1105,47 @@ static void _prelu_kernel_float64(char *const *p, Index n, const double *s) {
 static const Pointwise _prelu_kernel_record = {2, 0, 50000, {NULL}, {0},
     {{{FLOAT32, FLOAT32}, FLOAT32, _prelu_kernel_float32, NULL}, {{FLOAT64, FLOAT64}, FLOAT64, _prelu_kernel_float64, NULL}, {{0}}}};
 
+static void huber_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    const float s0 = (float)s[0];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        float e0 = x0[i];
+        float t0 = fabsf(e0);
+        uint8_t t1 = t0 < s0;
+        float t2 = (float)0.5;
+        float t3 = t2 * e0;
+        float t4 = t3 * e0;
+        float t5 = t2 * s0;
+        float t6 = t0 - t5;
+        float t7 = s0 * t6;
+        float t8 = t1 ? t4 : t7;
+        y[i] = t8;
+    }
+}
+
+static void huber_float64(char *const *p, Index n, const double *s) {
+    const double *x0 = (const double *)p[0];
+    double *y = (double *)p[1];
+    const double s0 = (double)s[0];
+    _Pragma("GCC ivdep") for (Index i = 0; i < n; i++) {
+        double e0 = x0[i];
+        double t0 = fabs(e0);
+        uint8_t t1 = t0 < s0;
+        double t2 = 0.5;
+        double t3 = t2 * e0;
+        double t4 = t3 * e0;
+        double t5 = t2 * s0;
+        double t6 = t0 - t5;
+        double t7 = s0 * t6;
+        double t8 = t1 ? t4 : t7;
+        y[i] = t8;
+    }
+}
+
+static const Pointwise huber_record = {1, 1, 50000, {"delta"}, {1.0},
+    {{{FLOAT32}, FLOAT32, huber_float32, NULL}, {{FLOAT64}, FLOAT64, huber_float64, NULL}, {{0}}}};
+
 static void hardtanh_float32(char *const *p, Index n, const double *s) {
     const float *x0 = (const float *)p[0];
     float *y = (float *)p[1];
@@ -1401,6 +1442,32 @@ static void exp_float32_streamed(char *const *p, Index n, const double *s) {
 static const Pointwise exp_record = {1, 0, 8000, {NULL}, {0},
     {{{FLOAT32}, FLOAT32, exp_float32, exp_float32_streamed}, {{0}}}};
 
+INLINE vf expm1_float32_vector(vf e0) {
+    vf t0 = v_expm1(e0);
+    return t0;
+}
+static void expm1_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, expm1_float32_vector(v_load(x0 + i)));
+    if (i < n) v_store_part(y + i, expm1_float32_vector(v_load_part(x0 + i, n - i, 0.5f)), n - i);
+}
+static void expm1_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, expm1_float32_vector(v_load(x0 + i)));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    expm1_float32(rest, n - i, s);
+}
+
+static const Pointwise expm1_record = {1, 0, 8000, {NULL}, {0},
+    {{{FLOAT32}, FLOAT32, expm1_float32, expm1_float32_streamed}, {{0}}}};
+
 INLINE vf log_float32_vector(vf e0) {
     vf t0 = v_log(e0);
     return t0;
@@ -1662,6 +1729,45 @@ static void _silu_backward_float32_streamed(char *const *p, Index n, const doubl
 static const Pointwise _silu_backward_record = {2, 0, 8000, {NULL}, {0},
     {{{FLOAT32, FLOAT32}, FLOAT32, _silu_backward_float32, _silu_backward_float32_streamed}, {{0}}}};
 
+INLINE vf elu_float32_vector(vf e0, vf s0, vf s1, vf s2) {
+    vf t0 = v_all(0.0f);
+    vm t1 = v_less(t0, e0);
+    vf t2 = s0 * e0;
+    vf t3 = s1 * s0;
+    vf t4 = e0 * s2;
+    vf t5 = v_expm1(t4);
+    vf t6 = t3 * t5;
+    vf t7 = v_select(t1, t2, t6);
+    return t7;
+}
+static void elu_float32(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    const vf s0 = v_all((float)s[0]);
+    const vf s1 = v_all((float)s[1]);
+    const vf s2 = v_all((float)s[2]);
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(y + i, elu_float32_vector(v_load(x0 + i), s0, s1, s2));
+    if (i < n) v_store_part(y + i, elu_float32_vector(v_load_part(x0 + i, n - i, 0.5f), s0, s1, s2), n - i);
+}
+static void elu_float32_streamed(char *const *p, Index n, const double *s) {
+    const float *x0 = (const float *)p[0];
+    float *y = (float *)p[1];
+    const vf s0 = v_all((float)s[0]);
+    const vf s1 = v_all((float)s[1]);
+    const vf s2 = v_all((float)s[2]);
+    Index i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        stream_prefetch((const char *)(x0 + i));
+        v_stream(y + i, elu_float32_vector(v_load(x0 + i), s0, s1, s2));
+    }
+    char *const rest[] = {(char *)(x0 + i), (char *)(y + i)};
+    elu_float32(rest, n - i, s);
+}
+
+static const Pointwise elu_record = {1, 3, 8000, {"scale", "alpha", "input_scale"}, {1.0, 1.0, 1.0},
+    {{{FLOAT32}, FLOAT32, elu_float32, elu_float32_streamed}, {{0}}}};
+
 INLINE vf erf_float32_vector(vf e0) {
     vf t0 = v_erf(e0);
     return t0;
@@ -1758,6 +1864,7 @@ const Entry pointwise_entries[] = {
     {"threshold", pointwise_run, &threshold_record},
     {"leaky_relu", pointwise_run, &leaky_relu_record},
     {"_prelu_kernel", pointwise_run, &_prelu_kernel_record},
+    {"huber", pointwise_run, &huber_record},
     {"hardtanh", pointwise_run, &hardtanh_record},
     {"hardsigmoid", pointwise_run, &hardsigmoid_record},
     {"hardswish", pointwise_run, &hardswish_record},
@@ -1769,6 +1876,7 @@ const Entry pointwise_entries[] = {
     {"isinf", pointwise_run, &isinf_record},
     {"isfinite", pointwise_run, &isfinite_record},
     {"exp", pointwise_run, &exp_record},
+    {"expm1", pointwise_run, &expm1_record},
     {"log", pointwise_run, &log_record},
     {"tanh", pointwise_run, &tanh_record},
     {"sigmoid", pointwise_run, &sigmoid_record},
@@ -1777,6 +1885,7 @@ const Entry pointwise_entries[] = {
     {"gelu_tanh", pointwise_run, &gelu_tanh_record},
     {"silu", pointwise_run, &silu_record},
     {"_silu_backward", pointwise_run, &_silu_backward_record},
+    {"elu", pointwise_run, &elu_record},
     {"erf", pointwise_run, &erf_record},
     {"erfc", pointwise_run, &erfc_record},
     {"lgamma", pointwise_run, &lgamma_record},

@@ -24,13 +24,14 @@ OPS: dict[str, tuple[str, ...]] = {
         (
             "true_divide", "sqrt", "rsqrt", "reciprocal", "relu", "_relu_backward", "_sigmoid_backward",
             "_tanh_backward", "addcmul", "addcdiv", "lerp", "clamp", "threshold", "leaky_relu",
-            "_prelu_kernel", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "floor", "ceil", "trunc",
+            "_prelu_kernel", "huber", "hardtanh", "hardsigmoid", "hardswish", "hardshrink", "floor", "ceil", "trunc",
             "isnan", "isinf", "isfinite",
         ),
         REAL,
     ),
     **dict.fromkeys(
-        ("exp", "log", "tanh", "sigmoid", "gelu", "_gelu_backward", "gelu_tanh", "silu", "_silu_backward"),
+        ("exp", "expm1", "log", "tanh", "sigmoid", "gelu", "_gelu_backward", "gelu_tanh", "silu", "_silu_backward",
+         "elu"),
         SINGLE,
     ),
     "erf": REAL,
@@ -40,7 +41,7 @@ OPS: dict[str, tuple[str, ...]] = {
 FIXED = {"add": ("alpha",), "sub": ("alpha",)}
 # Elements that are worth waking a thread for.
 CHEAP, DEAR = 50_000, 8_000
-_DEAR = {"exp", "log", "tanh", "erf", "erfc", "lgamma"}
+_DEAR = {"exp", "expm1", "log", "tanh", "erf", "erfc", "lgamma"}
 
 
 def program(op, dtype: str) -> Program:
@@ -55,7 +56,8 @@ def program(op, dtype: str) -> Program:
 # The functions that vector.h has, and what else their expressions use.
 _VECTOR = {
     "add": "{0} + {1}", "sub": "{0} - {1}", "mul": "{0} * {1}", "div": "{0} / {1}", "neg": "-{0}",
-    "exp": "v_exp({0})", "log": "v_log({0})", "tanh": "v_tanh({0})", "erf": "v_erf({0})",
+    "exp": "v_exp({0})", "log": "v_log({0})", "tanh": "v_tanh({0})", "erf": "v_erf({0})", "expm1": "v_expm1({0})",
+    "gt": "v_less({1}, {0})", "where": "v_select({0}, {1}, {2})",
 }  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def vector_loop(name: str, p: Program) -> str:
     """The same on vectors, for expressions of slow float32 functions; and again with results that pass the caches."""
     inputs, lines = range(len(p.inputs)), []
     places = ", ".join(f"(char *)({x} + i)" for x in [*(f"x{k}" for k in inputs), "y"])
-    names = {v: f"e{k}" for k, v in enumerate(p.inputs)}
+    names = {v: f"e{k}" for k, v in enumerate(p.inputs)} | {v: f"s{k}" for k, v in enumerate(p.parameters)}
     for position, value in enumerate(p.steps):
         names[value] = f"t{position}"
         x = _logistic(value.args[1]) if value.op == "div" else None
@@ -96,12 +98,15 @@ def vector_loop(name: str, p: Program) -> str:
             text = logistic if above.op == "constant" and above.payload == 1 else f"{names[above]} * {logistic}"
         else:
             text = _VECTOR[value.op].format(*(names[arg] for arg in value.args))
-        lines.append(f"vf t{position} = {text};")
+        lines.append(f"{'vm' if value.type == 'bool' else 'vf'} t{position} = {text};")
     (result,) = (names[v] for v in p.outputs)
-    given = ", ".join(f"vf e{k}" for k in inputs)
+    parameters = range(len(p.parameters))
+    given = ", ".join([*(f"vf e{k}" for k in inputs), *(f"vf s{k}" for k in parameters)])
+    constants = [f"    const vf s{k} = v_all((float)s[{k}]);" for k in parameters]
 
     def call(load: str) -> str:
-        return f"{name}_vector({', '.join(load.format(k=k) for k in inputs)})"
+        operands = [*(load.format(k=k) for k in inputs), *(f"s{k}" for k in parameters)]
+        return f"{name}_vector({', '.join(operands)})"
 
     return "\n".join([
         f"INLINE vf {name}_vector({given}) {{",
@@ -111,6 +116,7 @@ def vector_loop(name: str, p: Program) -> str:
         f"static void {name}(char *const *p, Index n, const double *s) {{",
         *(f"    const float *x{k} = (const float *)p[{k}];" for k in inputs),
         f"    float *y = (float *)p[{len(p.inputs)}];",
+        *constants,
         "    Index i = 0;",
         f"    for (; i + LANES <= n; i += LANES) v_store(y + i, {call('v_load(x{k} + i)')});",
         f"    if (i < n) v_store_part(y + i, {call('v_load_part(x{k} + i, n - i, 0.5f)')}, n - i);",
@@ -118,6 +124,7 @@ def vector_loop(name: str, p: Program) -> str:
         f"static void {name}_streamed(char *const *p, Index n, const double *s) {{",
         *(f"    const float *x{k} = (const float *)p[{k}];" for k in inputs),
         f"    float *y = (float *)p[{len(p.inputs)}];",
+        *constants,
         "    Index i = 0;",
         "    for (; i + LANES <= n; i += LANES) {",
         *(f"        stream_prefetch((const char *)(x{k} + i));" for k in inputs),
@@ -132,7 +139,7 @@ def vector_loop(name: str, p: Program) -> str:
 
 def _on_vectors(p: Program) -> bool:
     kinds = {v.type for v in (*p.inputs, *p.steps)}
-    return kinds == {"float32"} and not p.parameters and any(v.op in _DEAR for v in p.steps)
+    return kinds <= {"float32", "bool"} and any(v.op in _DEAR for v in p.steps)
 
 
 def loop(name: str, p: Program) -> str:

@@ -98,14 +98,16 @@ INLINE vf v_sign_of(vf magnitude, vf sign) { return (vf)((vi)magnitude | ((vi)si
 #define TO_INTEGER 12582912.0f
 INLINE vf v_nearest_product(vf x, float factor) { return v_fma(x, v_all(factor), v_all(TO_INTEGER)) - TO_INTEGER; }
 
-/* 2 to the n-th times exp(r) for small r. */
-INLINE vf v_exp_scaled(vf r, vf n) {
+/* exp(r) - 1 for small r. */
+INLINE vf v_expm1_near_0(vf r) {
     vf q = v_fma(v_all(1.395048806e-3f), r, v_all(8.368889801e-3f));
     q = v_fma(q, r, v_all(4.166620597e-2f));
     q = v_fma(q, r, v_all(1.666651815e-1f));
     q = v_fma(q, r, v_all(0.5f));
-    return _mm512_scalef_ps(v_fma(q * r, r, r) + 1.0f, n);
+    return v_fma(q * r, r, r);
 }
+/* 2 to the n-th times exp(r) for small r. */
+INLINE vf v_exp_scaled(vf r, vf n) { return _mm512_scalef_ps(v_expm1_near_0(r) + 1.0f, n); }
 #define LESS_HALVES(x, n) v_fma(n, v_all(-1.42860677e-6f), v_fma(n, v_all(-0.693145752f), x)) /* x - n log(2) */
 
 INLINE vf v_exp_below(vf x) { /* for x of at most 89 */
@@ -114,6 +116,12 @@ INLINE vf v_exp_below(vf x) { /* for x of at most 89 */
     return v_exp_scaled(LESS_HALVES(x, n), n);
 }
 INLINE vf v_exp(vf x) { return v_exp_below(v_below(x, v_all(89.0f))); }
+
+INLINE vf v_expm1(vf x) { /* s (p + 1) - 1, in halves, as s may be the power of two beyond the largest number */
+    vf y = v_above(v_below(x, v_all(89.0f)), v_all(-104.0f)), n = v_nearest_product(y, 1.44269504f);
+    vf s = _mm512_scalef_ps(v_all(0.5f), n), half = v_fma(s, v_expm1_near_0(LESS_HALVES(y, n)), s - 0.5f);
+    return v_sign_of(half + half, x);
+}
 
 /* exp(x + low) for x between -150 and 89 and a small `low`. */
 INLINE vf v_exp_sum(vf x, vf low) {
@@ -203,6 +211,7 @@ INLINE vf v_erf(vf x) {
 #else
 INLINE vf v_exp(vf x) { return EACH(fast_expf(x[j])); }
 INLINE vf v_exp_below(vf x) { return v_exp(x); }
+INLINE vf v_expm1(vf x) { return EACH(__builtin_expm1f(x[j])); }
 INLINE vf v_log(vf x) { return EACH(fast_logf(x[j])); }
 INLINE vf v_tanh(vf x) { return EACH(fast_tanhf(x[j])); }
 INLINE vf v_erf(vf x) { return EACH(fast_erff(x[j])); }

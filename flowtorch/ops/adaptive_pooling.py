@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.sums import of_rows
 from flowtorch.ops.copy import like_channels
 from flowtorch.ops.families import op
 from flowtorch.ops.op import composite
@@ -65,6 +66,9 @@ def _adaptive_avg_pool(input, size):
         name = "adaptive_avg_pool3d" if len(size) == 3 else "adaptive_avg_pool2d"
         raise RuntimeError(f"{name}(): Expected input to have non-zero size for non-batch dimensions, but input has "
                            f"sizes {list(input.shape)} with dimension {input.shape.index(0, 2)} being empty")
+    if all(n == 1 for n in size) and input.dtype.char in "fd" and input.flags.c_contiguous:
+        count = math.prod(input.shape[2:])                                # one window: a sum is less than a product
+        return (of_rows(input.reshape(-1, count)) / input.dtype.type(count)).reshape(*input.shape[:2], *size)
     out = input
     for d, n in enumerate(size):
         out = np.moveaxis(_means(np.moveaxis(out, 2 + d, -1), n), -1, 2 + d)
@@ -88,6 +92,8 @@ def _spread(g: Any, input: Any, size: tuple) -> Any:
 )
 def _adaptive_avg_pool_backward(grad, size):
     """The adjoint of ``_adaptive_avg_pool``."""
+    if all(n == 1 for n in grad.shape[2:]) and size:
+        return np.full((*grad.shape[:2], *size), grad / grad.dtype.type(math.prod(size)))
     out = grad
     for d, n in enumerate(size):
         out = np.moveaxis(_shares(np.moveaxis(out, 2 + d, -1), n), -1, 2 + d)

@@ -176,7 +176,12 @@ def _length(size: np.ndarray, p: float) -> np.ndarray:
 
 
 @_cdist.derivative
-def _cdist_backward(g, x1, x2, p, out, needs):
+def _cdist_backward(g, x1, x2, p, product, out, needs):
+    if product:
+        weight = (g / out).masked_fill(out == 0, 0)
+        back = weight.transpose(-2, -1)
+        return (x1 * weight.sum(-1, True) - weight @ x2 if needs[0] else None,
+                x2 * back.sum(-1, True) - back @ x1 if needs[1] else None)
     change = x1.unsqueeze(-2) - x2.unsqueeze(-3)
     length, weight = out.unsqueeze(-1), g.unsqueeze(-1)
     if p == 0:

@@ -5,6 +5,7 @@
         for (long i = 0; i < n; i += LANES) v_store(y + i, v_##name(v_load(x + i)));                                  \
     }
 ON_ARRAYS(exp)
+ON_ARRAYS(expm1)
 ON_ARRAYS(log)
 ON_ARRAYS(tanh)
 ON_ARRAYS(erf)
