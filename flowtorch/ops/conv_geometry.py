@@ -115,13 +115,13 @@ def partial_sums(some: Callable[[slice, np.ndarray], object], images: int, g: Ge
 
     How the images are divided does not depend on the number of threads, and neither do the results.
     """
-    parts = max(1, min(images, _SUMS, _ELEMENTS // max(1, prod(shape))))
+    work = g.groups * g.outputs * g.channels * prod(g.kernel) * prod(g.out) * images
+    parts = max(1, min(images, _SUMS, _ELEMENTS // max(1, prod(shape)), work // _WORTH))
     totals = np.zeros((parts, *shape), dtype)
 
     def each(first: int, last: int) -> None:
         for i in range(first, last):
             some(slice(images * i // parts, images * (i + 1) // parts), totals[i])
 
-    work = g.groups * g.outputs * g.channels * prod(g.kernel) * prod(g.out) * images // parts
-    spread(each, parts, 1 + _WORTH // (work + 1))
+    spread(each, parts)
     return totals[0] if parts == 1 else totals.sum(0)

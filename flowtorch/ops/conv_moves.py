@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-_as_strided = np.lib.stride_tricks.as_strided
-
 
 class Moves:
     """How to fill (*positions, *lead, *size) ``copies`` from (*lead, *size) images.
@@ -35,8 +33,8 @@ class Moves:
         by_lead = [prod(lead[d + 1 :]) * area for d in range(len(lead))]
         strides = [n * item for n in (*by_position, *by_lead, 1)]
         shape = (*copies.shape[:-dims], area)
-        self.source = _as_strided(room[margin + first :], shape, strides, writeable=False)
-        self.target = _as_strided(copies, shape, (*copies.strides[:-dims], item))
+        self.source = np.ndarray(shape, room.dtype, room, (margin + first) * item, strides)
+        self.target = copies.reshape(shape)
         self.edges = [copies[where] for where in _edges(size, shifts)]
 
     def fill(self, images: np.ndarray) -> None:
