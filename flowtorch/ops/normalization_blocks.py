@@ -82,25 +82,33 @@ def channels_adjoint(grad: np.ndarray, input: np.ndarray, weight: np.ndarray | N
     dtype = x.dtype
     count = dtype.type(n * x.shape[2])
     mean = sums.over(x, (0, 2))[:, None] / count
-    deviation, room = np.empty((2, *x.shape[1:]), dtype)
-    sides = np.zeros((3, channels, 1))                  # double precision: there may be many samples
+    step = max(1, min(n, 4 * BLOCK // max(1, channels * x.shape[2])))
+    blocks = [slice(i, i + step) for i in range(0, n, step)]
+    deviations, room = np.empty((2, step, *x.shape[1:]), dtype)
+    sides = np.zeros((3, channels))                     # double precision: there may be many samples
     variance, along, total = sides
-    for i in range(n):
-        np.subtract(x[i], mean, deviation)
-        np.multiply(g[i], deviation, room)
-        variance += sums.of_rows(deviation, squares=True)
-        along += sums.of_rows(room)
-        total += sums.of_rows(g[i])
+    for images in blocks:
+        own = g[images]
+        deviation = np.subtract(x[images], mean, deviations[: len(own)])
+        variance += _by_channel(deviation, squares=True)
+        along += _by_channel(np.multiply(own, deviation, room[: len(own)]))
+        total += _by_channel(own)
     rstd = 1 / np.sqrt(variance / count + eps)
     along *= rstd                                       # the gradient in the weight
-    rstd, along, total = (v.astype(dtype) for v in (rstd, along, total))
+    rstd, along, total = (v.astype(dtype)[:, None] for v in (rstd, along, total))
     slope, shift = along * rstd / count, total / count
     scale = rstd if weight is None else rstd * weight.reshape(-1, 1)
     out = np.empty(x.shape, dtype)
-    for i in range(n):
-        np.subtract(x[i], mean, deviation)
+    for images in blocks:
+        result = out[images]
+        deviation = np.subtract(x[images], mean, deviations[: len(result)])
         deviation *= slope
         deviation += shift
-        np.subtract(g[i], deviation, out[i])
-        out[i] *= scale
+        np.subtract(g[images], deviation, result)
+        result *= scale
     return out.reshape(input.shape), along.reshape(-1), total.reshape(-1)
+
+
+def _by_channel(part: np.ndarray, squares: bool = False) -> np.ndarray:
+    """The sums of the (N, C, *) numbers (or of their squares) in each channel."""
+    return sums.of_rows(part.reshape(-1, part.shape[2]), squares).reshape(part.shape[:2]).sum(0, dtype=np.float64)
