@@ -140,10 +140,6 @@ class Generator:
     # costs a tenth of the whole import budget and many programs never draw. ``_draw`` is None until then:
     # PyTorch's state bytes tell a twister that nothing was drawn from since it was seeded.
 
-    def _raw(self, count: int) -> np.ndarray:
-        """Draw ``count`` 32-bit words, as an array of uint64."""
-        return (self._draw or self._begin())(count)
-
     def _word(self) -> int:
         """Draw one 32-bit word."""
         return int((self._draw or self._begin())())
@@ -153,6 +149,12 @@ class Generator:
         draw = self._draw or self._begin()
         high = int(draw())
         return high << 32 | int(draw())
+
+    def _source(self) -> Any:
+        """numpy's twister, for a draw by a function that takes it."""
+        if self._draw is None:
+            self._begin()
+        return self._bits
 
     def _begin(self) -> Any:
         self._draw = self._twister().random_raw

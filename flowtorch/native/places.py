@@ -29,7 +29,8 @@ BODIES = (
 FUNCTIONS = {
     "astype": ("flowtorch.ops.families", "astype"),
     "normal_blocks": ("flowtorch.streams.normal", "pairs_of_blocks"),
-    "unit_floats": ("flowtorch.streams.uniform", "words_to_units"),
+    "fill_words": ("flowtorch.streams.words", "fill_words"),
+    "fill_units": ("flowtorch.streams.uniform", "fill_units"),
     "softmax_of_scores": ("flowtorch.ops.attention", "softmax_of_scores"),
     "fill_heads": ("flowtorch.ops.attention", "fill_heads"),
     "fill_gradients": ("flowtorch.ops.attention", "fill_gradients"),
@@ -42,7 +43,7 @@ FUNCTIONS = {
     "accumulate": ("flowtorch.ops.gather", "accumulate"),
     "put_along": ("flowtorch.ops.gather", "put_along"),
     "flat_index": ("flowtorch.ops.gather", "flat_index"),
-    "shuffle": ("flowtorch.streams.integers", "_shuffle_vectorized"),
+    "swap_places": ("flowtorch.streams.integers", "swap_places"),
     **{
         f"{kind}_{way}": ("flowtorch.ops.recurrent_steps", f"{kind}_{way}")
         for kind in ("lstm", "gru", "rnn")

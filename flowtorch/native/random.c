@@ -68,50 +68,7 @@ static PyObject *normal_blocks(Kernel *self, PyObject *const *args, Py_ssize_t c
     return (PyObject *)x;
 }
 
-/* ---- unit floats: the low 24 bits of a word each: words_to_units(words, out) */
-
-typedef struct { const uint64_t *words; float *out; } Words;
-
-static void units(void *context, Index begin, Index end) {
-    const Words *w = context;
-    for (Index i = begin; i < end; i++) w->out[i] = (float)(int32_t)(w->words[i] & 0xffffff) * 0x1p-24f;
-}
-
-static PyObject *unit_floats(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    PyArrayObject *out;
-    if (count != 2 || names || !is_array(args[0]) || (out = single(args[1])) == NULL) return NULL;
-    PyArrayObject *words = (PyArrayObject *)args[0];
-    if (dtype_code(PyArray_DESCR(words)) != UNKNOWN || PyArray_DESCR(words)->kind != 'u' ||
-        PyArray_ITEMSIZE(words) != 8 || !is_contiguous(words) || PyArray_SIZE(words) != PyArray_SIZE(out)) return NULL;
-    Words w = {PyArray_DATA(words), floats(out)};
-    parallel_for(PyArray_SIZE(out), 50000, units, &w);
-    Py_RETURN_NONE;
-}
-
-/* ---- _shuffle_vectorized(steps, n): swap element i with element i + steps[i], for i = 0, 1, ... */
-
-static PyObject *shuffle(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-    if (count != 2 || names || !is_array(args[0]) || !PyLong_CheckExact(args[1])) return NULL;
-    PyArrayObject *steps = (PyArrayObject *)args[0];
-    Index n = PyLong_AsSsize_t(args[1]);
-    if (PyArray_TYPE(steps) != NPY_UINT32 || !is_contiguous(steps) || n < 1 || PyArray_SIZE(steps) != n - 1) return NULL;
-    const uint32_t *step = PyArray_DATA(steps);
-    PyArrayObject *out = new_array(NPY_INT64, 1, &n);
-    if (out == NULL) return NULL;
-    int64_t *x = PyArray_DATA(out);
-    for (Index i = 0; i < n; i++) x[i] = i;
-    for (Index i = 0; i < n - 1; i++) {
-        Index j = i + step[i];
-        if (j >= n) continue;
-        int64_t t = x[i];
-        x[i] = x[j], x[j] = t;
-    }
-    return (PyObject *)out;
-}
-
 const Entry random_entries[] = {
     {"normal_blocks", normal_blocks},
-    {"unit_floats", unit_floats},
-    {"shuffle", shuffle},
     {NULL},
 };

@@ -206,15 +206,21 @@ def randperm(gen: Generator, out: np.ndarray) -> np.ndarray:
     elif n >= _LARGE_PERMUTATION:
         _shuffle_inside_out(gen, out)
     else:
-        # The element at i changes places with one at or after it.
-        places = draw32(gen, n - 1)
-        places %= np.arange(n, 1, -1, dtype=np.uint32)
-        shuffle = _shuffle_list if n < _SMALL_PERMUTATION else _shuffle_vectorized
-        values = shuffle(places, n)
-        if out.dtype.itemsize == 2 and _is_floating(out.dtype):
-            values = values.astype(np.float32)
-        out[...] = values
+        swap_places(draw32(gen, n - 1), out)
     return out
+
+
+def swap_places(words: np.ndarray, out: np.ndarray) -> None:
+    """Fill ``out`` with 0, 1, 2, ..., where one after the other changes places with itself or one after it.
+
+    The element at i does so with that at ``i + words[i] % (n - i)``; the words are lost.
+    """
+    n = out.size
+    words %= np.arange(n, 1, -1, dtype=np.uint32)
+    values = (_shuffle_list if n < _SMALL_PERMUTATION else _shuffle_vectorized)(words, n)
+    if out.dtype.itemsize == 2 and _is_floating(out.dtype):
+        values = values.astype(np.float32)
+    out[...] = values
 
 
 def _check_permutation(dtype: np.dtype, n: int) -> None:

@@ -30,11 +30,12 @@ _UNIT24, _UNIT53 = np.array(2.0**-24, np.float32), np.array(2.0**-53)
 
 def fill_unit_floats(gen: Generator, out: np.ndarray) -> None:
     """Fill the float32 vector ``out`` with numbers in [0, 1): the low 24 bits of a word each."""
-    words_to_units(gen._raw(out.size), out)
+    fill_units(gen._source(), out)
 
 
-def words_to_units(words: np.ndarray, out: np.ndarray) -> None:
-    """Fill ``out`` with the low 24 bits of each word as a number in [0, 1); the words are lost."""
+def fill_units(bits: Any, out: np.ndarray) -> None:
+    """Fill ``out`` with the low 24 bits of words of numpy's twister as numbers in [0, 1)."""
+    words = bits.random_raw(out.size)
     np.bitwise_and(words, _MASK24, words)
     # Signed integers convert faster.
     out[...] = words.view(np.int64)

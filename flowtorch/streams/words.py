@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,14 +16,21 @@ CHUNK = 1 << 14
 _SHIFT = np.array(32, np.uint64)
 
 
+def fill_words(bits: Any, out: np.ndarray) -> None:
+    """Fill the uint32 vector ``out`` with words of numpy's twister."""
+    out[...] = bits.random_raw(out.size)
+
+
 def draw32(gen: Generator, count: int) -> np.ndarray:
     """Draw ``count`` 32-bit words, as uint32."""
-    return gen._raw(count).astype(np.uint32)
+    words = np.empty(count, np.uint32)
+    fill_words(gen._source(), words)
+    return words
 
 
 def draw64(gen: Generator, count: int) -> np.ndarray:
     """Draw ``count`` 64-bit words, each from two 32-bit words with the high half first, as uint64."""
-    words = gen._raw(2 * count)
+    words = draw32(gen, 2 * count)
     high = words[0::2] << _SHIFT
     return np.bitwise_or(high, words[1::2], high)
 
