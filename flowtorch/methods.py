@@ -35,7 +35,7 @@ def _backward(self: Tensor, gradient: Any = None, retain_graph: bool | None = No
     if edge(self) is None:
         raise RuntimeError("element 0 of tensors does not require grad and does not have a grad_fn: nothing it was "
                            "computed from requires a gradient, or it was detached, or computed under no_grad()")
-    backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
+    backward((self,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs=inputs)
     return None
 
 

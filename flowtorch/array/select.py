@@ -7,6 +7,8 @@ import numpy as np
 _INTEGERS: dict[int, np.dtype] = {n: np.dtype(f"i{n}") for n in (1, 2, 4, 8)}
 _BLOCK = 16384  # elements whose temporaries stay in the cache
 _SMALL = 8192
+_FEW = 256  # elements among which branches cost less than calls
+_ONES = {"f": np.ones((), np.int32), "d": np.ones((), np.int64)}
 
 
 def _bits(a: np.ndarray, shape: tuple, integer: np.dtype) -> np.ndarray | None:
@@ -35,6 +37,20 @@ def select(mask: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray | Non
         chosen &= xs ^ ys
         np.bitwise_xor(chosen, ys, target[block])
     return result
+
+
+def cleared(mask: np.ndarray, values: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    """``values`` with ``zero``, all of whose bits are 0, where ``mask`` holds."""
+    one = _ONES.get(values.dtype.char)
+    if one is None or not _FEW < values.size < _SMALL or mask.shape != values.shape or not (
+            mask.flags.c_contiguous and values.flags.c_contiguous):
+        return select(mask, zero, values)
+    out = np.empty_like(values)
+    bits = out.view(one.dtype)
+    bits[...] = mask.view(np.int8)
+    np.subtract(bits, one, bits)            # all bits set where the mask does not hold
+    np.bitwise_and(bits, values.view(one.dtype), bits)
+    return out
 
 
 def _plain(mask: np.ndarray, a: np.ndarray, b: np.ndarray, out: np.ndarray | None) -> np.ndarray:

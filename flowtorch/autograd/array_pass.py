@@ -26,7 +26,7 @@ _active = overrides.active
 _ndarray = np.ndarray
 _getrefcount = sys.getrefcount
 _EACH = tuple(map(range, range(4)))           # by the number of edges: of the formulas' nodes at most three
-_REAL = frozenset({tensor_type(float32), tensor_type(float64)})     # the types whose gradients are bare arrays here
+REAL = frozenset({tensor_type(float32), tensor_type(float64)})     # the types whose gradients are bare arrays here
 
 
 def backward_pass(helper: Any, current: Any, lock: Any) -> Callable:
@@ -54,7 +54,7 @@ def backward_pass(helper: Any, current: Any, lock: Any) -> Callable:
 class _Pass:
     """What waits in one pass: gradients by node, arrays of the node's type where that is real, and else tensors."""
 
-    __slots__ = ("current", "heap", "help", "helper", "lock", "owned", "pending", "roots")
+    __slots__ = ("current", "heap", "help", "helper", "lock", "node", "owned", "pending", "roots")
 
     def __init__(self, roots: Sequence[Any], helper: Any, current: Any, lock: Any) -> None:
         self.roots, self.helper, self.current, self.lock = roots, helper, current, lock
@@ -72,21 +72,18 @@ class _Pass:
         recording = grad_enabled()
         if recording:
             _enabled.set(False)
-        node: Any = None
+        self.node = None                    # the one that runs
         try:
-            for e, g in zip(self.roots, grads, strict=True):
-                self.send_tensor(e, g, None)
-            node = g = None
-            while self.heap:
-                node = heappop(self.heap)[1]
-                self.run_node(node, self.pending.pop(node), keep_graph)
+            for k, e in enumerate(self.roots):
+                self.send_tensor(e, grads[k], None)
+            self.run_nodes(keep_graph)
             if self.help is not None:
                 self.help.finish()          # leaves with hooks, of which not every user sent a gradient
         except Exception as error:
             self.pending.clear()            # a traceback that somebody keeps shall not keep gradients
             self.heap.clear()
             helped, self.help = self.helped(), None
-            helped.close(error, node)
+            helped.close(error, self.node)
             raise
         finally:
             if self.help is not None:
@@ -94,42 +91,47 @@ class _Pass:
             if recording:
                 _enabled.set(True)
 
-    def run_node(self, node: Node, g: Any, keep_graph: bool) -> None:
-        """Run a node, and send on what it gives."""
-        if self.owned:
-            self.owned.discard(node)
-        formula = node.on_arrays
-        if formula is None or type(g) is not _ndarray or node.hooks is not None or _active:
-            self.apply(node, g, keep_graph)
-            return
-        try:
-            grads = formula(g)
-        except Exception:                   # the op's own derivative does it again, and says what is wrong
-            grads = None
-        if grads is None:
-            self.apply(node, g, keep_graph)
-            return
-        if not keep_graph:
-            if node.saved:
-                node.saved = RELEASED
-            node.out = RELEASED
-        g = None
-        kind, edges, pending = node.type, node.edges, self.pending
-        for k in node.order or _EACH[len(edges)]:       # not zip: its own reference would make leaves copy gradients
-            e = edges[k]
-            if e is None:
+    def run_nodes(self, keep_graph: bool) -> None:
+        """Run what waits, the newest first, and send on what it gives."""
+        heap, pending, owned = self.heap, self.pending, self.owned
+        while heap:
+            self.node = node = heappop(heap)[1]
+            g = pending.pop(node)
+            if owned:
+                owned.discard(node)
+            formula, grads = node.on_arrays, None
+            if formula is not None and type(g) is _ndarray and node.hooks is None and not _active:
+                try:
+                    grads = formula(g)
+                except Exception:           # the op's own derivative does it again, and says what is wrong
+                    grads = None
+            if grads is None:
+                self.apply(node, g, keep_graph)
                 continue
-            x = grads[k]
-            if x is None:
-                continue
-            if isinstance(e, Node):
-                if x.shape == e.shape and e.type is kind and e not in pending:
-                    pending[e] = x
-                    heappush(self.heap, (-e.seq, e))
+            if not keep_graph:
+                if node.saved:
+                    node.saved = RELEASED
+                node.out = RELEASED
+            g = None
+            kind, edges = node.type, node.edges
+            for k in node.order or _EACH[len(edges)]:   # not zip: its own reference would make leaves copy gradients
+                e = edges[k]
+                if e is None:
                     continue
-            elif type(e) is not Output and self.to_leaf(e, x, kind, _getrefcount(x) > 3):
-                continue                                # referrers: grads, x, getrefcount's argument
-            self.send_tensor(e, wrap(x, kind), node)
+                x = grads[k]
+                if x is None:
+                    continue
+                if isinstance(e, Node):
+                    if x.shape == e.shape and e.type is kind and e not in pending:
+                        pending[e] = x
+                        heappush(heap, (-e.seq, e))
+                        continue
+                elif type(e) is not Output:
+                    seen = _getrefcount(x) > 3          # referrers: grads, x, getrefcount's argument
+                    if self.to_leaf(e, x, kind, seen):
+                        continue
+                self.send_tensor(e, wrap(x, kind), node)
+            x = None                        # the next gradient that is sent to a leaf may be the same array
 
     def apply(self, node: Node, g: Any, keep_graph: bool) -> None:
         """The same by the node's own derivative, on tensors."""
@@ -153,31 +155,34 @@ class _Pass:
             e, x = edges[k], grads[k]
             if x is None or e is None:
                 continue
-            if type(x) is Tensor and x._type in _REAL and not isinstance(e, (Node, Output)):
+            if type(x) is Tensor and x._type in REAL and not isinstance(e, (Node, Output)):
                 # Referrers: grads, x, getrefcount's argument; of the array x and that argument.
-                seen = _getrefcount(x) > 3 or x._node is not None or x._requires_grad
-                if self.to_leaf(e, x._array, x._type, seen or _getrefcount(x._array) > 2):
+                seen = (_getrefcount(x) > 3 or _getrefcount(x._array) > 2 or x._node is not None
+                        or x._requires_grad)
+                if self.to_leaf(e, x._array, x._type, seen):
                     continue
             self.send_tensor(e, x, node)
 
     def to_leaf(self, leaf: Any, x: np.ndarray, kind: Any, seen: bool) -> bool:
         """Add ``x`` to an ordinary leaf, which takes it over unless it is ``seen`` elsewhere; False: it is no such one.
         """
-        if (leaf._type is not kind or x.shape != leaf._array.shape or leaf._backward_hooks
+        own = leaf._array
+        if (leaf._type is not kind or x.shape != own.shape or leaf._backward_hooks
                 or leaf._post_accumulate_grad_hooks or in_use or _active):
             return False
         with self.lock:
             old = leaf._grad
             if old is None:
-                if not leaf._array.flags.c_contiguous:
+                if not own.flags.c_contiguous:
                     return False
                 if seen or x.base is not None or not x.flags.c_contiguous:
                     x = x.copy()
                 leaf._grad = wrap(x, kind)
                 return True
-            if type(old) is not Tensor or old._type is not kind or 0 in old._array.strides:
+            total = old._array
+            if type(old) is not Tensor or old._type is not kind or 0 in total.strides:
                 return False
-            np.add(old._array, x, old._array)
+            np.add(total, x, total)
             old._bump_version()
             return True
 
@@ -200,7 +205,7 @@ class _Pass:
                 heappush(self.heap, (-node.seq, node))
             slots[e.index] = g if slots[e.index] is None else self.helper.added(slots[e.index], g)
             return
-        bare = type(g) is Tensor and kind in _REAL
+        bare = type(g) is Tensor and kind in REAL
         waiting = pending.get(node)
         if waiting is None:
             pending[node] = g._array if bare else g
@@ -210,7 +215,7 @@ class _Pass:
         else:
             total = self.helper.added(
                 wrap(waiting, kind) if type(waiting) is _ndarray else waiting, g)
-            bare = type(total) is Tensor and total._type is kind and kind in _REAL
+            bare = type(total) is Tensor and total._type is kind and kind in REAL
             pending[node] = total._array if bare else total
             if bare:
                 self.owned.add(node)

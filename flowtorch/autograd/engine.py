@@ -476,6 +476,12 @@ def _tuple(x: Any) -> tuple:
 
 def root_grads(tensors: tuple, grads: Any, create_graph: bool) -> list:
     """One gradient per root: given, or 1 for a root with one element."""
+    if grads is None and len(tensors) == 1:
+        t = tensors[0]
+        kind = t._type
+        if type(t) is Tensor and kind in array_pass.REAL and t._requires_grad and not t._array.ndim and not active:
+            one = kind.scalars.get(1)
+            return [wrap((kind.scalar(1) if one is None else one).copy(), kind)]
     given = (None,) * len(tensors) if grads is None else _tuple(grads)
     if len(given) != len(tensors):
         raise RuntimeError(f"got {len(tensors)} tensors and {len(given)} gradients")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flowtorch.array import sums
-from flowtorch.autograd.node import Node, fetch
+from flowtorch.autograd.node import Node
 from flowtorch.ops import linear
 from flowtorch.ops.op import REGISTRY
 from flowtorch.ops.order import in_order
@@ -43,12 +43,13 @@ def _of(*names: str) -> Callable[[Formula], Formula]:
 
 def _saved(node: Node, i: int) -> np.ndarray:
     """A saved input of the result's type, or a saved number as such an array; an error for any other."""
-    t = fetch(node, i)
-    kind = type(t)
-    if kind is float or kind is int:
+    t = node.saved[i]
+    cls = type(t)
+    if cls is float or cls is int:
         return _number(node.type, t)
-    if t._type is not node.type:
-        raise TypeError("an input of another type than the result's")
+    version = t._counter                    # a packed tensor has none: an error here, and unpacked elsewhere
+    if (version if type(version) is int else version[0]) != node.versions[i] or t._type is not node.type:
+        raise TypeError("an input that was written to, or of another type than the result's")
     return t._array
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from flowtorch import overrides
 from flowtorch.array.tensortype import tensor_type
 from flowtorch.autograd.mode import grad_enabled
-from flowtorch.autograd.node import Node, next_seq, saved_hooks, view_edge
+from flowtorch.autograd.node import Node, edge, next_seq, saved_hooks, view_edge
 from flowtorch.dtypes import complex64, complex128, float32, float64
 from flowtorch.native import calls
 from flowtorch.ops import dispatch, fast_pointwise
@@ -348,8 +348,7 @@ def _record_linear(input: Any, weight: Any, bias: Any, t: Any) -> None:
     if saved_hooks.stack:
         dispatch.record(_linear, [input, weight, bias], t)
         return
-    ex, ew, eb = (None if x is None else view_edge(x) if x._view is not None else (x._node or x) if x._requires_grad
-                  else None for x in (input, weight, bias))
+    ex, ew, eb = edge(input), edge(weight), None if bias is None else edge(bias)
     if ex is None and ew is None and eb is None:
         return
     n = _new(_linear_kind(input._array.ndim, bias))

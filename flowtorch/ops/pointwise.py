@@ -9,7 +9,7 @@ import numpy as np
 from flowtorch import dtypes
 from flowtorch.array import vectors
 from flowtorch.array.blocks import in_double
-from flowtorch.array.select import select
+from flowtorch.array.select import cleared
 from flowtorch.ops.families import pointwise, result_dtype
 from flowtorch.ops.op import REGISTRY, composite
 from flowtorch.ops.second_order import linked
@@ -196,7 +196,7 @@ _ZERO: dict = {}
            vjp=(lambda g, result: _relu_backward(g, result), None))
 def _relu_backward(grad, result):
     """``grad`` where ``result`` of relu is not zero."""
-    return select(result <= 0, _zero_of(grad.dtype), grad)
+    return cleared(result <= _zero_of(result.dtype), grad, _zero_of(grad.dtype))
 
 
 @pointwise(out=False, expr="where(input <= 0, 0, input)",

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -177,3 +178,25 @@ def test_it_is_in_use_without_the_extension() -> None:
     x, y = leaves()
     (x * y).sum().backward()
     assert (x * y).grad_fn.on_arrays is not None
+
+
+def test_a_leaf_takes_over_what_nobody_else_sees(loop: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(engine, "_common_pass", loop)
+    x, y = leaves()
+    cls = type(F.linear(x, y)._node)
+    engine.backward((x @ y.t()).sum())          # now the derivatives are there
+    x.grad = y.grad = None
+    derive, made = cls.on_arrays, []
+
+    def spy(node: Any, g: np.ndarray) -> Any:
+        grads = derive(node, g)
+        made.extend(weakref.ref(array) for array in grads[:2])
+        return grads
+
+    monkeypatch.setattr(cls, "on_arrays", spy)
+    engine.backward(F.linear(x, y).sum())
+    assert made[0]() is x.grad._array and made[1]() is y.grad._array
+    monkeypatch.setattr(cls, "on_arrays", lambda node, g: (shared := np.ones((4, 3), np.float32), shared))
+    x.grad = y.grad = None
+    engine.backward(F.linear(x, y).sum())
+    assert not np.shares_memory(x.grad._array, y.grad._array)

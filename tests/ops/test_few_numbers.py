@@ -96,3 +96,18 @@ def test_shapes_are_sizes_of_plain_ints() -> None:
     assert type(x.shape) is ft.Size and x.shape == (2, 3) and x.shape[1:] == ft.Size([3])
     x.resize_(4, 5)
     assert x.shape == (4, 5)
+
+
+@pytest.mark.parametrize("shape", [(3,), (20, 30), (100, 300)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_relu_lets_through_what_torch_does(shape: tuple, dtype: str) -> None:
+    numbers = np.random.default_rng(7)
+    values, weight = numbers.standard_normal(shape).astype(dtype), numbers.standard_normal(shape).astype(dtype)
+    values.flat[:3], weight.flat[:3] = (NAN, 1.0, -1.0), (2.0, NAN, INF)
+    grads = []
+    for module in (ft, torch):
+        x = module.from_numpy(values.copy()).requires_grad_()
+        module.relu(x).backward(module.from_numpy(weight))
+        grads.append(x.grad.numpy())
+    np.testing.assert_array_equal(*grads)
+    np.testing.assert_array_equal(*map(np.signbit, grads))
