@@ -8,7 +8,7 @@ _INTEGERS: dict[int, np.dtype] = {n: np.dtype(f"i{n}") for n in (1, 2, 4, 8)}
 _BLOCK = 16384  # elements whose temporaries stay in the cache
 _SMALL = 8192
 _FEW = 256  # elements among which branches cost less than calls
-_ONES = {"f": np.ones((), np.int32), "d": np.ones((), np.int64)}
+_ONES: dict[str, np.ndarray] = {"f": np.ones((), np.int32), "d": np.ones((), np.int64)}
 
 
 def _bits(a: np.ndarray, shape: tuple, integer: np.dtype) -> np.ndarray | None:
