@@ -109,3 +109,20 @@ def test_special_values_of_gelu_in_a_long_tensor():
     assert np.signbit(got.detach().numpy()[[1, 4, 5]]).tolist() == [True, True, False]
     (slope,) = flowtorch.autograd.grad(got.sum(), x)
     assert slope[1:6].tolist() == [0.5, 0.5, 1, 0, 0.5]
+
+
+@pytest.mark.parametrize("n", [16, 300, 1000, 9000])
+def test_rows_see_short_buffers_and_leave_numpys_as_they_were(n):
+    seen = []
+
+    def kernel(rows, out):
+        seen.append(np.getbufsize())
+        np.subtract(rows, rows[:, :1], out)
+
+    x = np.random.default_rng(0).standard_normal((2 * blocks.CACHE // 8 // n + 3, n), dtype=np.float32)
+    before = np.getbufsize()
+    assert np.array_equal(blocks.by_rows(kernel, x), x - x[:, :1])
+    assert len(seen) > 1 and max(seen) < max(2 * n, 1025) and np.getbufsize() == before
+    with pytest.raises(ZeroDivisionError):
+        blocks.by_rows(lambda rows, out: 1 // 0, x)
+    assert np.getbufsize() == before

@@ -116,7 +116,8 @@ def test_blocks_give_the_same_on_any_number_of_threads():
     assert np.array_equal(alone[0], np.exp(x))
 
 
-def test_what_kernels_of_rows_return_stands_in_their_order():
+def test_what_kernels_of_rows_return_stands_in_their_order(monkeypatch):
+    monkeypatch.setattr(blocks, "CACHE", 8 * 4 * blocks.BLOCK)
     x, results = np.arange(4 * 40 * blocks.BLOCK, dtype=np.float32).reshape(-1, 128), ["old"]
     blocks.by_rows(lambda part, out: float(part[0, 0]), x, results=results)
     assert len(results) > 30 and results == sorted(results) and results[0] == 0

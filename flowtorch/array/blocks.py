@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -58,20 +59,35 @@ def by_rows(kernel: Callable, *inputs: np.ndarray, rooms: int = 0, results: list
     n = inputs[0].shape[-1]
     out = np.empty(inputs[0].shape, inputs[0].dtype)
     matrices = [a.reshape(-1, n) for a in (*inputs, out)]
-    step = max(4 * BLOCK // n, 1)  # what is done to each row costs more than what leaves the first cache
+    step = max(_length(matrices, (out.dtype,) * rooms) // n, 1)
     length = len(matrices[0])
     results = [] if results is None else results
     results[:] = [None] * -(-length // step)
 
     def some(first: int, last: int) -> None:
         space = [np.empty((step, n), out.dtype) for _ in range(rooms)]
-        for start in range(first * step, min(last * step, length), step):
-            parts = [a[start : start + step] for a in matrices]
-            count = len(parts[0])
-            results[start // step] = kernel(*parts, *(space if count == step else [s[:count] for s in space]))
+        with buffers_of_rows(n):
+            for start in range(first * step, min(last * step, length), step):
+                parts = [a[start : start + step] for a in matrices]
+                count = len(parts[0])
+                results[start // step] = kernel(*parts, *(space if count == step else [s[:count] for s in space]))
 
     _spread(some, len(results), max(_GRAIN * BLOCK // (step * n), 1))
     return out
+
+
+@contextmanager
+def buffers_of_rows(n: int) -> Iterator[None]:
+    """Inside the block numpy's ufuncs work row by row, ``n`` numbers long, where an operand is a column or one row.
+
+    With its own buffers of 8192 numbers numpy would copy the operands of as many rows as fit into them, so as to make
+    one call of its inner loop: that takes twice as long as a call for each row, unless rows are short.
+    """
+    before = np.setbufsize(min(n // 16 * 16, 8192) if n >= 256 else 1024)
+    try:
+        yield
+    finally:
+        np.setbufsize(before)
 
 
 def _spread(some: Callable[[int, int], None], count: int, grain: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowtorch.array import sums
-from flowtorch.array.blocks import BLOCK, by_rows
+from flowtorch.array.blocks import BLOCK, buffers_of_rows, by_rows
 
 
 def are_rows(count: int, *arrays: np.ndarray) -> bool:
@@ -87,25 +87,27 @@ def channels_adjoint(grad: np.ndarray, input: np.ndarray, weight: np.ndarray | N
     deviations, room = np.empty((2, step, *x.shape[1:]), dtype)
     sides = np.zeros((3, channels))                     # double precision: there may be many samples
     variance, along, total = sides
-    for images in blocks:
-        own = g[images]
-        deviation = np.subtract(x[images], mean, deviations[: len(own)])
-        variance += _by_channel(deviation, squares=True)
-        along += _by_channel(np.multiply(own, deviation, room[: len(own)]))
-        total += _by_channel(own)
+    with buffers_of_rows(x.shape[2]):
+        for images in blocks:
+            own = g[images]
+            deviation = np.subtract(x[images], mean, deviations[: len(own)])
+            variance += _by_channel(deviation, squares=True)
+            along += _by_channel(np.multiply(own, deviation, room[: len(own)]))
+            total += _by_channel(own)
     rstd = 1 / np.sqrt(variance / count + eps)
     along *= rstd                                       # the gradient in the weight
     rstd, along, total = (v.astype(dtype)[:, None] for v in (rstd, along, total))
     slope, shift = along * rstd / count, total / count
     scale = rstd if weight is None else rstd * weight.reshape(-1, 1)
     out = np.empty(x.shape, dtype)
-    for images in blocks:
-        result = out[images]
-        deviation = np.subtract(x[images], mean, deviations[: len(result)])
-        deviation *= slope
-        deviation += shift
-        np.subtract(g[images], deviation, result)
-        result *= scale
+    with buffers_of_rows(x.shape[2]):
+        for images in blocks:
+            result = out[images]
+            deviation = np.subtract(x[images], mean, deviations[: len(result)])
+            deviation *= slope
+            deviation += shift
+            np.subtract(g[images], deviation, result)
+            result *= scale
     return out.reshape(input.shape), along.reshape(-1), total.reshape(-1)
 
 
