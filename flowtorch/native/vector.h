@@ -98,16 +98,15 @@ INLINE vf v_sign_of(vf magnitude, vf sign) { return (vf)((vi)magnitude | ((vi)si
 #define TO_INTEGER 12582912.0f
 INLINE vf v_nearest_product(vf x, float factor) { return v_fma(x, v_all(factor), v_all(TO_INTEGER)) - TO_INTEGER; }
 
-/* exp(r) - 1 for small r. */
-INLINE vf v_expm1_near_0(vf r) {
+/* (exp(r) - 1 - r) / r for small r. */
+INLINE vf v_exp_bend(vf r) {
     vf q = v_fma(v_all(1.395048806e-3f), r, v_all(8.368889801e-3f));
     q = v_fma(q, r, v_all(4.166620597e-2f));
     q = v_fma(q, r, v_all(1.666651815e-1f));
-    q = v_fma(q, r, v_all(0.5f));
-    return v_fma(q * r, r, r);
+    return v_fma(q, r, v_all(0.5f)) * r;
 }
 /* 2 to the n-th times exp(r) for small r. */
-INLINE vf v_exp_scaled(vf r, vf n) { return _mm512_scalef_ps(v_expm1_near_0(r) + 1.0f, n); }
+INLINE vf v_exp_scaled(vf r, vf n) { return _mm512_scalef_ps(v_fma(v_exp_bend(r), r, r) + 1.0f, n); }
 #define LESS_HALVES(x, n) v_fma(n, v_all(-1.42860677e-6f), v_fma(n, v_all(-0.693145752f), x)) /* x - n log(2) */
 
 INLINE vf v_exp_below(vf x) { /* for x of at most 89 */
@@ -117,10 +116,15 @@ INLINE vf v_exp_below(vf x) { /* for x of at most 89 */
 }
 INLINE vf v_exp(vf x) { return v_exp_below(v_below(x, v_all(89.0f))); }
 
-INLINE vf v_expm1(vf x) { /* s (p + 1) - 1, in halves, as s may be the power of two beyond the largest number */
+/* s exp(r) - 1 with s a power of two, in halves, as s may be beyond the largest number. What is lost where n log(2) is
+ * taken off and where s r is added to s - 1 is kept, or the error would be two units around log(2). */
+INLINE vf v_expm1(vf x) {
     vf y = v_above(v_below(x, v_all(89.0f)), v_all(-104.0f)), n = v_nearest_product(y, 1.44269504f);
-    vf s = _mm512_scalef_ps(v_all(0.5f), n), half = v_fma(s, v_expm1_near_0(LESS_HALVES(y, n)), s - 0.5f);
-    return v_sign_of(half + half, x);
+    vf above = v_fma(n, v_all(-0.693145752f), y), r = v_fma(n, v_all(-1.42860677e-6f), above);
+    vf lost = v_fma(n, v_all(-1.42860677e-6f), above - r), s = _mm512_scalef_ps(v_all(0.5f), n), less = s - 0.5f;
+    vf sum = v_fma(s, r, less), rest = v_fma(s, r, less - sum);
+    vf half = sum + v_fma(s, v_fma(v_exp_bend(r), r, lost), rest);
+    return v_select(v_less(v_abs(x), v_all(1e-10f)), x, v_sign_of(half + half, x)); /* halves of the least are lost */
 }
 
 /* exp(x + low) for x between -150 and 89 and a small `low`. */
