@@ -64,7 +64,7 @@ def _room(query: np.ndarray, weights: np.ndarray, value: np.ndarray) -> np.ndarr
 
 
 _FAR = 1e-3  # smaller than for softmax alone: the first rows of causal attention see few scores
-_ROWS = 64  # rows of the weights that are computed at a time: fewer see less of what causal attention hides
+_ROWS = 64  # rows of the weights that are computed at a time, about: fewer see less of what causal attention hides
 _SCORES = 1 << 16  # of several heads, computed at a time
 _SMALL = 40.0  # exponentials of numbers up to this need no shift
 _WORTH = 1 << 21  # multiplications that take long enough for another thread
@@ -80,10 +80,15 @@ def _in_blocks(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> bool:
     )
 
 
-def _blocks(length: int, steps: int, is_causal: bool) -> list[tuple[slice, slice]]:
-    """Rows, and the columns that they see: with causal attention none beyond the last of the rows."""
-    starts = range(0, length, _ROWS)
-    return [(slice(r, min(r + _ROWS, length)), slice(0, min(steps, r + _ROWS) if is_causal else steps)) for r in starts]
+def _blocks(length: int, steps: int, is_causal: bool, rows: int) -> list[tuple[slice, slice]]:
+    """So many rows each, and the columns that they see: with causal attention none beyond the last of the rows."""
+    starts = range(0, length, rows)
+    return [(slice(r, min(r + rows, length)), slice(0, min(steps, r + rows) if is_causal else steps)) for r in starts]
+
+
+def _even(length: int) -> int:
+    """The rows of a block, when blocks of about ``_ROWS`` are equally large."""
+    return -(-length // max(1, round(length / _ROWS)))
 
 
 def _by_heads(query: np.ndarray, key: np.ndarray, value: np.ndarray, is_causal: bool, scale: float) -> tuple:
@@ -99,7 +104,7 @@ def _each_group(work: Callable[..., None], shape: tuple, width: int) -> None:
     from flowtorch.array.spread import spread  # needed only where there is so much to do
 
     *lead, heads, length, steps = shape
-    count = max(1, min(heads, _SCORES // (min(length, _ROWS) * steps)))
+    count = max(1, min(heads, _SCORES // max(1, _even(length) * steps)))
     groups = [(*at, slice(h, min(h + count, heads))) for at in np.ndindex(*lead) for h in range(0, heads, count)]
 
     def some(first: int, last: int) -> None:
@@ -112,12 +117,13 @@ def _each_group(work: Callable[..., None], shape: tuple, width: int) -> None:
 def fill_heads(query, key, value, weights, out, is_causal, scale) -> None:
     """Weights and output of every head, in blocks of heads and of rows."""
     length, steps = weights.shape[-2:]
-    blocks = _blocks(length, steps, is_causal)
+    height = _even(length)
+    blocks = _blocks(length, steps, is_causal, height)
 
     def some(where: tuple) -> None:
         q, k, v, w, o = query[where] * scale, key[where].swapaxes(1, 2), value[where], weights[where], out[where]
         small = _small(q) * _small(key[where]) <= _SMALL
-        room = np.empty(w.shape[0] * _ROWS * steps, w.dtype)
+        room = np.empty(w.shape[0] * height * steps, w.dtype)
         for rows, seen in blocks:
             part = w[:, rows, seen]
             scores = room[: part.size].reshape(part.shape)
@@ -226,7 +232,8 @@ def _heads_backward(g, weights, query, key, value, is_causal, scale):
 def fill_gradients(g, weights, query, key, value, dq, dk, dv, is_causal, scale) -> None:
     """The gradients of every head, in blocks of heads, of rows and then of columns."""
     length, steps = weights.shape[-2:]
-    blocks, columns = _blocks(length, steps, is_causal), _blocks(steps, length, is_causal)
+    height = _even(length)
+    blocks, columns = (_blocks(*sizes, is_causal, height) for sizes in ((length, steps), (steps, length)))
 
     def some(where: tuple) -> None:
         q, k, v, e, w = query[where], key[where], value[where].swapaxes(1, 2), g[where], weights[where]

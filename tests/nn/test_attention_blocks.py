@@ -7,7 +7,8 @@ import flowtorch
 from flowtorch.ops import attention
 
 # leading dimensions, length, steps, width of keys, width of values
-SHAPES = [((2, 3), 130, 130, 16, 16), ((5,), 70, 300, 5, 1), ((3,), 300, 70, 33, 20), ((2, 2, 2), 128, 128, 8, 8)]
+SHAPES = [((2, 3), 130, 130, 16, 16), ((5,), 70, 300, 5, 1), ((3,), 300, 70, 33, 20), ((2, 2, 2), 128, 128, 8, 8),
+          ((2,), 90, 200, 4, 4), ((2,), 200, 90, 4, 4), ((2,), 1, 200, 4, 4), ((2,), 200, 1, 4, 4)]
 
 
 def _operands(lead, length, steps, width, value_width, size):
