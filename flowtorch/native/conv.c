@@ -56,14 +56,44 @@ static void fill_planes(void *context, Index begin, Index end) {
     }
 }
 
-/* Images whose planes are made at a time, to bound the memory. */
-static Index images_at_once(Index n, Index image) {
-    Index most = (1 << 21) / (image + 1) + 1;
-    return most < n ? most : n;
+/* The planes of some images at a time, to bound the memory; the input itself where that is what they would be. */
+typedef struct {
+    const Geometry *g;
+    const float *x;
+    float *room;
+    Index channels, image, together; /* numbers in an image's planes; images at a time */
+} Planes;
+
+/* Whether the planes would be a copy, and are read by panels, which stay inside of them. */
+static int are_there(const Geometry *g, int panels) {
+    return panels && g->stride[0] * g->stride[1] == 1 && g->padding[0] + g->padding[1] == 0;
 }
 
-static int correlate(const Correlation *w, Index images) {
-    return panels_suit(w->f, images * w->rows * w->columns) ? correlate_panels(w, images) : correlate_direct(w, images);
+/* 0 when there is no memory. */
+static int make_planes(Planes *p, const Geometry *g, const float *x, Index channels, int panels) {
+    *p = (Planes){g, x, NULL, channels, channels * g->plane, g->n};
+    if (are_there(g, panels)) return 1;
+    Index most = (1 << 21) / (p->image + 1) + 1;
+    if (most < g->n) p->together = most;
+    p->room = malloc((p->together * p->image + SLACK) * sizeof(float));
+    if (p->room) memset(p->room + p->together * p->image, 0, SLACK * sizeof(float));
+    return p->room != NULL;
+}
+
+static Index next_images(const Planes *p, Index n) { return p->g->n - n < p->together ? p->g->n - n : p->together; }
+
+/* The planes of images [n, n + next_images). */
+static const float *next_planes(const Planes *p, Index n) {
+    if (p->room == NULL) return p->x + n * p->image;
+    Index here = next_images(p, n);
+    Fill fill = {p->g, p->x + n * p->channels * p->g->size[0] * p->g->size[1], p->room};
+    parallel_for(here * p->channels, GRAIN(60000, p->g->plane), fill_planes, &fill);
+    if (here < p->together) memset(p->room + here * p->image, 0, SLACK * sizeof(float)); /* 0 times what is there */
+    return p->room;
+}
+
+static int correlate(const Correlation *w, Index images, int panels) {
+    return panels ? correlate_panels(w, images) : correlate_direct(w, images);
 }
 
 /* ---- arguments */
@@ -94,16 +124,20 @@ static int read_options(PyObject *const *args, int dims, Geometry *g) {
     return g->groups > 0;
 }
 
-/* Whether the geometry has work in it, and not that of a plain product of matrices, which BLAS does. */
+/* Whether a filter sees one position, and each position is seen: images are matrices, and results products of them. */
+static int is_product(const Geometry *g) {
+    return g->kernel[0] * g->kernel[1] == 1 && g->stride[0] * g->stride[1] == 1 && g->padding[0] + g->padding[1] == 0;
+}
+
+/* Whether the geometry has work in it; products of small matrices are left to BLAS. */
 static int is_ours(const Geometry *g) {
     for (int k = 0; k < 2; k++) {
         Index reach = (g->out[k] - 1) * g->stride[k] + (g->kernel[k] - 1) * g->dilation[k] + 1;
         if (g->out[k] < 1 || g->kernel[k] < 1 || reach > g->size[k] + 2 * g->padding[k]) return 0;
     }
     if (g->n < 1 || g->c < 1 || g->f < 1 || g->c * g->plane > (1 << 30)) return 0;
-    int pointwise = g->kernel[0] * g->kernel[1] == 1 && g->stride[0] * g->stride[1] == 1 &&
-                    g->padding[0] + g->padding[1] == 0;
-    return !pointwise;
+    Index area = g->out[0] * g->out[1];
+    return !is_product(g) || (panels_suit(g->f, g->n * area) && panels_suit(g->c, g->n * area));
 }
 
 static int all_finite(const float *x, Index n) {
@@ -158,24 +192,21 @@ static PyObject *forward(Kernel *self, PyObject *const *args, Py_ssize_t count, 
 
     Index shape[4] = {g.n, g.f * g.groups, g.out[0], g.out[1]}, area = g.kernel[0] * g.kernel[1];
     if (dims == 1) shape[2] = g.out[1];
-    Index channels = g.c * g.groups, image = channels * g.plane, together = images_at_once(g.n, image);
     PyArrayObject *out = new_array(NPY_FLOAT, dims + 2, shape);
-    float *planes = malloc((together * image + SLACK) * sizeof(float));
+    Planes planes = {0};
     int32_t *off = offsets_of(&g);
-    int done = out && planes && off;
-    if (done) memset(planes + together * image, 0, SLACK * sizeof(float));
-    Correlation w = {.x = planes, .w = floats(weight), .bias = bias ? floats(bias) : NULL, .off = off, .k = g.c * area, .f = g.f,
-                     .groups = g.groups, .pitch = g.pitch, .rows = g.out[0], .columns = g.out[1], .x_image = image,
-                     .x_group = g.c * g.plane, .y_channel = g.out[0] * g.out[1], .y_row = g.out[1], .y_column = 1};
+    int panels = panels_suit(g.f, g.n * g.out[0] * g.out[1]);
+    int done = make_planes(&planes, &g, floats(x), g.c * g.groups, panels) && out && off;
+    Correlation w = {.w = floats(weight), .bias = bias ? floats(bias) : NULL, .off = off, .k = g.c * area, .f = g.f,
+                     .groups = g.groups, .pitch = g.pitch, .rows = g.out[0], .columns = g.out[1], .x_image = planes.image,
+                     .x_group = g.c * g.plane, .y_channel = g.out[0] * g.out[1], .y_row = g.out[1], .y_column = 1,
+                     .bounded = planes.room == NULL};
     w.y_image = w.y_channel * g.f * g.groups;
-    for (Index n = 0; n < g.n && done; n += together) {
-        Index here = g.n - n < together ? g.n - n : together;
-        Fill fill = {&g, floats(x) + n * channels * g.size[0] * g.size[1], planes};
-        parallel_for(here * channels, GRAIN(60000, g.plane), fill_planes, &fill);
-        w.y = floats(out) + n * w.y_image;
-        done = correlate(&w, here);
+    for (Index n = 0; n < g.n && done; n += planes.together) {
+        w.x = next_planes(&planes, n), w.y = floats(out) + n * w.y_image;
+        done = correlate(&w, next_images(&planes, n), panels);
     }
-    free(planes), free(off);
+    free(planes.room), free(off);
     return either(done, out);
 }
 
@@ -219,7 +250,7 @@ static PyObject *adjoint_input(Kernel *self, PyObject *const *args, Py_ssize_t c
     g.n = PyArray_DIM(grad, 0), g.c = PyArray_DIM(weight, 1), g.f = PyArray_DIM(weight, 0) / g.groups;
     if (PyArray_DIM(grad, 1) != g.f * g.groups || PyArray_DIM(weight, 0) != g.f * g.groups) return NULL;
     planes_of(&g);
-    if (!is_ours(&g)) return NULL;
+    if (!is_ours(&g) || g.f * (g.out[0] + 2 * g.rows) * (g.out[1] + 2 * g.pitch) > 1 << 30) return NULL;
     if (!all_finite(floats(weight), PyArray_SIZE(weight))) return NULL; /* inf must not meet zeros around the gradient */
     Index shape[4] = {g.n, g.c * g.groups, g.size[0], g.size[1]};
     if (dims == 1) shape[2] = g.size[1];
@@ -236,16 +267,14 @@ static PyObject *adjoint_input(Kernel *self, PyObject *const *args, Py_ssize_t c
         if (need > e.padding[k]) e.padding[k] = need;
     }
     planes_of(&e);
-    Index channels = g.f * g.groups, image = channels * e.plane, together = images_at_once(g.n, image);
-    float *planes = malloc((together * image + SLACK) * sizeof(float));
+    e.n = g.n;
+    Planes planes = {0};
     float *turned = malloc((PyArray_SIZE(weight) + 1) * sizeof(float));
     int32_t *off = malloc(g.f * area * sizeof(int32_t)), *taps = malloc(area * sizeof(int32_t));
-    int done = out && planes && turned && off && taps && g.f * e.plane <= 1 << 30;
-    if (done) memset(planes + together * image, 0, SLACK * sizeof(float));
-    for (Index n = 0; n < g.n && done; n += together) {
-        Index here = g.n - n < together ? g.n - n : together;
-        Fill fill = {&e, floats(grad) + n * channels * g.out[0] * g.out[1], planes};
-        parallel_for(here * channels, GRAIN(60000, e.plane), fill_planes, &fill);
+    int panels = panels_suit(g.c, g.n * g.size[0] * g.size[1]);
+    int done = make_planes(&planes, &e, floats(grad), g.f * g.groups, panels) && out && turned && off && taps;
+    for (Index n = 0; n < g.n && done; n += planes.together) {
+        const float *here = next_planes(&planes, n);
         for (Index ry = 0; ry < g.stride[0]; ry++)
             for (Index rx = 0; rx < g.stride[1]; rx++) {
                 Index own = 0;
@@ -268,21 +297,32 @@ static PyObject *adjoint_input(Kernel *self, PyObject *const *args, Py_ssize_t c
                     counts[k] = start[k] < g.size[k] ? (g.size[k] - start[k] + g.stride[k] - 1) / g.stride[k] : 0;
                 }
                 if (counts[0] == 0 || counts[1] == 0) continue;
-                Correlation w = {.x = planes + i0[0] * e.pitch + i0[1], .w = turned, .off = off, .k = g.f * own,
+                Correlation w = {.x = here + i0[0] * e.pitch + i0[1], .w = turned, .off = off, .k = g.f * own,
                                  .f = g.c, .groups = g.groups, .pitch = e.pitch, .rows = counts[0], .columns = counts[1],
-                                 .x_image = image, .x_group = g.f * e.plane, .y_channel = g.size[0] * g.size[1],
-                                 .y_row = g.size[1] * g.stride[0], .y_column = g.stride[1]};
+                                 .x_image = planes.image, .x_group = g.f * e.plane, .y_channel = g.size[0] * g.size[1],
+                                 .y_row = g.size[1] * g.stride[0], .y_column = g.stride[1],
+                                 .bounded = planes.room == NULL};
                 w.y_image = w.y_channel * g.c * g.groups;
                 turn_weight(&g, floats(weight), taps, own, turned);
                 w.y = floats(out) + n * w.y_image + start[0] * g.size[1] + start[1];
-                done = done && correlate(&w, here);
+                done = done && correlate(&w, next_images(&planes, n), panels);
             }
     }
-    free(planes), free(turned), free(off), free(taps);
+    free(planes.room), free(turned), free(off), free(taps);
     return either(done, out);
 }
 
 /* ---- convolution_weight(grad, input, kernel, stride, padding, dilation, groups) */
+
+/* The same sums with the channels of the gradient as taps of its images: fewer of them are copied into panels, if it has
+ * more channels than the input has. `off` has room for them. */
+static Products exchanged(const Products *w, int32_t *off) {
+    Index area = w->lines * w->columns;
+    for (Index f = 0; f < w->f; f++) off[f] = (int32_t)(f * area);
+    return (Products){.grad = w->planes, .planes = w->grad, .off = off, .images = w->images, .k = w->f, .f = w->k,
+                      .groups = w->groups, .lines = 1, .columns = area, .pitch = area,
+                      .plane_image = w->groups * w->f * area, .plane_group = w->f * area};
+}
 
 static PyObject *adjoint_weight(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyArrayObject *grad, *x;
@@ -297,34 +337,30 @@ static PyObject *adjoint_weight(Kernel *self, PyObject *const *args, Py_ssize_t 
     planes_of(&g);
     if (!is_ours(&g)) return NULL;
 
-    Index taps = g.c * g.kernel[0] * g.kernel[1], channels = g.c * g.groups, fs = g.f * g.groups, area = g.out[0] * g.out[1];
-    Index image = channels * g.plane, together = images_at_once(g.n, image + fs * area);
+    Index taps = g.c * g.kernel[0] * g.kernel[1], fs = g.f * g.groups, area = g.out[0] * g.out[1];
     Index shape[4] = {fs, g.c, g.kernel[0], g.kernel[1]};
     if (dims == 1) shape[2] = g.kernel[1];
     PyArrayObject *out = new_array(NPY_FLOAT, dims + 2, shape);
-    float *planes = malloc((together * image + SLACK) * sizeof(float)), *in_panels = NULL;
-    int32_t *off = offsets_of(&g);
-    int panels = panels_suit(g.f, g.n * area);
+    Planes planes = {0};
+    float *in_panels = NULL;
+    int panels = panels_suit(g.f, g.n * area), exchange = panels && is_product(&g) && g.f > g.c && g.f * area < 1 << 30;
+    int32_t *off = exchange ? malloc(g.f * sizeof(int32_t)) : offsets_of(&g);
     double *sums = panels ? NULL : calloc(fs * taps, sizeof(double));
-    int done = out && planes && off && (sums || panels);
-    if (done) memset(planes + together * image, 0, SLACK * sizeof(float));
-    Products w = {.planes = planes, .off = off, .k = taps, .f = g.f, .groups = g.groups, .lines = g.out[0], .columns = g.out[1],
-                  .pitch = g.pitch, .plane_image = image, .plane_group = g.c * g.plane};
-    for (Index n = 0; n < g.n && done; n += together) {
-        w.images = g.n - n < together ? g.n - n : together;
-        w.grad = floats(grad) + n * fs * area;
-        Fill fill = {&g, floats(x) + n * channels * g.size[0] * g.size[1], planes};
-        parallel_for(w.images * channels, GRAIN(60000, g.plane), fill_planes, &fill);
-        if (w.images < together) memset(planes + w.images * image, 0, SLACK * sizeof(float)); /* 0 times what is there */
+    int done = make_planes(&planes, &g, floats(x), g.c * g.groups, panels) && out && off && (sums || panels);
+    Products w = {.off = off, .k = taps, .f = g.f, .groups = g.groups, .lines = g.out[0], .columns = g.out[1],
+                  .pitch = g.pitch, .plane_image = planes.image, .plane_group = g.c * g.plane};
+    for (Index n = 0; n < g.n && done; n += planes.together) {
+        w.images = next_images(&planes, n), w.planes = next_planes(&planes, n), w.grad = floats(grad) + n * fs * area;
+        if (exchange) w = exchanged(&w, off);
         done = panels ? products_panels(&w, &in_panels) : products_direct(&w, sums);
     }
-    if (done && panels) order_sums(&w, in_panels, floats(out));
+    if (done && panels) order_sums(&w, in_panels, floats(out), exchange);
     int finite = 1;
     for (Index k = 0; done && sums && k < fs * taps; k++) {
         floats(out)[k] = (float)sums[k];
         finite &= isfinite(sums[k]) != 0;
     }
-    free(planes), free(in_panels), free(off), free(sums);
+    free(planes.room), free(in_panels), free(off), free(sums);
     if (finite) return either(done, out);
     Py_DECREF(out); /* the zeros between the rows may have met an infinity: the complete kernel has none */
     return NULL;

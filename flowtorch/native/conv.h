@@ -20,6 +20,7 @@ typedef struct {
     Index k, f, groups, pitch, rows, columns;
     Index x_image, x_group; /* steps, in numbers */
     Index y_image, y_channel, y_row, y_column;
+    int bounded; /* nothing may be read behind the last image */
 } Correlation;
 
 /* sums[f][k] += sum over images and positions p of grad[f][p] * planes[off[k] + p]. */
@@ -41,6 +42,6 @@ int panels_suit(Index channels, Index positions);
 int correlate_panels(const Correlation *w, Index images);
 /* The sums are made when there are none (NULL), and are in an order of their own. */
 int products_panels(const Products *w, float **sums);
-/* Puts the sums in order: [group][f][k]. */
-void order_sums(const Products *w, const float *sums, float *out);
+/* Puts the sums in order: [group][f][k], or [group][k][f]. */
+void order_sums(const Products *w, const float *sums, float *out, int taps_first);
 #endif

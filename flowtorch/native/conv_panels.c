@@ -51,14 +51,18 @@ INLINE void move(const int n, const float *x, const int32_t *off, Index taps, co
     }
 }
 
-static void fill_panel(const float *x, const int32_t *off, Index taps, const Piece *pieces, int n, Index width, float *panel) {
-    switch (n) {
+static void fill_panel(const float *x, const int32_t *off, Index taps, const Piece *pieces, int n, Index width, float *panel,
+                       int bounded) {
+    switch (bounded ? 0 : n) {
 #define MOVE(N) case N: move(N, x, off, taps, pieces, width, panel); return;
         MOVE(1) MOVE(2) MOVE(3) MOVE(4) MOVE(5) MOVE(6) MOVE(7) MOVE(8)
 #undef MOVE
     }
     for (Index t = 0; t < taps; t++, panel += width)
-        for (int i = 0; i < n; i++) v_store(panel + pieces[i].at, v_load(x + off[t] + pieces[i].from));
+        for (int i = 0; i < n; i++) {
+            const float *from = x + off[t] + pieces[i].from;
+            v_store(panel + pieces[i].at, bounded ? v_load_part(from, pieces[i].count, 0) : v_load(from));
+        }
 }
 
 static void store_tile(const Correlation *w, Index channel, Index count, const Piece *pieces, int n, const float *sums) {
@@ -74,16 +78,17 @@ static void store_tile(const Correlation *w, Index channel, Index count, const P
 }
 
 /* One panel against tiles [begin, end) of a group, in slices of taps, which stay in the cache that is nearest. */
-static void compute_panel(const Correlation *w, Index group, Index first, Index width, Index begin, Index end, float *room) {
+static void compute_panel(const Correlation *w, Index group, Index first, Index positions, Index begin, Index end, float *room) {
+    Index width = least(positions - first, PANEL);
     Piece pieces[PANEL];
     int32_t off[TILE_ROWS];
-    int n = pieces_of(w, first, (int)width, pieces);
+    int n = pieces_of(w, first, (int)width, pieces), bounded = w->bounded && first + width + LANES > positions;
     Index vectors = (width + LANES - 1) / LANES, slices = (w->k + DEPTH - 1) / DEPTH;
     float *panel = room, *sums = room + PANEL * DEPTH + LANES;
     for (int i = 0; i < TILE_ROWS; i++) off[i] = (int32_t)(i * w->k);
     for (Index slice = 0; slice < slices; slice++) {
         Index k = w->k * slice / slices, stop = w->k * (slice + 1) / slices;
-        fill_panel(w->x + group * w->x_group, w->off + k, stop - k, pieces, n, vectors * LANES, panel);
+        fill_panel(w->x + group * w->x_group, w->off + k, stop - k, pieces, n, vectors * LANES, panel, bounded);
         for (Index tile = begin; tile < end; tile++) {
             Index f = tile_begin(w->f, tile), count = tile_begin(w->f, tile + 1) - f, channel = group * w->f + f;
             for (Index t = k; t < stop; t += TILE_SUM) {
@@ -103,8 +108,7 @@ static void compute_panels(void *context, Index begin, Index end) {
     if (room == NULL) atomic_store(&p->failed, 1);
     for (Index item = begin; item < end && room; item++) {
         Index part = item % p->parts, group = item / p->parts % w->groups, first = item / p->parts / w->groups * PANEL;
-        Index width = p->positions - first < PANEL ? p->positions - first : PANEL;
-        compute_panel(w, group, first, width, tiles * part / p->parts, tiles * (part + 1) / p->parts, room);
+        compute_panel(w, group, first, p->positions, tiles * part / p->parts, tiles * (part + 1) / p->parts, room);
     }
     free(room);
 }
@@ -202,8 +206,11 @@ int products_panels(const Products *w, float **sums) {
     return s.sums && s.panels;
 }
 
-void order_sums(const Products *w, const float *sums, float *out) {
-    for (Index group = 0; group < w->groups; group++)
-        for (Index f = 0; f < w->f; f += PANEL, sums += w->k * PANEL)
-            transpose_into(out + (group * w->f + f) * w->k, w->k, sums, PANEL, w->k, w->f - f < PANEL ? w->f - f : PANEL);
+void order_sums(const Products *w, const float *sums, float *out, int taps_first) {
+    for (Index group = 0; group < w->groups; group++, out += w->f * w->k)
+        for (Index f = 0; f < w->f; f += PANEL, sums += w->k * PANEL) {
+            Index width = least(w->f - f, PANEL);
+            if (!taps_first) transpose_into(out + f * w->k, w->k, sums, PANEL, w->k, width);
+            else for (Index k = 0; k < w->k; k++) memcpy(out + k * w->f + f, sums + k * PANEL, width * sizeof(float));
+        }
 }
