@@ -34,6 +34,14 @@ def spread(n: int, char: str) -> np.ndarray:
     return np.ones((n, n if n <= SHORT else 1), char)
 
 
+def between(numbers: np.ndarray, low: float, high: float) -> bool:
+    """Whether all of these few numbers lie strictly between; where one is nan, False or a true answer for the rest."""
+    if numbers.size > SHORT:
+        return bool(np.minimum.reduce(numbers) > low and np.maximum.reduce(numbers) < high)
+    known = numbers.tolist()
+    return min(known) > low and max(known) < high
+
+
 def over(array: np.ndarray, axes: Any, keepdims: bool = False, squares: bool = False) -> Any:
     """The sum of ``array`` (or of its squares) over ``axes``, non-negative ones (None: all).
 

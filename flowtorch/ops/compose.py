@@ -10,6 +10,7 @@ from inspect import Parameter, Signature, signature
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from flowtorch import overrides
 from flowtorch.autograd.mode import grad_enabled, grad_mode
 from flowtorch.autograd.node_names import COMPOSITES as NODE_NAMES
 from flowtorch.autograd.node_names import recorded_as
@@ -34,11 +35,13 @@ def compose(record: Composite) -> Callable:
             record.public = checked(record, f)
         return f
 
+    plain = record.function if getattr(f, "__wrapped__", None) is record.function and key not in NODE_NAMES else f
+
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if out is not None:
             overlap.check_out(record, out, overlap.tensors_of((*args, *kwargs.values())))
         try:
-            result = f(*args, **kwargs)
+            result = (f if overrides.active else plain)(*args, **kwargs)
         except AttributeError as error:
             args, kwargs = with_dtypes(args, kwargs) or blame(record, args, kwargs, error)
             result = f(*args, **kwargs)

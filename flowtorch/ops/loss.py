@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flowtorch.array.sums import CHUNK, of_rows, ones, spread
+from flowtorch.array.sums import CHUNK, between, of_rows, ones, spread
 from flowtorch.dtypes import int64
 from flowtorch.ops.families import op
 from flowtorch.ops.op import REGISTRY, composite
@@ -16,7 +16,7 @@ from flowtorch.tensor import Tensor
 
 _add_reduce = np.add.reduce
 _FEW = 64  # numbers that Python's own list compares faster
-_FEW_LOGITS = 1024  # numbers for which a reduction over rows costs more than double precision
+_FEW_LOGITS = 8192  # numbers for which a reduction over rows costs more than double precision
 
 
 def _weights(target: np.ndarray, weight: Any, ignore_index: int, classes: int, dtype: np.dtype) -> tuple:
@@ -185,7 +185,7 @@ def _simple_rows(input: np.ndarray, target: np.ndarray, weight: Any, ignore_inde
     classes = input.shape[1]
     if input.ndim != 2 or weight is not None or 0 <= ignore_index < classes or target.size == 0:
         return False
-    if target.size <= _FEW and classes <= _FEW_LOGITS:
+    if target.size <= _FEW and classes <= CHUNK:
         return _below(classes).issuperset(target.tolist())
     return np.minimum.reduce(target) >= 0 and np.maximum.reduce(target) < classes
 
@@ -212,8 +212,7 @@ def _exponentials(input: np.ndarray, target: np.ndarray) -> tuple:
         wide = input.astype(np.float64)
         e = np.exp(wide)
         total = e.dot(spread(e.shape[1], "d"))
-        known = total[:, 0].tolist()
-        if min(known) > 1e-200 and max(known) < 1e200:
+        if between(total[:, 0], 1e-200, 1e200):
             return e, total, wide[places]
     e = np.subtract(input, np.maximum.reduce(input, axis=1, keepdims=True))
     picked = e[places]

@@ -121,6 +121,11 @@ def _layer_norm(input, weight=None, bias=None, count=1, eps=1e-5):
     return out if input.ndim == 2 and out.shape == input.shape else out.reshape(input.shape)
 
 
+def _sum_rows(matrix: np.ndarray) -> np.ndarray:
+    return _reduce(matrix, axis=0)
+
+
+_SHORT = 256    # numbers whose mean a product gives faster than a reduction
 _shares: dict = {}
 
 
@@ -146,7 +151,7 @@ def _standard_rows(input: np.ndarray, n: int, eps: float) -> tuple:
     """(standardised rows, 1 / standard deviation of each as a column or in every column)."""
     rows = np.ascontiguousarray(input if input.ndim == 2 and input.shape[1] == n else input.reshape(-1, n))
     d = rows.dtype
-    if n <= 256 and d.kind == "f" and n:
+    if 0 < n <= _SHORT and d.kind == "f":
         share = _share(n, d)
         out = rows - rows.dot(share)
         rstd = (out * out).dot(share)
@@ -182,15 +187,24 @@ def _layer_norm_adjoint(grad, input, weight=None, count=1, eps=1e-5, affine=True
         return blocks.rows_adjoint(grad, input, weight, count, eps, affine)
     normal, rstd = _standard_rows(input, count, eps)
     g = grad.reshape(-1, count)
-    empty = np.empty(0, grad.dtype)
-    dw, db = (_reduce(g * normal.conj(), axis=0), _reduce(g, axis=0)) if affine else (empty, empty)
+    real = g.dtype.kind == "f"
+    conjugate = normal if real else normal.conj()
+    dw = db = np.empty(0, grad.dtype)
+    if affine:
+        sum_rows = sums.of_columns if real and g.flags.c_contiguous else _sum_rows
+        dw, db = sum_rows(g * conjugate), sum_rows(g)
     if weight is not None:
-        g = g * weight.reshape(-1).conj()
-    n = g.dtype.type(max(count, 1))
-    product = g * normal.conj()
-    along = _reduce(product.real if product.dtype.kind == "c" else product, axis=1, keepdims=True) / n
+        g = g * (weight.reshape(-1) if real else weight.reshape(-1).conj())
+    product = g * conjugate
+    if real and 0 < count <= _SHORT:
+        share = _share(count, g.dtype)
+        along, mean = product.dot(share), g.dot(share)
+    else:
+        n = g.dtype.type(max(count, 1))
+        along = _reduce(product if real else product.real, axis=1, keepdims=True) / n
+        mean = _reduce(g, axis=1, keepdims=True) / n
     normal *= along
-    out = np.subtract(g, _reduce(g, axis=1, keepdims=True) / n)
+    out = np.subtract(g, mean)
     out -= normal
     out *= rstd
     return out.reshape(input.shape), dw, db

@@ -11,7 +11,7 @@ from flowtorch.ops.reduction import along
 
 _add_reduce = np.add.reduce
 _NEAR = 32.0  # beyond, the logarithm of a sum loses digits to a shift that is added to it
-_TINY = 512  # elements
+_TINY = 8192  # elements
 _FAR = 0.1  # a row whose sum of exponentials is less lies too far below the largest element for its digits
 
 
@@ -79,22 +79,24 @@ def _softmax_kernel(input: np.ndarray, d: int) -> np.ndarray:
     return e
 
 
+def _few_rows(dim: int, a: np.ndarray) -> bool:
+    """Whether this is a small matrix of floating-point numbers, ``dim`` its last dimension and its rows whole."""
+    return (a.ndim == 2 and (dim == -1 or dim == 1) and 0 < a.size <= _TINY and a.dtype.char in "fd"
+            and a.flags.c_contiguous)
+
+
 def _softmax_few(input: np.ndarray) -> np.ndarray | None:
-    """Softmax of short rows of numbers that need no shift (numpy's reductions take longest), else None."""
-    char = input.dtype.char
-    if char not in "fd" or not input.flags.c_contiguous:
-        return None
+    """Softmax of rows of numbers that need no shift (numpy's reductions take longest), else None."""
     e = np.exp(input)
-    total = e.dot(sums.spread(input.shape[1], char))
-    known = total[:, 0].tolist()
-    return np.divide(e, total, e) if min(known) > _FAR and max(known) < 1e30 else None
+    total = e.dot(sums.spread(input.shape[1], input.dtype.char))
+    return np.divide(e, total, e) if sums.between(total[:, 0], _FAR, 1e30) else None
 
 
 @op(name="_softmax", tensors=("input",), method=False, node="SoftmaxBackward0", rejects=("integer", "bool", "complex"),
     vjp=(lambda g, out, dim: _softmax_backward(g, out, dim),))
 def _softmax(input, dim):
     """Scale the slices of ``input`` along ``dim`` to be positive and sum to one."""
-    if input.ndim == 2 and (dim == -1 or dim == 1) and 0 < input.size <= _TINY:
+    if _few_rows(dim, input):
         result = _softmax_few(input)
         if result is not None:
             return result
@@ -118,6 +120,10 @@ def _softmax_backward(grad, output, dim):
     """The gradient of softmax from its output."""
     if grad.ndim == 0:
         return np.zeros_like(grad)
+    if _few_rows(dim, grad) and _few_rows(dim, output) and grad.shape == output.shape:
+        t = grad * output
+        t -= output * t.dot(sums.spread(t.shape[1], t.dtype.char))
+        return t
     if _in_rows(dim, grad, output):
         return by_rows(_softmax_slope_rows, grad, output)
     t = grad * output
