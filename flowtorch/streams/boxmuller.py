@@ -32,14 +32,14 @@ _LOG = _wide(
 _SIN = _wide(-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
 _COS = _wide(2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _LOG_2_HIGH, _LOG_2_LOW = _narrow(0.693359375), _narrow(-2.12194440e-4)
-_SQRT_HALF = _narrow(0.5**0.5)
+_SQRT_HALF_BITS = _narrow(0.5**0.5).view(np.int32)
 _FOUR_OVER_PI, _TWO_PI = _narrow(4 / np.pi), _narrow(2 * np.pi)
 # A quarter of pi in three parts, of which the first two are short enough for exact products with an octant.
 _QUARTER_PI = _narrow(0.78515625), _narrow(2.4187564849853515625e-4)
 (_QUARTER_PI_REST,) = _wide(-3.77489497744594108e-8)
 _ONE, _ONE_HALF, _MINUS_HALF, _MINUS_TWO = _narrow(1), _narrow(0.5), _narrow(-0.5), _narrow(-2)
 _INT_ONE, _INT_TWO, _INT_FOUR, _EVEN = _integer(1), _integer(2), _integer(4), _integer(-2)
-_FROM_FOUR_TO_SIGN = _integer(29)
+_FROM_TWO_TO_SIGN, _FROM_FOUR_TO_SIGN, _SIGN_BIT = _integer(30), _integer(29), _integer(31)
 # The layout of a float32: 23 bits of mantissa below an exponent that is 126 for numbers in [1/2, 1).
 _MANTISSA_BITS, _MANTISSA_MASK, _HALF_BITS = _integer(23), _integer(0x007FFFFF), _integer(0x3F000000)
 _EXPONENT_OF_HALF = _narrow(126)
@@ -96,11 +96,13 @@ class BoxMuller:
         np.bitwise_and(bits, _MANTISSA_MASK, mantissa)
         np.bitwise_or(mantissa, _HALF_BITS, mantissa)
         scaled = mantissa.view(np.float32)
-        small = scaled < _SQRT_HALF
-        np.subtract(exponent, small, exponent)
+        x_bits = x.view(np.int32)
+        np.subtract(mantissa, _SQRT_HALF_BITS, x_bits)
+        np.right_shift(x_bits, _SIGN_BIT, x_bits)       # all bits set, which is -1, where it is below sqrt(1/2)
+        np.add(exponent, x_bits, exponent)
         power[...] = exponent
         np.subtract(power, _EXPONENT_OF_HALF, power)
-        np.multiply(scaled, small, x)
+        np.bitwise_and(mantissa, x_bits, x_bits)        # the mantissa again there, and 0 elsewhere
         np.subtract(scaled, _ONE, scaled)
         np.add(x, scaled, x)
 
@@ -147,11 +149,14 @@ class BoxMuller:
 
     def _place(self, octant: np.ndarray, sine: np.ndarray, cosine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Swap and negate sine and cosine as the octant says."""
-        sign, kept = self._j, self._a
-        swapped = np.bitwise_and(octant, _INT_TWO, sign) != 0
-        kept[...] = sine
-        np.copyto(sine, cosine, where=swapped)
-        np.copyto(cosine, kept, where=swapped)
+        sign, difference = self._j, self._a.view(np.int32)
+        np.left_shift(octant, _FROM_TWO_TO_SIGN, sign)
+        swapped = np.right_shift(sign, _SIGN_BIT, sign)  # all bits set where they change places
+        sine_bits, cosine_bits = sine.view(np.int32), cosine.view(np.int32)
+        np.bitwise_xor(sine_bits, cosine_bits, difference)
+        np.bitwise_and(difference, swapped, difference)
+        np.bitwise_xor(sine_bits, difference, sine_bits)
+        np.bitwise_xor(cosine_bits, difference, cosine_bits)
         np.bitwise_and(octant, _INT_FOUR, sign)
         _flip(sine, sign)
         np.add(octant, _INT_TWO, octant)
