@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 import flowtorch
 from flowtorch.array import blocks, vectors
@@ -88,6 +89,19 @@ def test_sigmoid_and_silu_with_each_kind_of_loops(has_vectors, monkeypatch):
             assert np.nanmax(units[np.abs(wide) < 90]) < 4
     assert got[0][-3:-1].tolist() == [1, 0] and np.isnan(got[0][-1])
     assert got[1][-3] == math.inf and np.signbit(got[1][-4]) and got[1][-4] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "float16"])
+@pytest.mark.parametrize("bounds", [(10, 50), (50, 10), (0.5, 20), (0, 60), (math.nan, 3)])
+def test_many_numbers_are_clamped_as_pytorch_does(dtype, bounds):
+    x = np.random.default_rng(0).integers(0, 100, (90, 101)).astype(dtype)
+    if x.dtype.kind == "f":
+        x[0, :4] = math.nan, math.inf, -math.inf, -0.0
+    for array in (x, x.T, x[:, ::2]):
+        expected = torch.from_numpy(array).clamp(*bounds).numpy()
+        got = flowtorch.from_numpy(array).clamp(*bounds).numpy()
+        np.testing.assert_array_equal(got, expected)
+        assert got.dtype == expected.dtype
 
 
 def test_logarithms_of_the_edges():

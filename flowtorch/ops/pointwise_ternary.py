@@ -90,7 +90,7 @@ def lerp(input, end, weight):
     return np.where(size < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
 
 
-_MANY = 4096  # elements from which on it pays to look whether a result can be written over
+_MANY = 4096  # elements from which on one pass over memory is what counts
 
 
 @pointwise(check=_check_clamp, expr="minimum(maximum(input, min), max)", tensors=("input", "min", "max"),
@@ -111,10 +111,10 @@ def clamp(input, min=None, max=None):
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
     if min is None or max is None:
         return np.maximum(input, min) if max is None else np.minimum(input, max)
-    raised = np.maximum(input, min)
-    if raised.size < _MANY or np.ndim(max) or np.result_type(raised, max) != raised.dtype:
-        return np.minimum(raised, max)
-    return np.minimum(raised, max, raised)
+    if (input.size >= _MANY and input.dtype.kind in "fiu" and not np.ndim(min) and not np.ndim(max)
+            and np.result_type(input, min, max) == input.dtype):
+        return input.clip(min, max)                   # one pass over memory; for few numbers two calls are faster
+    return np.minimum(np.maximum(input, min), max)
 
 
 def _inside(input, min, max):
