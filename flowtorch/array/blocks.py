@@ -24,10 +24,10 @@ def fill(kernel: Callable, *inputs: np.ndarray, rooms: Sequence[Any] = ()) -> np
         inputs = np.broadcast_arrays(*inputs)
     first = inputs[0]
     out = np.empty_like(first, order="C" if 0 in first.strides else "K")
-    if first.size <= BLOCK or not _alike(inputs, out):
+    if first.size <= BLOCK or not (out.flags.c_contiguous or _alike(inputs, out)):
         kernel(*inputs, out, *[_room(r, out.shape) for r in rooms])
         return out
-    flat = [a.ravel("K") for a in (*inputs, out)]
+    flat = [_in_rows(a) if out.flags.c_contiguous else a.ravel("K") for a in (*inputs, out)]
     block = _length(flat, rooms)
 
     def some(first: int, last: int) -> None:
@@ -101,9 +101,14 @@ def _spread(some: Callable[[int, int], None], count: int, grain: int) -> None:
 
 def _alike(inputs: Sequence[np.ndarray], out: np.ndarray) -> bool:
     """Whether the elements of all lie without gaps, in the order of ``out``."""
-    if out.flags.c_contiguous:
-        return all(a.flags.c_contiguous for a in inputs)
     return all(a.strides == out.strides for a in inputs)
+
+
+def _in_rows(array: np.ndarray) -> np.ndarray:
+    """The elements in order, as one dimension. One number everywhere, as the gradient of a sum is, stays one number."""
+    if array.size and not any(array.strides):
+        return np.broadcast_to(array[(0,) * array.ndim], array.size)
+    return array.reshape(-1)
 
 
 def _room(what: Any, shape: tuple) -> np.ndarray:

@@ -12,9 +12,16 @@ _ONES: dict[str, np.ndarray] = {"f": np.ones((), np.int32), "d": np.ones((), np.
 
 
 def _bits(a: np.ndarray, shape: tuple, integer: np.dtype) -> np.ndarray | None:
-    """The array as flat integers of its size, a 0-d one as it is; None if its memory is not in order."""
+    """The array as flat integers of its size, a 0-d one as it is; None if its memory is not in order.
+
+    A gradient of a sum is expanded: one number everywhere is a 0-d array, others are written out.
+    """
     if a.ndim == 0:
         return a.view(integer)
+    if a.shape == shape and not a.flags.c_contiguous and 0 in a.strides:
+        if not any(a.strides):
+            return a[(slice(1),) * a.ndim].reshape(()).view(integer)
+        a = np.ascontiguousarray(a)
     return a.view(integer).reshape(-1) if a.shape == shape and a.flags.c_contiguous else None
 
 

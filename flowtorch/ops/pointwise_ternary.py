@@ -87,6 +87,8 @@ def _check_clamp(operands, dtype):
 def lerp(input, end, weight):
     """Interpolate linearly: input + weight * (end - input)."""
     size = np.abs(weight)
+    if size.ndim == 0:
+        return input + weight * (end - input) if size < 0.5 else end - (end - input) * (1 - weight)
     return np.where(size < 0.5, input + weight * (end - input), end - (end - input) * (1 - weight))
 
 
