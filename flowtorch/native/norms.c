@@ -63,7 +63,37 @@ INLINE void sums(const float *g, const float *x, const float *a, float mean, Ind
     *sum += v_sum((s[0] + s[1]) + (s[2] + s[3])), *product += v_sum((q[0] + q[1]) + (q[2] + q[3]));
 }
 
-static void backward_groups(const Norm *w, Index begin, Index end, double *dw, double *db) {
+#define SOON 16 /* rows whose terms for the parameters are added up in single precision first */
+
+/* The gradient of a row, and its terms added to those of the scale and of the shift. */
+INLINE void row_and_terms(const float *g, const float *x, const float *a, float mean, float rstd, float shift,
+                          float along, Index n, float *y, float *scale_terms, float *shift_terms) {
+#define ROW_AND_TERMS(LOAD, STORE)                                                                                    \
+    vf e = LOAD(g), d = LOAD(x) - mean;                                                                               \
+    STORE(scale_terms, LOAD(scale_terms) + e * (d * rstd));                                                           \
+    STORE(shift_terms, LOAD(shift_terms) + e);                                                                        \
+    STORE(y, ((a ? e * LOAD(a) : e) - shift - d * along) * rstd);
+#define STORE_ALL(p, v) v_store((p) + k, v)
+#define STORE_REST(p, v) v_store_part((p) + k, v, rest)
+    Index k = 0;
+    for (; k + LANES <= n; k += LANES) { ROW_AND_TERMS(v_load_all, STORE_ALL) }
+    const Index rest = n - k;
+    if (rest) { ROW_AND_TERMS(v_load_rest, STORE_REST) }
+}
+
+static void add_terms(float *terms, Index n, double *sums) {
+    for (Index k = 0; k < n; k++) sums[k] += terms[k];
+    memset(terms, 0, n * sizeof(float));
+}
+
+/* Three runs of memory in turn are more than the processor foresees by itself. */
+INLINE void ask_for_row(const float *x, const float *g, const float *y, Index n) {
+    for (Index k = 0; k < n; k += 16) __builtin_prefetch(x + k), __builtin_prefetch(g + k), __builtin_prefetch(y + k, 1);
+}
+
+/* `sums_of_terms`, where not NULL: sums of the n terms of the scale, of those of the shift, room for 2 n terms, all 0. */
+static void backward_groups(const Norm *w, Index begin, Index end, double *sums_of_terms) {
+    float *terms = sums_of_terms ? (float *)(sums_of_terms + 2 * w->n) : NULL;
     Index n = w->n;
     double count = (double)w->pieces * n;
     const float *a = w->weight;
@@ -72,6 +102,7 @@ static void backward_groups(const Norm *w, Index begin, Index end, double *dw, d
         statistics(w, group, &m, &v);
         float mean = (float)m, rstd = 1.0f / sqrtf((float)v + w->eps);
         const float *base_g = w->g + group * w->stride, *base_x = w->x + group * w->stride;
+        if (w->pieces == 1 && n <= PIECE && group + 1 < end) ask_for_row(base_x + n, base_g + n, w->y + group * n + n, n);
         for (Index p = 0; p < w->pieces; p++)
             for (Index at = 0; at < n; at += PIECE)
                 sums(base_g + p * w->step + at, base_x + p * w->step + at, a ? a + at : NULL, mean,
@@ -82,24 +113,23 @@ static void backward_groups(const Norm *w, Index begin, Index end, double *dw, d
             float *y = w->y + group * w->stride + p * w->step;
 #define INNER(LOAD) (LOAD(g) - shift - (LOAD(x) - mean) * along) * rstd
 #define INNER_SCALED(LOAD) (LOAD(g) * LOAD(a) - shift - (LOAD(x) - mean) * along) * rstd
-            if (a) FOR_ROW(n, y, INNER_SCALED) else FOR_ROW(n, y, INNER)
-            if (dw)
-                for (Index k = 0; k < n; k++) dw[k] += g[k] * ((x[k] - mean) * rstd), db[k] += g[k];
+            if (terms) row_and_terms(g, x, a, mean, rstd, shift, along, n, y, terms, terms + n);
+            else if (a) FOR_ROW(n, y, INNER_SCALED)
+            else FOR_ROW(n, y, INNER)
         }
+        if (terms && ((group - begin) % SOON == SOON - 1 || group == end - 1)) add_terms(terms, 2 * n, sums_of_terms);
     }
 }
 
 static void backward(void *context, Index begin, Index end) {
-    backward_groups(context, begin, end, NULL, NULL);
+    backward_groups(context, begin, end, NULL);
 }
 
 /* A part of the rows with its own sums for the parameters, so that the result is the same on any number of threads. */
 static void backward_parts(void *context, Index begin, Index end) {
     const Norm *w = context;
-    for (Index part = begin; part < end; part++) {
-        double *own = w->sums + part * 2 * w->n;
-        backward_groups(w, w->groups * part / w->parts, w->groups * (part + 1) / w->parts, own, own + w->n);
-    }
+    for (Index part = begin; part < end; part++)
+        backward_groups(w, w->groups * part / w->parts, w->groups * (part + 1) / w->parts, w->sums + part * 3 * w->n);
 }
 
 /* ---- rows with scale and shift: _layer_norm(input, weight, bias, count, eps) */
@@ -148,7 +178,7 @@ static PyObject *layer_norm_adjoint(Kernel *self, PyObject *const *args, Py_ssiz
     PyArrayObject *out = new_like(PyArray_DESCR(x), PyArray_NDIM(x), PyArray_DIMS(x));
     PyArrayObject *dw = new_array(NPY_FLOAT, 1, &length), *db = new_array(NPY_FLOAT, 1, &length);
     w.parts = w.groups < 16 ? w.groups : 16;
-    w.sums = affine && out && dw && db ? calloc(w.parts * 2 * w.n, sizeof(double)) : NULL;
+    w.sums = affine && out && dw && db ? calloc(w.parts * 3 * w.n, sizeof(double)) : NULL;
     if (!out || !dw || !db || (affine && !w.sums)) {
         Py_XDECREF(out), Py_XDECREF(dw), Py_XDECREF(db);
         return PyErr_NoMemory();
@@ -159,7 +189,7 @@ static PyObject *layer_norm_adjoint(Kernel *self, PyObject *const *args, Py_ssiz
         parallel_for(w.parts, grain + 1, backward_parts, &w);
         for (Index k = 0; k < w.n; k++) {
             double a = 0, b = 0;
-            for (Index p = 0; p < w.parts; p++) a += w.sums[p * 2 * w.n + k], b += w.sums[(p * 2 + 1) * w.n + k];
+            for (Index p = 0; p < w.parts; p++) a += w.sums[p * 3 * w.n + k], b += w.sums[(p * 3 + 1) * w.n + k];
             floats(dw)[k] = (float)a, floats(db)[k] = (float)b;
         }
         free(w.sums);
