@@ -10,6 +10,7 @@ import pytest
 import flowtorch
 from flowtorch.array import blas, blocks, spread
 from flowtorch.ops import normalization_blocks
+from flowtorch.optim import blocked
 
 run = spread.spread
 
@@ -131,3 +132,19 @@ def test_gradients_of_layer_norm_are_the_same_on_any_number_of_threads():
     alone = normalization_blocks.rows_adjoint(g, x, w, 33, 1e-5, True)
     flowtorch.set_num_threads(3)
     assert all(np.array_equal(a, b) for a, b in zip(got, alone, strict=True))
+
+
+def test_steps_of_optimizers_are_the_same_on_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(blocked, "BLOCK", 5000)
+    start, grad = np.random.default_rng(0).standard_normal((2, 50_003), dtype=np.float32)
+    results = []
+    for threads in (3, 1):
+        flowtorch.set_num_threads(threads)
+        param = flowtorch.from_numpy(start.copy()).requires_grad_()
+        param.grad = flowtorch.from_numpy(grad)
+        blocked._memory.__dict__.clear()        # plans hold work arrays of a block
+        flowtorch.optim.AdamW([param], lr=0.1).step()
+        results.append(param.detach().numpy())
+    blocked._memory.__dict__.clear()
+    flowtorch.set_num_threads(3)
+    assert np.array_equal(*results) and not np.array_equal(results[0], start)

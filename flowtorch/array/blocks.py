@@ -124,7 +124,9 @@ def in_double(ufunc: Any) -> Callable:
             return ufunc(input)
         if input.size < 512 and input.flags.c_contiguous:
             return ufunc(input.astype(np.float64)).astype(_SINGLE)
-        out = np.empty_like(input, order="C" if 0 in input.strides else "K")
-        return ufunc(input, out, dtype=np.float64, casting="same_kind")
+        return fill(rounded, input)
+
+    def rounded(part: np.ndarray, out: np.ndarray) -> None:
+        ufunc(part, out, dtype=np.float64, casting="same_kind")
 
     return kernel

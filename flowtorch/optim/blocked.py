@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import flowtorch as ft
+from flowtorch.array.spread import spread
 from flowtorch.autograd.mode import grad_mode
 from flowtorch.tensor import Tensor
 
@@ -26,6 +27,7 @@ from .formula import Formula
 from .kernel import Kernel
 
 BLOCK = 49152           # elements: the arrays of one block stay in a second-level cache
+GRAIN = 4               # blocks that are worth another thread
 SMALL = 1024            # rows of at most this many elements are cheaper to copy than to treat alone
 PACK_COST = 4           # calls per row that packing must save to be worth its copies
 
@@ -217,9 +219,14 @@ class _Plan:
         if flat is None:
             return False
         n = flat[0].size
-        blocks = [slice(k, min(k + BLOCK, n)) for k in range(0, n, BLOCK)]
-        work = [[w[:block.stop - block.start] for block in blocks] for w in self.work]
-        self.kernel.run_blocks(*[[a[block] for block in blocks] for a in flat], *work, *self.constants)
+
+        def some(first: int, last: int) -> None:
+            blocks = [slice(k, min(k + BLOCK, n)) for k in range(first * BLOCK, min(last * BLOCK, n), BLOCK)]
+            own = self.work if not first else _work_arrays(self.kernel, self.dtype, BLOCK)
+            work = [[w[:block.stop - block.start] for block in blocks] for w in own]
+            self.kernel.run_blocks(*[[a[block] for block in blocks] for a in flat], *work, *self.constants)
+
+        spread(some, -(-n // BLOCK), GRAIN)
         return True
 
 
