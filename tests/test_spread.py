@@ -3,6 +3,7 @@
 import contextvars
 import os
 import threading
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -81,6 +82,13 @@ def test_work_spread_inside_a_part_stays_there():
 
     run(work, 3)
     assert inner == [(0, 9, True)] * 3
+
+
+def test_parts_that_no_thread_takes_are_done_by_the_caller(monkeypatch):
+    monkeypatch.setattr(spread, "_queues", [SimpleQueue(), SimpleQueue()])  # that nobody serves
+    here = []
+    run(lambda start, stop: here.append((start, threading.get_ident())), 3)
+    assert here == [(i, threading.get_ident()) for i in range(3)]
 
 
 def test_parts_see_the_callers_context():

@@ -25,8 +25,9 @@ def spread(work: Callable[[int, int], object], count: int, grain: int = 1) -> No
     the number of threads. Where they are sums over items, keep as many partial sums as there are items, or make
     the items independent by cutting along another dimension.
 
-    The parts see the caller's context variables. An exception is raised here after all parts have ended, the first
-    part's first. Work that is spread inside a part, or while another thread of the program spreads, stays where it is.
+    What no thread has begun when the calling one has finished its own part, that one does too. The parts see the
+    caller's context variables. An exception is raised here after all parts have ended, the first part's first. Work
+    that is spread inside a part, or while another thread of the program spreads, stays where it is.
     """
     parts = min(blas.get_threads(), count // grain)
     if parts < 2 or not _busy.acquire(blocking=False):
@@ -42,10 +43,12 @@ class _Part:
     def __init__(self, work: Callable[[int, int], object], start: int, stop: int) -> None:
         self.context, self.work, self.ends = contextvars.copy_context(), work, (start, stop)
         self.error: BaseException | None = None
-        self.done = threading.Lock()
+        self.taken, self.done = threading.Lock(), threading.Lock()
         self.done.acquire()
 
     def run(self) -> None:
+        if not self.taken.acquire(blocking=False):
+            return
         try:
             self.context.run(self.work, *self.ends)
         except BaseException as error:  # the calling thread raises it
@@ -60,9 +63,9 @@ def _run(parts: list[_Part]) -> None:
         for i, part in enumerate(others):
             if i < len(_queues) or _started():
                 _queues[i].put(part)
-            else:
-                part.run()
         first.run()
+        for part in others:
+            part.run()  # unless a thread has taken it: on a busy machine waiting for one may take longer
         for part in others:
             part.done.acquire()
     for part in parts:

@@ -48,6 +48,11 @@ class Geometry(NamedTuple):
                 and self.outputs * self.channels * prod(self.kernel) * prod(self.out) >= _ROWS)
 
     @property
+    def work(self) -> int:
+        """How long an image takes, in multiplications by BLAS; a number that is copied takes as long as a dozen."""
+        return self.groups * self.channels * prod(self.kernel) * prod(self.out) * (self.outputs + 12)
+
+    @property
     def shifts(self) -> list:
         """For every dimension and position along it: where in the image it begins."""
         return [[i * d - p for i in range(k)] for k, p, d in zip(self.kernel, self.padding, self.dilation, strict=True)]
@@ -101,8 +106,8 @@ def each_image(some: Callable[[int, int], object], images: int, g: Geometry, tog
 
     So many ``together`` are never divided: the last bits of a product's numbers may depend on its size.
     """
-    work = g.groups * g.outputs * g.channels * prod(g.kernel) * prod(g.out) * together
-    spread(lambda a, b: some(a * together, min(b * together, images)), -(-images // together), 1 + _WORTH // (work + 1))
+    grain = 1 + _WORTH // (g.work * together + 1)
+    spread(lambda a, b: some(a * together, min(b * together, images)), -(-images // together), grain)
 
 
 _SUMS = 4  # sums over images that may be made at once
@@ -115,8 +120,7 @@ def partial_sums(some: Callable[[slice, np.ndarray], object], images: int, g: Ge
 
     How the images are divided does not depend on the number of threads, and neither do the results.
     """
-    work = g.groups * g.outputs * g.channels * prod(g.kernel) * prod(g.out) * images
-    parts = max(1, min(images, _SUMS, _ELEMENTS // max(1, prod(shape)), work // _WORTH))
+    parts = max(1, min(images, _SUMS, _ELEMENTS // max(1, prod(shape)), g.work * images // _WORTH))
     totals = np.zeros((parts, *shape), dtype)
 
     def each(first: int, last: int) -> None:
