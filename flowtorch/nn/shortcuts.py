@@ -36,9 +36,12 @@ class ParameterShortcut(Shortcut):
     __slots__ = ()
 
     def __get__(self, module: Any, cls: type) -> Any:
-        if module is not None and self.name in (held := module._parameters):
-            return held[self.name]
-        raise self.missing(cls)
+        if module is None:
+            raise self.missing(cls)
+        try:
+            return module._parameters[self.name]
+        except KeyError:
+            raise self.missing(cls) from None
 
 
 class BufferShortcut(Shortcut):

@@ -478,7 +478,7 @@ def _fast_reduction(op: Op) -> Callable:
                 e = dispatch.edge(input)
                 if e is not None and out_type.dtype.rank >= 2:
                     if simple:
-                        n = new(node_class)
+                        n = node_class()
                         n.seq = dispatch.next_seq()
                         n.edges = (e,)
                         n.hooks = None

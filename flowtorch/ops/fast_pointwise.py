@@ -50,7 +50,7 @@ def unary(op: Op) -> Callable:
             if (input._requires_grad or input._view is not None) and differentiable and grad_enabled():
                 e = view_edge(input) if input._view is not None else input._node or input
                 if e is not None and plan[1].dtype.rank >= 2:
-                    n = _new(node_class)
+                    n = node_class()
                     n.seq = next_seq()
                     n.edges = (e,)
                     n.hooks = None
@@ -139,7 +139,7 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
                         if wants_shapes or saved_hooks.stack:
                             record(op, fill(op, other, input) if reverse else fill(op, input, other), t)
                         else:
-                            n = _new(node_class)
+                            n = node_class()
                             n.seq = next_seq()
                             n.hooks = None
                             n.shape = c.shape
@@ -197,7 +197,7 @@ def binary(op: Op, reverse: bool = False, operator: bool = False) -> Callable:
                     ey = (other._node or other) if other._requires_grad else None
                 if ex is None and ey is None:
                     return t
-                n = _new(node_class)
+                n = node_class()
                 n.seq = next_seq()
                 n.edges = (ex, ey)
                 n.hooks = None

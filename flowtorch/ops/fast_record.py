@@ -24,7 +24,7 @@ def record(_r, {names}):
 {edges}
     if {none}:
         return None
-    _n = _new(_node_class)
+    _n = _node_class()
     _n.seq = _next_seq()
     _n.edges = ({edge_names},)
     _n.hooks = None

@@ -57,7 +57,7 @@ def make(op, body, node_class, simple, differentiable):
         if e is None or not recording or not differentiable:
             return t
         if simple:
-            t._node = n = new(node_class)
+            t._node = n = node_class()
             n.seq = next_seq()
             n.edges = (e,)
             n.hooks = None

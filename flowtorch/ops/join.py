@@ -125,7 +125,7 @@ def _record_join(op: Op, tensors: Any, dim: int, t: Any) -> None:
     )
     if not any([e is not None for e in edges]) or t._type.dtype.rank < 2:
         return
-    n: Any = _new(op.node_class)
+    n: Any = op.node_class()
     t._node = n
     n.seq = next_seq()
     n.edges = edges

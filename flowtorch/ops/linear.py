@@ -348,10 +348,12 @@ def _record_linear(input: Any, weight: Any, bias: Any, t: Any) -> None:
     if saved_hooks.stack:
         dispatch.record(_linear, [input, weight, bias], t)
         return
-    ex, ew, eb = edge(input), edge(weight), None if bias is None else edge(bias)
+    ex = edge(input)
+    ew = edge(weight) if weight._view is not None else (weight._node or weight) if weight._requires_grad else None
+    eb = None if bias is None else edge(bias)
     if ex is None and ew is None and eb is None:
         return
-    n = _new(_linear_kind(input._array.ndim, bias))
+    n = _linear_kind(input._array.ndim, bias)()
     n.seq = next_seq()
     n.edges = (ex, ew, eb)
     n.hooks = None

@@ -278,7 +278,7 @@ def _mse_loss(input, target, reduction="mean"):
     if reduction == "none":
         return in_order(np.multiply(difference, difference), input, target)
     total = _dot(difference)
-    return total / difference.dtype.type(difference.size) if reduction == "mean" else total
+    return total / difference.size if reduction == "mean" else total
 
 
 def _dot(a: np.ndarray) -> Any:

@@ -57,6 +57,9 @@ def sum_(input, dim=None, keepdim=False, *, dtype=None):
         n = input.size
         if n and input.dtype.kind == "f" and input.itemsize > 2 and input.flags.c_contiguous:
             return np.vdot(input, _ONES[input.itemsize][n]) if n <= _SHORT else sums.total(input)
+    elif input.ndim == 2 and dtype is None and type(dim) is int and (
+            total := _sum_of_few(input, dim, keepdim)) is not None:
+        return total
     target = accumulation_type(input, dtype)
     if dtype is not None and input.dtype.kind == "c" and target.kind != "c":
         input = input.real
@@ -72,6 +75,21 @@ def sum_(input, dim=None, keepdim=False, *, dtype=None):
             target.kind in "fc" and axes % input.ndim != input.ndim - 1):
         return _sum_in_blocks(input, axes % input.ndim, target, keepdim)
     return _add_reduce(input, axis=axes, dtype=target, keepdims=keepdim)
+
+
+def _sum_of_few(matrix: np.ndarray, dim: int, keepdim: bool) -> np.ndarray | None:
+    """The sums of a small matrix along a dimension, by a product with ones; None where that is not the way."""
+    char = matrix.dtype.char
+    if not 0 < matrix.size < sums.FEW or char not in "fd" or not matrix.flags.c_contiguous:
+        return None
+    rows, columns = matrix.shape
+    if (dim == 1 or dim == -1) and columns <= sums.CHUNK:
+        total = matrix.dot(sums.ones(columns, char))
+        return total.reshape(rows, 1) if keepdim else total
+    if (dim == 0 or dim == -2) and rows <= sums.ROWS:
+        total = sums.ones(rows, char).dot(matrix)
+        return total.reshape(1, columns) if keepdim else total
+    return None
 
 
 def _sum_in_blocks(input: np.ndarray, axis: int, target: np.dtype, keepdim: bool) -> np.ndarray:
@@ -104,12 +122,13 @@ def mean(input, dim=None, keepdim=False, *, dtype=None):
         raise RuntimeError(f"mean(): could not infer output dtype. {'Input' if dtype is None else 'Optional'} dtype "
                            "must be either a floating point or complex dtype. "
                            f"Got: {dtypes.from_numpy_dtype(target).label}")
-    axes = normalize_dims(dim, input.ndim)
     if target is input.dtype and target.kind == "f":
         total = sum_.op.body(input, dim, keepdim)
     else:
-        total = _add_reduce(input, axis=axes, dtype=target, keepdims=keepdim)
-    n = input.size if dim is None else _count(input.shape, dim)
+        total = _add_reduce(input, axis=normalize_dims(dim, input.ndim), dtype=target, keepdims=keepdim)
+    if type(total) is not np.ndarray and input.size:
+        return total / input.size
+    n = input.size // total.size if total.size else _count(input.shape, dim)
     return total / target.type(n) if n else total / np.asarray(n, target)
 
 
