@@ -45,9 +45,9 @@ int blas_found(void) {
 
 void blas_product(int turned, Index m, Index n, Index k, float alpha, const float *a, Index lda, const float *b, Index ldb,
                   float beta, float *c, Index ldc) {
-    int first = turned ? TRANSPOSED : AS_IT_IS;
-    if (wide) wide(ROW_MAJOR, first, AS_IT_IS, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    else narrow(ROW_MAJOR, first, AS_IT_IS, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+    int first = turned & 1 ? TRANSPOSED : AS_IT_IS, second = turned & 2 ? TRANSPOSED : AS_IT_IS;
+    if (wide) wide(ROW_MAJOR, first, second, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+    else narrow(ROW_MAJOR, first, second, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
 
 /* Several threads of Python may be between the two at once: the last one out puts back what the first one found. */

@@ -7,7 +7,7 @@
 int blas_found(void);
 
 /* C = alpha * A B + beta * C for row-major float32 matrices with rows lda, ldb, ldc numbers apart: (m, k), (k, n), (m, n).
- * `turned` says that A lies as (k, m). */
+ * `turned` says that A lies as (k, m) if it has the first bit, and B as (n, k) if it has the second. */
 void blas_product(int turned, Index m, Index n, Index k, float alpha, const float *a, Index lda, const float *b, Index ldb,
                   float beta, float *c, Index ldc);
 

@@ -43,6 +43,7 @@ FUNCTIONS = {
     "accumulate": ("flowtorch.ops.gather", "accumulate"),
     "put_along": ("flowtorch.ops.gather", "put_along"),
     "flat_index": ("flowtorch.ops.gather", "flat_index"),
+    "product_of_batches": ("flowtorch.ops.linear", "product_of_batches"),
     "stable_order": ("flowtorch.ops.sorting", "stable_order"),
     "swap_places": ("flowtorch.streams.integers", "swap_places"),
     **{

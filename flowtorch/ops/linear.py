@@ -71,6 +71,11 @@ def product(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         if b.ndim == 2 and (a.flags.c_contiguous or a.shape[-2] < 32):
             rows = a.size // a.shape[-1] if a.shape[-1] else int(np.prod(a.shape[:-1]))
             return a.reshape(rows, a.shape[-1]).dot(b).reshape(*a.shape[:-1], b.shape[1])
+    return product_of_batches(a, b)
+
+
+def product_of_batches(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """``a @ b`` where one of them has three dimensions or more."""
     return np.matmul(a, b)
 
 
