@@ -210,13 +210,13 @@ static PyObject *forward(Kernel *self, PyObject *const *args, Py_ssize_t count, 
     return either(done, out);
 }
 
-/* Some taps of the weight from [f][c][tap] to [c][f][tap], for channels whose rows of the result stay in the cache. What
+/* Some taps of the weight from [f][c][tap] to [c][f][tap], for so few channels that rows of the result stay in the cache. What
  * is read lies far apart, so it is asked for some rows before. */
 INLINE void turn_group(const Geometry *g, const float *from, const int32_t *taps, const Index count, float *to) {
     Index area = g->kernel[0] * g->kernel[1], line = g->c * area;
-    for (Index first = 0; first < g->c; first += 16)
+    for (Index first = 0; first < g->c; first += 8)
         for (Index f = 0; f < g->f; f++)
-            for (Index c = first; c < g->c && c < first + 16; c++) {
+            for (Index c = first; c < g->c && c < first + 8; c++) {
                 const float *w = from + f * line + c * area;
                 float *row = to + (c * g->f + f) * count;
                 __builtin_prefetch(w + 4 * line);

@@ -130,6 +130,7 @@ typedef struct {
     float *panels; /* [group][panel][image][position][channel of the panel] */
     float *sums;   /* [group][panel][tap][channel of the panel] */
     Index area, count, parts; /* count: panels of a group */
+    int add;                  /* whether there are sums already */
 } Gradients;
 
 static Index panel_width(const Gradients *s, Index panel) {
@@ -156,13 +157,14 @@ static void turn_gradients(void *context, Index begin, Index end) {
 }
 
 /* The tiles of one part against the rows' positions of one panel. */
-static void sum_tiles(const Gradients *s, TileRows *rows, Index part, Index panel, const float *at, float *sums) {
+static void sum_tiles(const Gradients *s, TileRows *rows, Index part, Index panel, const float *at, float *sums,
+                      int add) {
     const Products *w = s->w;
     Index last = tiles_of(w->k) * (part + 1) / s->parts;
     for (Index tile = tiles_of(w->k) * part / s->parts; tile < last; tile++) {
         Index t = tile_begin(w->k, tile);
         rows->off = w->off + t;
-        tile_product(tile_begin(w->k, tile + 1) - t, panel_width(s, panel) / LANES, rows, at, sums + t * PANEL, PANEL, 1);
+        tile_product(tile_begin(w->k, tile + 1) - t, panel_width(s, panel) / LANES, rows, at, sums + t * PANEL, PANEL, add);
     }
 }
 
@@ -184,16 +186,15 @@ static void sum_gradients(void *context, Index begin, Index end) {
                                      .columns = least(columns, w->columns - x), .image = w->plane_image, .line = w->pitch,
                                      .step = 1};
                     const float *at = turned + (n * s->area + y * w->columns + x) * panel_width(s, panel);
-                    sum_tiles(s, &rows, part, panel, at, sums);
+                    sum_tiles(s, &rows, part, panel, at, sums, s->add || n + y + x > 0);
                 }
     }
 }
 
 int products_panels(const Products *w, float **sums) {
     Index panels = (w->f + PANEL - 1) / PANEL, whole = (w->f + LANES - 1) / LANES * LANES, tiles = tiles_of(w->k);
-    Gradients s = {.w = w, .area = w->lines * w->columns, .count = panels};
-    if (*sums == NULL && (*sums = room_for(w->groups * panels * w->k * PANEL)))
-        memset(*sums, 0, w->groups * panels * w->k * PANEL * sizeof(float));
+    Gradients s = {.w = w, .area = w->lines * w->columns, .count = panels, .add = *sums != NULL};
+    if (*sums == NULL) *sums = room_for(w->groups * panels * w->k * PANEL);
     s.sums = *sums, s.panels = room_for(w->groups * whole * w->images * s.area);
     if (s.sums && s.panels) {
         Index threads = threads_get(), items = w->groups * panels;
@@ -210,7 +211,9 @@ void order_sums(const Products *w, const float *sums, float *out, int taps_first
     for (Index group = 0; group < w->groups; group++, out += w->f * w->k)
         for (Index f = 0; f < w->f; f += PANEL, sums += w->k * PANEL) {
             Index width = least(w->f - f, PANEL);
-            if (!taps_first) transpose_into(out + f * w->k, w->k, sums, PANEL, w->k, width);
-            else for (Index k = 0; k < w->k; k++) memcpy(out + k * w->f + f, sums + k * PANEL, width * sizeof(float));
+            /* few rows at a time: they are likely to want the same places of the cache */
+            for (Index j = 0; j < width && !taps_first; j += LANES)
+                transpose_into(out + (f + j) * w->k, w->k, sums + j, PANEL, w->k, least(width - j, LANES));
+            for (Index k = 0; k < w->k && taps_first; k++) memcpy(out + k * w->f + f, sums + k * PANEL, width * sizeof(float));
         }
 }
