@@ -239,9 +239,78 @@ static void turn_weight(const Geometry *g, const float *from, const int32_t *tap
 
 /* ---- convolution_input(grad, weight, size, stride, padding, dilation, groups) */
 
+/* What the gradient in the padded coordinates of one remainder is made of: u = s * i + r gets w[k] * grad[i - m] where
+ * d * k = s * m + r. */
+typedef struct {
+    const Geometry *g, *e; /* of the convolution; of the gradient's own planes */
+    int32_t *taps, *off;   /* of the weight's taps; into the planes, for all channels */
+    float *turned;         /* the taps' weights */
+    Index count;           /* taps */
+    Index i0[2], counts[2], start[2]; /* the first i that lies inside, how many do, and where the first one is */
+} Remainder;
+
+/* Whether any tap reaches the coordinates of remainder r. */
+static int find_taps(Remainder *m, const Index *r) {
+    const Geometry *g = m->g, *e = m->e;
+    m->count = 0;
+    for (Index i = 0; i < g->kernel[0]; i++)
+        for (Index j = 0; j < g->kernel[1]; j++) {
+            Index y = i * g->dilation[0] - r[0], x = j * g->dilation[1] - r[1];
+            if (y % g->stride[0] || x % g->stride[1]) continue;
+            /* a remainder above d * k gives m = 0 only where they are equal */
+            m->off[m->count] = (int32_t)((e->padding[0] - y / g->stride[0]) * e->pitch + e->padding[1] - x / g->stride[1]);
+            m->taps[m->count++] = (int32_t)(i * g->kernel[1] + j);
+        }
+    for (Index t = g->f * m->count - 1; t >= 0; t--)
+        m->off[t] = (int32_t)(t / m->count * e->plane) + m->off[t % m->count];
+    for (int k = 0; k < 2; k++) {
+        Index inside = g->padding[k] - r[k], s = g->stride[k];
+        m->i0[k] = inside > 0 ? (inside + s - 1) / s : 0;
+        m->start[k] = m->i0[k] * s + r[k] - g->padding[k];
+        m->counts[k] = m->start[k] < g->size[k] ? (g->size[k] - m->start[k] + s - 1) / s : 0;
+    }
+    return m->count > 0 && m->counts[0] > 0 && m->counts[1] > 0;
+}
+
+/* One correlation for each remainder; 0 when there is no memory. */
+static int add_remainders(Remainder *m, const Planes *planes, const float *weight, float *out, int panels) {
+    const Geometry *g = m->g, *e = m->e;
+    int done = 1;
+    for (Index n = 0; n < g->n && done; n += planes->together) {
+        const float *here = next_planes(planes, n);
+        for (Index k = 0; k < g->stride[0] * g->stride[1] && done; k++) {
+            Index r[2] = {k / g->stride[1], k % g->stride[1]};
+            if (!find_taps(m, r)) continue;
+            turn_weight(g, weight, m->taps, m->count, m->turned);
+            Correlation w = {.x = here + m->i0[0] * e->pitch + m->i0[1], .w = m->turned, .off = m->off, .k = g->f * m->count,
+                             .f = g->c, .groups = g->groups, .pitch = e->pitch, .rows = m->counts[0],
+                             .columns = m->counts[1], .x_image = planes->image, .x_group = g->f * e->plane,
+                             .y_channel = g->size[0] * g->size[1], .y_row = g->size[1] * g->stride[0],
+                             .y_column = g->stride[1], .bounded = planes->room == NULL};
+            w.y_image = w.y_channel * g->c * g->groups;
+            w.y = out + n * w.y_image + m->start[0] * g->size[1] + m->start[1];
+            done = correlate(&w, next_images(planes, n), panels);
+        }
+    }
+    return done;
+}
+
+static Geometry of_gradient(const Geometry *g) {
+    Geometry e = {.n = g->n, .c = g->f};
+    Index padded[2] = {g->rows, g->pitch};
+    for (int k = 0; k < 2; k++) {
+        e.size[k] = g->out[k], e.stride[k] = e.kernel[k] = 1;
+        e.padding[k] = g->dilation[k] * (g->kernel[k] - 1) / g->stride[k];
+        Index need = padded[k] - g->out[k]; /* room behind, so that every i has its whole window */
+        if (need > e.padding[k]) e.padding[k] = need;
+    }
+    planes_of(&e);
+    return e;
+}
+
 static PyObject *adjoint_input(Kernel *self, PyObject *const *args, Py_ssize_t count, PyObject *names) {
     PyArrayObject *grad, *weight;
-    Geometry g = {0}, e = {0}; /* of the convolution; of the gradient's own planes */
+    Geometry g = {0};
     if (count != 7 || names || (grad = planar(args[0])) == NULL || (weight = planar(args[1])) == NULL) return NULL;
     int dims = PyArray_NDIM(grad) - 2;
     if ((dims != 1 && dims != 2) || PyArray_NDIM(weight) != dims + 2 || !read_pair(args[2], dims, 1, g.size) ||
@@ -250,65 +319,22 @@ static PyObject *adjoint_input(Kernel *self, PyObject *const *args, Py_ssize_t c
     g.n = PyArray_DIM(grad, 0), g.c = PyArray_DIM(weight, 1), g.f = PyArray_DIM(weight, 0) / g.groups;
     if (PyArray_DIM(grad, 1) != g.f * g.groups || PyArray_DIM(weight, 0) != g.f * g.groups) return NULL;
     planes_of(&g);
-    if (!is_ours(&g) || g.f * (g.out[0] + 2 * g.rows) * (g.out[1] + 2 * g.pitch) > 1 << 30) return NULL;
+    if (!is_ours(&g)) return NULL;
+    Geometry e = of_gradient(&g);
+    if (g.f * e.plane > 1 << 30) return NULL;
     if (!all_finite(floats(weight), PyArray_SIZE(weight))) return NULL; /* inf must not meet zeros around the gradient */
-    Index shape[4] = {g.n, g.c * g.groups, g.size[0], g.size[1]};
+    Index shape[4] = {g.n, g.c * g.groups, g.size[0], g.size[1]}, area = g.kernel[0] * g.kernel[1];
     if (dims == 1) shape[2] = g.size[1];
     int whole = all_are_read(&g, 0) && all_are_read(&g, 1); /* every number gets its sum */
     PyArrayObject *out = whole ? new_array(NPY_FLOAT, dims + 2, shape)
                                : (PyArrayObject *)PyArray_ZEROS(dims + 2, shape, NPY_FLOAT, 0);
-
-    /* A padded coordinate u = s * i + r gets w[k] * grad[i - m] where d * k = s * m + r. */
-    Index area = g.kernel[0] * g.kernel[1], padded[2] = {g.rows, g.pitch};
-    for (int k = 0; k < 2; k++) {
-        e.size[k] = g.out[k], e.stride[k] = e.kernel[k] = 1;
-        e.padding[k] = g.dilation[k] * (g.kernel[k] - 1) / g.stride[k];
-        Index need = padded[k] - g.out[k]; /* room behind, so that every i has its whole window */
-        if (need > e.padding[k]) e.padding[k] = need;
-    }
-    planes_of(&e);
-    e.n = g.n;
     Planes planes = {0};
-    float *turned = malloc((PyArray_SIZE(weight) + 1) * sizeof(float));
-    int32_t *off = malloc(g.f * area * sizeof(int32_t)), *taps = malloc(area * sizeof(int32_t));
+    Remainder m = {.g = &g, .e = &e, .taps = malloc(area * sizeof(int32_t)), .off = malloc(g.f * area * sizeof(int32_t)),
+                   .turned = malloc((PyArray_SIZE(weight) + 1) * sizeof(float))};
     int panels = panels_suit(g.c, g.n * g.size[0] * g.size[1]);
-    int done = make_planes(&planes, &e, floats(grad), g.f * g.groups, panels) && out && turned && off && taps;
-    for (Index n = 0; n < g.n && done; n += planes.together) {
-        const float *here = next_planes(&planes, n);
-        for (Index ry = 0; ry < g.stride[0]; ry++)
-            for (Index rx = 0; rx < g.stride[1]; rx++) {
-                Index own = 0;
-                for (Index i = 0; i < g.kernel[0]; i++)
-                    for (Index j = 0; j < g.kernel[1]; j++) {
-                        Index y = i * g.dilation[0] - ry, x = j * g.dilation[1] - rx;
-                        if (y % g.stride[0] || x % g.stride[1]) continue;
-                        /* a remainder above d * k gives m = 0 only where they are equal */
-                        off[own] = (int32_t)((e.padding[0] - y / g.stride[0]) * e.pitch + e.padding[1] - x / g.stride[1]);
-                        taps[own++] = (int32_t)(i * g.kernel[1] + j);
-                    }
-                if (own == 0) continue;
-                for (Index t = g.f * own - 1; t >= 0; t--) off[t] = (int32_t)(t / own * e.plane) + off[t % own];
-                /* i counts from the first padded coordinate of this remainder that lies inside */
-                Index r[2] = {ry, rx}, i0[2], counts[2], start[2];
-                for (int k = 0; k < 2; k++) {
-                    Index inside = g.padding[k] - r[k];
-                    i0[k] = inside > 0 ? (inside + g.stride[k] - 1) / g.stride[k] : 0;
-                    start[k] = i0[k] * g.stride[k] + r[k] - g.padding[k];
-                    counts[k] = start[k] < g.size[k] ? (g.size[k] - start[k] + g.stride[k] - 1) / g.stride[k] : 0;
-                }
-                if (counts[0] == 0 || counts[1] == 0) continue;
-                Correlation w = {.x = here + i0[0] * e.pitch + i0[1], .w = turned, .off = off, .k = g.f * own,
-                                 .f = g.c, .groups = g.groups, .pitch = e.pitch, .rows = counts[0], .columns = counts[1],
-                                 .x_image = planes.image, .x_group = g.f * e.plane, .y_channel = g.size[0] * g.size[1],
-                                 .y_row = g.size[1] * g.stride[0], .y_column = g.stride[1],
-                                 .bounded = planes.room == NULL};
-                w.y_image = w.y_channel * g.c * g.groups;
-                turn_weight(&g, floats(weight), taps, own, turned);
-                w.y = floats(out) + n * w.y_image + start[0] * g.size[1] + start[1];
-                done = done && correlate(&w, next_images(&planes, n), panels);
-            }
-    }
-    free(planes.room), free(turned), free(off), free(taps);
+    int done = make_planes(&planes, &e, floats(grad), g.f * g.groups, panels) && out && m.taps && m.off && m.turned;
+    done = done && add_remainders(&m, &planes, floats(weight), floats(out), panels);
+    free(planes.room), free(m.taps), free(m.off), free(m.turned);
     return either(done, out);
 }
 
