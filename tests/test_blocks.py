@@ -104,6 +104,14 @@ def test_many_numbers_are_clamped_as_pytorch_does(dtype, bounds):
         assert got.dtype == expected.dtype
 
 
+@pytest.mark.parametrize("name", ["cumsum", "cumprod"])
+@pytest.mark.parametrize("shape", [(400, 1000), (7, 40, 500), (1, 8192), (3, 9000), (500, 1, 40)])
+def test_running_sums_of_many_rows_are_rounded_once(name, shape):
+    x = np.random.default_rng(0).uniform(0.9, 1.1, shape).astype(np.float32)
+    exact = getattr(np, name)(x.astype(np.float64), axis=-1).astype(np.float32)
+    assert np.array_equal(getattr(flowtorch, name)(flowtorch.from_numpy(x), -1).numpy(), exact)
+
+
 def test_logarithms_of_the_edges():
     x = np.repeat(np.float32([0, -0.0, 1, math.inf, -1, math.nan, 1e-45]), 2000)
     with np.errstate(all="ignore"):

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from flowtorch.array.blocks import BLOCK, by_rows
 from flowtorch.autograd.levels import unwrapped
 from flowtorch.autograd.mode import grad_enabled
 from flowtorch.errors import c_name
@@ -36,6 +37,17 @@ def _in_place(op: Any) -> None:
     op.public_inplace = call
 
 
+def _are_long(input: np.ndarray) -> bool:
+    """Whether these are rows in order that are better taken some at a time."""
+    return input.size > BLOCK and 0 < input.shape[-1] <= BLOCK and input.flags.c_contiguous
+
+
+def _accumulate(ufunc: Any, rows: np.ndarray, out: np.ndarray) -> None:
+    room = rows.astype(np.float64)
+    ufunc.accumulate(room, axis=1, out=room)
+    np.copyto(out, room, casting="same_kind")
+
+
 def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
     def body(input, dim, *, dtype=None):
         target = accumulation_type(input, dtype)
@@ -49,8 +61,11 @@ def _scan(ufunc: Any, name: str, vjp: Any, doc: str) -> Any:
         wide = _WIDE.get(target.char)
         if wide is None:
             return in_rows(ufunc.accumulate(input, axis=along(dim, input.ndim), dtype=target))
+        d = along(dim, input.ndim)
+        if input.dtype == target == np.float32 and d == input.ndim - 1 and _are_long(input):
+            return by_rows(lambda rows, out: _accumulate(ufunc, rows, out), input)
         room = np.array(input, wide, order="C")
-        return ufunc.accumulate(room, axis=along(dim, input.ndim), out=room).astype(target)
+        return ufunc.accumulate(room, axis=d, out=room).astype(target)
     body.__name__, body.__doc__ = name, doc
     call = op(body, tensors=("input",), linear=name == "cumsum", inplace=True, vjp=(vjp,), low="upcast", out="dtype")
     _in_place(call.op)
