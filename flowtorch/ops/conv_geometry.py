@@ -14,6 +14,7 @@ from flowtorch.array.spread import spread
 _CACHE = 1 << 17  # elements of the columns that are multiplied at once
 _AREA, _LEAST = 1024, 256  # outputs that make a product large enough, and that it has where there are as many
 _ROWS_AREA, _ROWS = 128, 1 << 22  # outputs and multiplications of an image that are worth a product for every row
+_MANY = 2048  # outputs: for so many BLAS is faster by more than turning the result round costs
 
 
 class Geometry(NamedTuple):
@@ -62,6 +63,10 @@ class Geometry(NamedTuple):
         padding = tuple(d * (k - 1) - p for k, p, d in zip(self.kernel, self.padding, self.dilation, strict=True))
         return self._replace(channels=self.outputs, outputs=self.channels, size=self.out, out=self.size,
                              padding=padding)
+
+    def upright(self, images: int) -> bool:
+        """Whether the weight's gradient is to be computed as it lies, rather than columns first."""
+        return images * prod(self.out) < _MANY
 
     def shared(self, images: int) -> int:
         """How many images to multiply at once."""

@@ -15,8 +15,6 @@ from flowtorch.array import blas
 from flowtorch.ops.conv_geometry import Geometry, each_image, offsets, partial_sums
 from flowtorch.ops.conv_moves import Moves
 
-_MANY = 2048  # outputs: for so many BLAS is faster by more than turning the result round costs
-
 
 class _Rows:
     """The copies of one image: for positions and channels, or with ``turned`` for channels and positions from the last.
@@ -95,7 +93,7 @@ def _multiply(x: np.ndarray, matrices: np.ndarray, g: Geometry, out: np.ndarray,
 def weight_gradient(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
     """(F, C, *kernel) of the gradient of ``forward`` and its input."""
     own, columns = grad.reshape(len(x), g.outputs, -1), prod(g.kernel[1:]) * g.channels
-    upright = own.size // g.outputs < _MANY
+    upright = g.upright(len(x))
 
     def some(images: slice, total: np.ndarray) -> None:
         rows = _Rows(g, dtype)

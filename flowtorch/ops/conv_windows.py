@@ -92,17 +92,20 @@ def _multiply(w: np.ndarray, columns: _Columns, g: Geometry, out: np.ndarray) ->
 
 def weight_gradient(grad: np.ndarray, x: np.ndarray, g: Geometry, dtype: Any) -> np.ndarray:
     """(F, C / groups, *kernel) of the gradient of ``forward`` and its input."""
-    columns = _Columns(x, g, dtype)
+    columns, upright = _Columns(x, g, dtype), g.upright(len(x))
 
     def some(images: slice, total: np.ndarray) -> None:
         for now, c in columns.of(images):
             own = together(grad[now], g.groups)
+            first, second = (own, c) if upright else (c, own)
             if g.groups == 1:
-                blas.multiply(own[0], c[0].T, total[0], 1.0)
+                blas.multiply(first[0], second[0].T, total[0], 1.0)
             else:
-                total += np.matmul(own, c.swapaxes(1, 2))
+                total += np.matmul(first, second.swapaxes(1, 2))
 
-    total = partial_sums(some, len(x), g, (g.groups, g.outputs, g.channels * prod(g.kernel)), dtype)
+    shape = (g.outputs, g.channels * prod(g.kernel))
+    total = partial_sums(some, len(x), g, (g.groups, *(shape if upright else shape[::-1])), dtype)
+    total = np.ascontiguousarray(total if upright else total.swapaxes(1, 2))
     return total.reshape(g.groups * g.outputs, g.channels, *g.kernel)
 
 
