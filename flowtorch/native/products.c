@@ -116,10 +116,11 @@ static int read_distances(PyArrayObject *a, Index *row, Index *column) {
     return (c == size && r >= size * PyArray_DIM(a, 1)) || (r == size && c >= size * PyArray_DIM(a, 0));
 }
 
-/* BLAS has kernels of its own for small products, but not where the second factor lies transposed. */
+/* Whether panels are the faster way: with vectors of 16 numbers. BLAS has kernels of its own for small products, but not
+ * where the second factor lies transposed. */
 static int is_large(const Product *p) {
     Index least_work = p->b_column == 1 ? 1 << 20 : 1 << 18;
-    return p->m >= 48 && p->n >= 2 * LANES && p->k >= 32 && p->m * p->n * p->k >= least_work;
+    return WIDE && p->m >= 48 && p->n >= 2 * LANES && p->k >= 32 && p->m * p->n * p->k >= least_work;
 }
 
 PyArrayObject *matrix_product(PyArrayObject *a, PyArrayObject *b) {

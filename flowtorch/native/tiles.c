@@ -51,6 +51,15 @@ void tile_product(Index count, Index vectors, const TileRows *rows, const float 
     }
 }
 
+/* Numbers of a and b by their places in both, one after the other. */
+INLINE vf v_pick(vf a, vf b, vi places) {
+#ifdef __clang__
+    return EACH(places[j] < LANES ? a[places[j]] : b[places[j] - LANES]);
+#else
+    return __builtin_shuffle(a, b, places);
+#endif
+}
+
 /* A square of vectors: in round s, the blocks of s numbers off the diagonal change places. */
 INLINE void transpose_square(vf *r) {
 #pragma GCC unroll 4
@@ -64,8 +73,8 @@ INLINE void transpose_square(vf *r) {
         for (int i = 0; i < LANES; i++) {
             if (i & s) continue;
             vf a = r[i], b = r[i + s];
-            r[i] = __builtin_shuffle(a, b, upper);
-            r[i + s] = __builtin_shuffle(a, b, lower);
+            r[i] = v_pick(a, b, upper);
+            r[i + s] = v_pick(a, b, lower);
         }
     }
 }
