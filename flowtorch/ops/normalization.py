@@ -152,9 +152,10 @@ def _standard_rows(input: np.ndarray, n: int, eps: float) -> tuple:
     rows = np.ascontiguousarray(input if input.ndim == 2 and input.shape[1] == n else input.reshape(-1, n))
     d = rows.dtype
     if 0 < n <= _SHORT and d.kind == "f":
-        share = _share(n, d)
-        out = rows - rows.dot(share)
-        rstd = (out * out).dot(share)
+        mean = rows.dot(sums.spread(n, d.char))
+        np.divide(mean, _number(n, d.char), mean)       # shares of 1 / n would not always add up to what is there
+        out = np.subtract(rows, mean)
+        rstd = (out * out).dot(_share(n, d))
         rstd += _number(eps, d.char)
         np.sqrt(rstd, rstd)
         np.reciprocal(rstd, rstd)

@@ -111,3 +111,9 @@ def test_relu_lets_through_what_torch_does(shape: tuple, dtype: str) -> None:
         grads.append(x.grad.numpy())
     np.testing.assert_array_equal(*grads)
     np.testing.assert_array_equal(*map(np.signbit, grads))
+
+
+@pytest.mark.parametrize("n", [3, 5, 7, 15])
+def test_a_mean_that_is_a_number_is_subtracted_exactly(n: int) -> None:
+    rows = ft.arange(n, dtype=ft.float32).repeat(4, 1)
+    assert ft.nn.functional.layer_norm(rows, (n,))[:, n // 2].tolist() == [0.0] * 4
