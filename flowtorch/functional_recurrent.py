@@ -8,6 +8,7 @@ import flowtorch as torch
 from flowtorch.ops import recurrent as ops
 from flowtorch.ops.linear import linear
 from flowtorch.ops.op import composite
+from flowtorch.overrides import active
 
 # ---------------------------------------------------------------- single steps
 
@@ -114,7 +115,8 @@ def _run_layer(kind: str, x, state, weights, has_biases: bool, batch_sizes, reve
     w_hr = rest[-1] if len(rest) in (1, 3) else None
     if kind != "gru" and b_ih is not None:  # the GRU's reset gate multiplies one of the biases
         b_ih = b_ih + b_hh
-    if x.dtype.itemsize < 4 or torch.is_autocast_enabled("cpu"):  # the product is rounded before it is added
+    # Under autocast the product is rounded before it is added; a mode sees it, as it does in PyTorch but for LSTMs.
+    if x.dtype.itemsize < 4 or torch.is_autocast_enabled("cpu") or (active and kind != "lstm"):
         x, w_ih, b_ih = linear(x, w_ih, b_ih), None, None
     if kind == "lstm":
         arguments = (x, *state, w_hh, w_ih, b_ih, w_hr)

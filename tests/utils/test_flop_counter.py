@@ -91,3 +91,11 @@ def test_modules_in_backward_without_gradients_of_inputs():
             model(t.ones(2, 3)).sum().backward()
             assert tracker.parents == {"Global"}
     assert seen[flowtorch] == seen[torch]
+
+
+@pytest.mark.parametrize("kind, gates", [("LSTM", 0), ("GRU", 3), ("RNN", 1)])
+def test_the_input_of_recurrent_layers_is_seen_where_pytorch_shows_it(kind, gates):
+    layer, x = getattr(flowtorch.nn, kind)(8, 16), flowtorch.randn(5, 3, 8)
+    with flowtorch.utils.flop_counter.FlopCounterMode(display=False) as counter:
+        layer(x)
+    assert counter.get_total_flops() == 2 * 5 * 3 * 8 * 16 * gates
