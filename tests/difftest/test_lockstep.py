@@ -137,6 +137,17 @@ def test_harmless_extra_calls_shift_nothing(tmp_path, dump):
     assert analysis["events"][0] != analysis["events"][1]
 
 
+def test_what_is_overwritten_says_nothing(tmp_path):
+    """New memory holds anything: what another tensor holds on one side, say, and infinities on the other."""
+    extra = (
+        "k = torch.ones(4) + 1; z = torch.empty(4); z.numpy()[:] = {}; z.zero_(); "
+        "u = torch.empty(4); u.numpy()[:] = {}; u.uniform_(); h = (h + z) * u"
+    )
+    there = recorded(write(tmp_path, extra.format("float('inf')", "0.0")), tmp_path / "dump")
+    status, _, printed = run(write(tmp_path, extra.format("2.0", "float('inf')")), against=there)
+    assert status == 0, printed
+
+
 @pytest.mark.parametrize("change", ["-a", "a[::-1].copy()", "a[..., ::-1].copy()"])
 def test_an_intermediate_of_equal_norm_is_no_equal_intermediate(tmp_path, dump, change):
     preload = preloaded(tmp_path, "tanh", change)

@@ -15,6 +15,7 @@ from .calls import RANDOM
 from .trace import Event, Trace
 
 FILLS = frozenset(name for name in RANDOM if name.endswith("_"))  # what was there before says nothing
+OVERWRITING = FILLS - {"dropout_"} | {"zero_", "fill_"}  # new memory may hold anything, also what stands elsewhere
 CLOSE = 1e-3  # two values that no pair of calls connects may still be the same intermediate
 INPLACE = str.maketrans("", "", "_")
 
@@ -57,7 +58,7 @@ class Alignment:
             self._unused[bare(e)].remove(match)
             for a, b in zip(e.outputs, other.outputs, strict=False):
                 self.values[a].add(b)
-            for a, b in zip(e.inputs, other.inputs, strict=False):
+            for a, b in flowing_in(e, other):
                 if not self.known(a):  # first seen here: a parameter, or what an unpaired call gave
                     self.values[a].add(b)
 
@@ -103,19 +104,19 @@ class Alignment:
         """Their call with most inputs in common, the earliest of those; None if none could be it."""
         unused = [n for n in self._unused.get(bare(e), ()) if len(self.theirs.events[n].inputs) == len(e.inputs)]
         for n in unused:
-            pairs = zip(e.inputs, self.theirs.events[n].inputs, strict=True)
+            pairs = flowing_in(e, self.theirs.events[n])
             if (e.name in FILLS or all(self.same(a, b) for a, b in pairs)) and self._fitting(e, self.theirs.events[n]):
                 return n
         best, best_score = None, -1.0
         for n in unused:
             other = self.theirs.events[n]
-            score = sum(self.nearness(a, b) for a, b in zip(e.inputs, other.inputs, strict=True))
+            score = sum(self.nearness(a, b) for a, b in flowing_in(e, other))
             if score > best_score and self._fitting(e, other):
                 best, best_score = n, score
         if best is None or best_score > 0:
             return best
         # Nothing in common: only if what goes in is new to them, and nothing else could have made it.
-        return best if not any(self.known(a) for a in e.inputs) else None
+        return best if not any(self.known(a) for a, _ in flowing_in(e, e)) else None
 
     def nearness(self, a: str, b: str) -> float:
         """1 where our value stands for theirs, a half where a few calls of theirs made it from that."""
@@ -157,6 +158,11 @@ class Alignment:
             found = self.values[digest]
             return digest if digest in found else min(found)
         return digest if digest in self.theirs.dtypes else None
+
+
+def flowing_in(e: Event, other: Event) -> list[tuple[str, str]]:
+    """The values that go into two calls of the same function, without those that are overwritten."""
+    return list(zip(e.inputs, other.inputs, strict=True))[e.name in OVERWRITING :]
 
 
 def bare(e: Event) -> str:

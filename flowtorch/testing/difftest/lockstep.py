@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errormodel import SUSPICIOUS, reduction_length
-from .alignment import Alignment
+from .alignment import Alignment, flowing_in
 from .calls import RANDOM
 from .derivatives import Derivatives
 from .replay import Replay
@@ -112,7 +112,7 @@ class Lockstep:
 
     def inserted(self, e: Event, other: Event) -> Step | None:
         """A call on one side only, if what it changed is what goes in here."""
-        for a, b in zip(e.inputs, other.inputs, strict=True):
+        for a, b in flowing_in(e, other):
             if (a, b) in self.settled or (self.alignment.same(a, b) and self.connected(a, b)):
                 continue
             self.settled.add((a, b))
