@@ -45,8 +45,8 @@ typedef struct { const char *name; Run run; const void *data; int written_out; }
 /* Each file has one table of entries, closed by a name of NULL; module.c lists the tables. */
 extern const Entry pointwise_entries[], cast_entries[], row_entries[], norm_entries[], random_entries[],
     reduce_entries[], conv_entries[], loss_entries[], scatter_entries[], put_entries[], extreme_entries[],
-    attention_entries[], copy_entries[], recurrent_entries[], recurrent_backward_entries[], twister_entries[],
-    order_entries[], batch_entries[];
+    attention_entries[], copy_entries[], power_entries[], recurrent_entries[], recurrent_backward_entries[],
+    twister_entries[], order_entries[], batch_entries[];
 
 /* calls.c: adds what it has to the module; -1 with an exception set when it fails. */
 int calls_register(PyObject *module);

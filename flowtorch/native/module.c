@@ -5,7 +5,7 @@
 
 static const Entry *const tables[] = {pointwise_entries, cast_entries, row_entries,
     norm_entries, random_entries, reduce_entries, conv_entries, loss_entries, scatter_entries, put_entries,
-    extreme_entries, attention_entries, copy_entries, recurrent_entries, recurrent_backward_entries,
+    extreme_entries, attention_entries, copy_entries, power_entries, recurrent_entries, recurrent_backward_entries,
     twister_entries, order_entries, batch_entries, NULL};
 
 /* Whether the elements of an array are read again along some dimension, or do not follow each other. */

@@ -1,5 +1,8 @@
 """Where the native kernels go: ops whose body they replace, and functions of modules."""
 
+# Pointwise ops of which some calls have a loop written by hand.
+POINTWISE = ("pow",)
+
 BODIES = (
     "_softmax",
     "_log_softmax",

@@ -248,10 +248,25 @@ def test_the_loops_in_the_repository_are_those_of_the_expressions():
         assert stored == text, f"{name} is out of date: python -m flowtorch.native.render"
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_powers(kernels, dtype):
+    x = np.array([*SPECIAL, *np.random.default_rng(0).standard_normal(100_000)], dtype)
+    for exponent in (2, 3, 0.5, -1, -2, -0.5):
+        e = np.array(exponent, dtype)
+        for part in (x, x[:7], x[:1].reshape(()), x[:0]):
+            got = kernels.kernel("pow", decline)(part, e)
+            with np.errstate(all="ignore"):
+                np.testing.assert_array_equal(got, REGISTRY["pow"].body(part, e))
+            assert got.dtype == dtype and got.shape == part.shape
+    for args in ((x, np.array(4, dtype)), (x[::2], np.array(2, dtype)), (x, np.full(x.shape, 2, dtype))):
+        with pytest.raises(Declined):
+            kernels.kernel("pow", decline)(*args)
+
+
 def test_every_kernel_has_a_place(kernels):
     from flowtorch.native import places
 
-    known = {*render.OPS, *places.BODIES, *places.FUNCTIONS}
+    known = {*render.OPS, *places.POINTWISE, *places.BODIES, *places.FUNCTIONS}
     assert set(kernels.names()) == known, set(kernels.names()) ^ known
     assert flowtorch.native.describe()
 
