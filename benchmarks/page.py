@@ -17,6 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+LIMITS = ROOT / "benchmarks" / "performance_limits.md"  # the page's text between the summary and the tables
 PAGE = ROOT / "docs" / "performance.md"
 # name of the file's ending -> (what stands on the page, FLOWTORCH_NATIVE, threads)
 RUNS = {
@@ -70,112 +71,6 @@ The *numpy* tier is always there; the *native* tier is the C kernels, which are 
 (`python -m flowtorch build-kernels`, or in the background of the first program). This page and its pictures are written
 by `python benchmarks/page.py` from the JSON files in `benchmarks/results`; `python benchmarks/page.py --measure` makes
 those files. [measuring.md](measuring.md) says how times are taken.
-"""
-
-
-TRAFFIC = """## What bounds an optimiser
-
-Over ten million parameters a step is as fast as memory: one pass in which every array is read once and written once.
-Plain SGD reads a parameter and its gradient and writes the parameter, 120 MB a step; torch does the same, so there is
-nothing to win. Adam moves 280 MB (four arrays read, three written). torch's default makes a pass over memory for each
-operation of the formula, about 720 MB for Adam, and its fused step the same one pass as ours. Against that it helps
-to ask for what is read a kilobyte later: four arrays to read and three to write are more than the processor foresees
-by itself, and a step of Adam takes a tenth less. (With two or three arrays it takes a tenth more, so those are left
-alone; writing past the caches takes a fifth more, as the lines were read anyway.) ASGD writes its average although
-that is a copy of the parameters until step `t0`: 200 MB against the 320 MB of torch's separate passes. Rprop, RAdam
-and Adadelta win most, having the longest formulas.
-"""
-
-
-LIMITS = """## What bounds the rest, and what was tried
-
-**Functions of a million numbers** take as long as memory does: on the machine above memcpy takes 0.27 ns a number, a
-sum, which only reads, 0.13, and the arithmetic of exp, in the cache, 0.15 to 0.17. A store that does not read the
-line first took 0.29 ns in place of 0.39 at four megabytes, and 0.27 in place of 0.46 at sixteen: such results are
-written past the caches, on Intel's servers, whose last cache takes writes no faster than memory. In a chain of such
-operations the next one reads from memory instead of the cache: that costs 0.42 ns against 0.40 at four megabytes,
-0.39 against 0.50 at eight, 0.37 against 0.52 at sixteen. Functions with vectors of their own store straight from the
-registers and ask for the line that is read two kilobytes later: exp went from 0.28 ns a number to 0.23, below memcpy,
-and tanh from 0.38 to 0.32. (Computing in blocks within the cache and copying those out cost the difference; so did
-reading, as the arithmetic fills the processor's window and its own prefetching ends with every page. Going through an
-array from its other end in every second operation, to meet what the cache still has, won a twentieth and was left
-out.) All other results are computed in blocks of 512 bytes. Nothing waits for the stores where the rows of a
-broadcast operand end: a fence after every row had made adding a row take almost twice as long. Comparisons give masks
-of the processor's own kind, without which every choice between two values cost two instructions more; with that, and
-no search for NaN where the sum has it anyway, softmax of short rows went from 0.84 of torch's time to 0.64. The
-division of tanh is left to the divider, which bounds it at 0.3 ns. gelu reads the powers of the normal distribution
-from a table of 32 intervals, to 1.5 units in the last place down to -5.5.
-
-**Attention** had called BLAS from Python, in blocks of 128 rows. Now the blocks have 64 rows, and products come in
-pieces of less than a million multiplications, for which OpenBLAS has kernels that copy nothing: 100 to 160 GFlop/s,
-but 70 where the second factor is turned, so keys and values are turned once for each head. Smaller blocks also leave
-out more of what causal attention does not see: five eighths of the products remain at 256 x 256, where it had been
-three quarters. The weights are kept for the gradient, which saves the product that torch computes again. Forward and
-backward together take 0.6 of torch's time; forward alone 0.9: by the profile two thirds of it are products, the rest
-the softmax and the turning of keys.
-
-**Convolution of small maps** (16 x 16 down to 2 x 2, as in ResNet-18 at 64 x 64): the direct kernel works on runs of
-memory across the rows' ends, and on an 8 x 8 map a third of such a run is padding. Columns of all images together and
-one product by BLAS take about half its time at 4 x 4 and a fifth at 2 x 2, forward and backward. What is left above 1
-are maps of 8 x 8 with 128 channels (1.4): the product alone takes as long as torch does in all, whose layout needs no
-columns. Batch normalisation had been three operations and their derivatives; as one kernel with the gradients of
-scale and shift it takes 0.5 to 0.8 of torch's time.
-
-**Products of matrices** are OpenBLAS's on our side and MKL's on torch's, 5 % apart at 512 x 512 and in linear layers.
-They are most of a GPT's step, which so stays between 1.0 and 1.1 where the matrices are large.
-
-**What is left above 1**: forward convolutions of 3 x 3 with many channels, of stride 2 and of 7 x 7 (1.0 to 1.4),
-where torch's layout needs no columns; sort and topk (1.0 to 1.4), which are numpy's; randperm (1.4) and randn (1.0),
-half of whose time is numpy's Mersenne Twister, a number at a time; casts to int32, which are memory's (1.0). With two
-threads, copies, concatenation, indexing and sorting stay on one, as numpy has them.
-
-**oneDNN** was tried for convolution and products in bfloat16, through its C++ interface, with the newest package that
-there is (`onednn-cpu-gomp` 2023.2.0 of July 2023, Apache 2.0, 39 MB compressed; none has appeared since). Over the
-convolutions of a step of ResNet-18 it takes, plain arrays in and out, 20.1 ms forward, 25.9 ms for the input's
-gradient and 36.2 ms for the weight's, against 21.5, 23.9 and 25.7 of ours in the same quarter of an hour; in bfloat16
-a product of 1024 x 1024 takes 23.8 ms against 16.2 (converted and left to BLAS). Recurrent layers were not measured.
-A library of that size would have had to win by a fifth, so there is no such extra.
-"""
-
-NUMPY = """### Without a compiler
-
-**Small calls** end at numpy's own: `np.add` of two 4 x 4 arrays takes 0.45 microseconds of the 0.9 that `a + b` takes
-and of torch's 1.2; the other half makes the tensor (0.14: seven slots, where `__init__` would take 0.2), reads and
-checks the operands and calls the closure; `out=` gains nothing. So arithmetic stays near 0.75, and 0.5 is reached only
-where torch makes two calls of one (numbers, products). Views are 0.1 microseconds of numpy and 1.1 of tensors, their
-bases and versions. Reductions begin at 1.0 in numpy, where torch takes 1.4 to 1.9 in all.
-
-**Steps of small networks** lost most between the calls: backward ran every derivative as public operations on tensors.
-Now gradients are bare arrays between the nodes of the commonest operations (`autograd/array_pass.py`), columns are
-summed by a product with ones (a third of the time of numpy's sum for 32 x 16), and an optimiser's step is planned once.
-Of the 115 microseconds of an MLP's step by SGD, 22 are numpy's calls; the others are 170 calls of Python functions, for
-modules, nodes, leaves and parameters. 0.3 would leave 35 for these.
-
-**exp and log** are computed in double precision, at 1.2 to 1.5 ns a number: 0.3 each for the casts, 0.7 for the
-function. numpy's loops in single precision take 0.5 and err by 2.4 units (exp) and 3.8 (log), where torch errs by half
-a unit, so they are left alone. Own polynomials do not pay: a pass over a block in the cache costs 0.14 to 0.2 ns a
-number, and an exponential needs more than ten.
-**gelu** needs the tail of the normal distribution with all its digits: ten passes in double precision (0.25 to 0.7 ns
-each) and one product for both polynomials (0.8), about 7 ns. In single precision it was hardly faster and erred by
-five units, by nine far out. Its slope comes from the result, `y / x`, at half the former time.
-
-**Convolution** is made of products that BLAS does at 125 to 150 billion operations a second, torch's library at 150 to
-165; to this come the copies. They are a tenth of the product for maps of 56 x 56 with 64 channels, and twice the
-product for maps of 14 x 14 with eight, because numpy copies rows of 14 numbers at 0.5 ns a number. Tried and dropped:
-lines copied once and columns from their runs (no faster than columns made at once, on sixteen shapes), strips of the
-product that keep the sums in the cache (no difference that could be measured), one channel a group as multiplications
-and additions of shifted images (three times as slow as the bands that are used).
-
-**Attention**: 60 % of the time forward are products; of the softmax's 48 microseconds for 128 x 256 scores the
-exponential and the division take 13 each. Scaling the queries in place of the scores made no difference that could be
-measured.
-
-**Adam** makes thirteen passes over blocks of 32,768 numbers in the cache, 3 ns a number in all, where torch's fused
-step makes one over memory. Fewer passes need other roundings than torch's formula, which both tiers keep to the last
-bit.
-
-**cumsum** adds one number after the other in double precision; blocks of rows in the cache were no faster, transposed
-blocks and triangular products slower.
 """
 
 
@@ -303,7 +198,7 @@ def write() -> None:
     first = next(iter(reports["kernels"].values()))
     head = INTRODUCTION.format(torch=first["versions"]["torch"], machine=first["machine"])
     sections = [section(suite, found) for suite, found in reports.items() if found]
-    PAGE.write_text("\n".join([head, summary(reports), TRAFFIC, LIMITS, NUMPY, *sections]))
+    PAGE.write_text("\n".join([head, summary(reports), LIMITS.read_text(), *sections]))
 
 
 if __name__ == "__main__":
