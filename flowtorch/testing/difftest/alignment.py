@@ -104,9 +104,12 @@ class Alignment:
         """Their call with most inputs in common, the earliest of those; None if none could be it."""
         unused = [n for n in self._unused.get(bare(e), ()) if len(self.theirs.events[n].inputs) == len(e.inputs)]
         for n in unused:
-            pairs = flowing_in(e, self.theirs.events[n])
-            if (e.name in FILLS or all(self.same(a, b) for a, b in pairs)) and self._fitting(e, self.theirs.events[n]):
+            other = self.theirs.events[n]
+            pairs = flowing_in(e, other) or zip(e.outputs, other.outputs, strict=False)  # what is written tells
+            if (e.name in FILLS or all(self.same(a, b) for a, b in pairs)) and self._fitting(e, other):
                 return n
+        if e.name in OVERWRITING:
+            return None
         best, best_score = None, -1.0
         for n in unused:
             other = self.theirs.events[n]
