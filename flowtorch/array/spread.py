@@ -78,7 +78,7 @@ def _started() -> bool:
     queue: SimpleQueue = SimpleQueue()
     try:
         threading.Thread(target=_serve, args=(queue,), name="flowtorch", daemon=True).start()
-    except RuntimeError:
+    except RuntimeError:  # the system gives no more threads: the caller does that part itself
         return False
     _queues.append(queue)
     return True

@@ -182,7 +182,7 @@ def softmax(input, dim, dtype=None):
         input = input.to(dtype)
     try:
         return _softmax(input, dim)
-    except NotImplementedError:
+    except NotImplementedError:  # raised again, but for a tensor without elements
         return _of_nothing(_softmax, input)
 
 
@@ -203,5 +203,5 @@ def log_softmax(input, dim, dtype=None):
         input = input.to(dtype)
     try:
         return _log_softmax(input, dim)
-    except NotImplementedError:
+    except NotImplementedError:  # raised again, but for a tensor without elements
         return _of_nothing(_log_softmax, input)
